@@ -1,0 +1,78 @@
+"""Writes the cases: `python models/generate [OUT_DIR] [--only NAME] [--check]`.
+
+OUT_DIR is the models folder itself unless given. `--check` writes into a temporary folder instead and compares it
+byte for byte with OUT_DIR.
+"""
+
+import argparse
+import filecmp
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import lightgbm_cases
+import xgboost_cases
+from common import write_case
+
+MODELS = Path(__file__).resolve().parent.parent
+PRODUCERS = {"xgboost": xgboost_cases.case, "lightgbm": lightgbm_cases.case}
+
+
+def generate(out: Path, only: str | None) -> list[str]:
+    """Writes the chosen cases and returns their folders, relative to `out`."""
+    done = []
+    for producer, cases in PRODUCERS.items():
+        for name, (about, build) in cases.items():
+            place = f"{producer}/{name}"
+            if only not in (None, name, place):
+                continue
+            shutil.rmtree(out / place, ignore_errors=True)
+            write_case(out / place, about, build())
+            size = sum(file.stat().st_size for file in (out / place).iterdir())
+            print(f"{place:44} {size / 1024:7.1f} KiB", flush=True)
+            done.append(place)
+    if not done:
+        sys.exit(f"no case is called {only}")
+    return done
+
+
+def differences(fresh: Path, kept: Path, places: list[str]) -> list[str]:
+    found = []
+    for place in places:
+        names = {file.name for root in (fresh, kept) if (root / place).is_dir() for file in (root / place).iterdir()}
+        for name in sorted(names):
+            a, b = fresh / place / name, kept / place / name
+            if not (a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)):
+                found.append(f"{place}/{name}")
+    return found
+
+
+def check(kept: Path, only: str | None) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        places = generate(fresh, only)
+        if only is None:  # also cases that are on disk but no longer made
+            on_disk = (f"{p}/{d.name}" for p in PRODUCERS for d in sorted((kept / p).glob("*")) if d.is_dir())
+            places += [place for place in on_disk if place not in places]
+        different = differences(fresh, kept, places)
+    for path in different[:10]:
+        print(f"differs or missing: {path}", file=sys.stderr)
+    print(f"{len(places)} cases, {len(different)} files differ")
+    return 1 if different else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python models/generate", description=__doc__.splitlines()[0])
+    parser.add_argument("out", nargs="?", type=Path, default=MODELS, help="the models folder")
+    parser.add_argument("--only", metavar="NAME", help="one case: breast_cancer or xgboost/breast_cancer")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    options = parser.parse_args()
+    if options.check:
+        return check(options.out, options.only)
+    generate(options.out, options.only)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

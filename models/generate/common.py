@@ -1,0 +1,261 @@
+"""What every case shares: the data, the edge rows, and the files that are written.
+
+A case is a function in `xgboost_cases.py` or `lightgbm_cases.py` marked with `@case`. Its name is the folder name,
+its docstring becomes `about` in `case.toml`, and it returns a `Case`. All the rest happens here.
+
+Only `+ - * /`, comparisons and the random generator's integers and uniform numbers make data: the last bit of
+`numpy.exp` and friends (and of long sums) depends on the CPU, and the files must not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, NamedTuple, Protocol
+
+import numpy as np
+import scipy.sparse
+
+F32_MAX = float(np.finfo(np.float32).max)
+# LightGBM calls anything up to this size zero.
+ZERO = float(np.float32(1e-35))
+# Values every numeric feature takes at least once. Those that are infinite as f32 are in OVERFLOW.
+SPECIAL = [np.nan, 0.0, -0.0, 1e-36, -1e-36, 1e-40, -1e-40, ZERO, -ZERO,
+           float(np.nextafter(ZERO, 1)), float(np.nextafter(-ZERO, -1)), F32_MAX, -F32_MAX]
+# Values every category feature takes, besides its own codes.
+ODD_CODES = [-1.0, -0.5, -0.0, 0.0, 0.5, 2.0**24, 2.0**31, 1e9, np.nan]
+OVERFLOW = [np.inf, 1e39, 1e300, -np.inf, -1e39]
+
+
+class Split(NamedTuple):
+    """One inner node of a tree that can be reached from the root."""
+
+    tree: int
+    feature: int
+    cut: float | None       # None: a category split
+    codes: list[int]        # of a category split
+    leaves: list[int]       # below it, numbered as the library's leaf prediction numbers them
+
+
+class Model(Protocol):
+    """A trained model as its own library sees it."""
+
+    producer: str
+    version: str
+    objective: str
+    outputs: int
+    trees: int
+    profile: dict[str, str]
+    feature_names: list[str]
+
+    def files(self) -> dict[str, bytes]:
+        """The model files by name. Several files hold the same model."""
+
+    def splits(self) -> list[Split]:
+        """Every split of every tree."""
+
+    def predict(self, rows, kind: str, span: tuple[int, int] | None = None) -> np.ndarray:
+        """`kind` is margin, value or leaf. `span` = rounds [start, stop)."""
+
+    def label(self, value: np.ndarray) -> np.ndarray | None:
+        """The class the library's scikit-learn wrapper would name, or None."""
+
+
+@dataclass
+class Case:
+    model: Model
+    rows: np.ndarray                        # natural rows, usually the training data
+    natural: int = 150                      # how many of them to keep
+    dtype: type = np.float64                # of X.npy
+    order: str = "C"                        # of X.npy; "F" = Fortran
+    spans: list[tuple[int, int]] = field(default_factory=list)  # also predict with these rounds only
+    csr: bool = False                       # also predict the rows as a sparse matrix
+    csv: bool = False                       # also write rows.csv
+    reach: int = 300                        # how many splits get rows that meet them at the threshold
+    huge: bool = True                       # infinities and the like; off where they would only give NaN
+
+
+class Cases(dict):
+    """Folder name -> (about, function). Use as a decorator."""
+
+    def __call__(self, build: Callable[[], Case]) -> Callable[[], Case]:
+        self[build.__name__] = (" ".join(build.__doc__.split()), build)
+        return build
+
+
+# ---- data ---------------------------------------------------------------------------------------------------------
+
+def random_rows(seed: int, rows: int, features: int) -> np.ndarray:
+    """Uniform in [-1, 1). f64 with all 53 bits in use, so that rounding to f32 matters."""
+    return np.random.default_rng(seed).random((rows, features)) * 2.0 - 1.0
+
+
+def sprinkle(rows: np.ndarray, value: float, share: float, seed: int) -> np.ndarray:
+    """A copy in which `share` of the fields are `value`."""
+    rows = rows.copy()
+    rows[np.random.default_rng(seed).random(rows.shape) < share] = value
+    return rows
+
+
+def signal(rows: np.ndarray) -> np.ndarray:
+    """Something for trees to learn from the first four columns; missing counts as 0."""
+    a, b, c, d = (np.where(np.isnan(column), 0.0, column) for column in rows.T[:4])
+    return a * 2.0 + b * c + np.where(d > 0.25, 0.5, -0.5) * a * a
+
+
+# ---- rows ---------------------------------------------------------------------------------------------------------
+
+def threshold_probes(cut: float, dtype: type) -> list[float]:
+    """The threshold, its neighbours in both precisions, and the f64 halfway to the f32 below (a rounding tie)."""
+    wide = [cut, float(np.nextafter(cut, -np.inf)), float(np.nextafter(cut, np.inf))]
+    if abs(cut) >= F32_MAX:
+        return wide
+    near = np.float32(cut)
+    below, above = (float(np.nextafter(near, np.float32(to))) for to in (-np.inf, np.inf))
+    probes = [float(near), below, above]
+    if dtype is np.float64:
+        probes += wide + [(below + float(near)) / 2.0]
+    return list(dict.fromkeys(probes))
+
+
+def code_probes(codes: list[int]) -> list[float]:
+    known = range(max(codes) + 1)
+    return [code + part for code in known for part in (0.0, 0.9)] + ODD_CODES + [max(codes) + 1.0]
+
+
+def edge_rows(splits: list[Split], natural: np.ndarray, dtype: type, huge: bool) -> np.ndarray:
+    """Each row carries a different probe of every feature at once; a feature that runs out keeps natural values."""
+    cuts = [set() for _ in range(natural.shape[1])]
+    codes = [set() for _ in range(natural.shape[1])]
+    for split in splits:
+        codes[split.feature].update(split.codes)
+        if split.cut is not None and np.isfinite(split.cut):
+            cuts[split.feature].add(split.cut)
+    probes = []
+    for feature in range(natural.shape[1]):
+        if codes[feature]:
+            probes.append(code_probes(codes[feature]))
+        else:
+            near = [p for cut in sorted(cuts[feature]) for p in threshold_probes(cut, dtype)]
+            probes.append(near + SPECIAL)
+    if not huge:
+        probes = [[p for p in values if not abs(p) > 1e30] for values in probes]
+    rng = np.random.default_rng(11)
+    rows = natural[rng.integers(0, len(natural), max(map(len, probes)))]
+    for feature, values in enumerate(probes):
+        # Shuffled, so that features do not walk through their probes side by side.
+        rows[rng.permutation(len(rows))[:len(values)], feature] = values
+    return rows
+
+
+def reach_rows(model: Model, splits: list[Split], natural: np.ndarray, dtype: type, limit: int) -> np.ndarray:
+    """Natural rows that arrive at a split, changed to meet it with exactly its threshold, and with the f64 below.
+
+    The threshold lies between those above it on the path, so the changed row still arrives.
+    """
+    numeric = [split for split in splits if split.cut is not None]
+    numeric = numeric[::-(-len(numeric) // limit) or 1]
+    if not numeric:
+        return natural[:0]
+    leaf = model.predict(natural, "leaf")
+    rows = []
+    for split in numeric:
+        arrives = np.flatnonzero(np.isin(leaf[:, split.tree], split.leaves))
+        if len(arrives):
+            for value in (split.cut, np.nextafter(split.cut, -np.inf))[:2 if dtype is np.float64 else 1]:
+                row = natural[arrives[len(rows) % len(arrives)]].copy()
+                row[split.feature] = value
+                rows.append(row)
+    return np.array(rows).reshape(-1, natural.shape[1])
+
+
+def overflow_rows(natural: np.ndarray) -> np.ndarray:
+    """Infinities and numbers that become infinite as f32; never both signs in one row."""
+    rng = np.random.default_rng(12)
+    rows = natural[rng.integers(0, len(natural), 4 * len(OVERFLOW))]
+    for row, value in zip(rows, OVERFLOW * 4):
+        hit = rng.random(len(row)) < 0.4
+        hit[rng.integers(0, len(row))] = True
+        row[hit] = value
+    return rows
+
+
+def all_rows(case: Case) -> np.ndarray:
+    step = max(1, len(case.rows) // case.natural)
+    natural = np.array(case.rows[::step][:case.natural], dtype=np.float64)
+    splits = case.model.splits()
+    parts = [natural, edge_rows(splits, natural, case.dtype, case.huge)]
+    if case.reach:
+        parts.append(reach_rows(case.model, splits, natural, case.dtype, case.reach))
+    if case.huge:
+        parts.append(overflow_rows(natural))
+    with np.errstate(over="ignore"):
+        return np.array(np.concatenate(parts), dtype=case.dtype, order=case.order)
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+
+def smallest_int(leaf: np.ndarray) -> np.ndarray:
+    fits = [t for t in (np.uint8, np.uint16, np.int32) if leaf.max(initial=0) <= np.iinfo(t).max]
+    exact = leaf.astype(fits[0])
+    assert np.array_equal(exact, leaf)
+    return exact
+
+
+def case_toml(about: str, case: Case) -> str:
+    model = case.model
+    fields = {
+        "producer": model.producer,
+        "version": model.version,
+        "objective": model.objective,
+        "about": about,
+        "models": list(model.files()),
+        "features": case.rows.shape[1],
+        "outputs": model.outputs,
+        "trees": model.trees,
+        "kernels": ["walk"],
+    }
+    if case.spans:
+        fields["iterations"] = [list(span) for span in case.spans]
+
+    def lines(table: dict) -> str:  # strings, numbers and lists look the same in JSON and TOML
+        return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in table.items())
+
+    return lines(fields) + "\n[profile]\n" + lines(model.profile)
+
+
+def write_csv(folder: Path, case: Case) -> None:
+    """20 natural rows, and what the library predicts for exactly the numbers in the file."""
+    step = max(1, len(case.rows) // 20)
+    lines = [",".join(case.model.feature_names)]
+    lines += [",".join("" if np.isnan(v) else repr(float(v)) for v in row) for row in case.rows[::step][:20]]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    parsed = [[float(text) if text else np.nan for text in line.split(",")] for line in lines[1:]]
+    np.save(folder / "rows_value.npy", case.model.predict(np.array(parsed), "value"))
+
+
+def write_case(folder: Path, about: str, case: Case) -> None:
+    model = case.model
+    folder.mkdir(parents=True)
+    for name, data in model.files().items():
+        (folder / name).write_bytes(data)
+    (folder / "case.toml").write_text(case_toml(about, case), encoding="utf-8")
+
+    rows = all_rows(case)
+    value = model.predict(rows, "value")
+    np.save(folder / "X.npy", rows)
+    np.save(folder / "margin.npy", model.predict(rows, "margin"))
+    np.save(folder / "value.npy", value)
+    if model.trees:
+        np.save(folder / "leaf.npy", smallest_int(model.predict(rows, "leaf")))
+    label = model.label(value)
+    if label is not None:
+        np.save(folder / "label.npy", label.astype(np.int32))
+    if case.csr:
+        np.save(folder / "csr_margin.npy", model.predict(scipy.sparse.csr_matrix(rows), "margin"))
+    for start, stop in case.spans:
+        for kind in ("margin", "value"):
+            np.save(folder / f"{kind}_{start}_{stop}.npy", model.predict(rows, kind, (start, stop)))
+    if case.csv:
+        write_csv(folder, case)

@@ -1,0 +1,448 @@
+//! The only way to make a [`Forest`]: trees go in as nodes that point at each other in any order, flat arrays come
+//! out, and everything below may trust every index in them.
+//!
+//! Nodes are taken from the root down and renumbered in preorder. A node met twice means a cycle or a shared child
+//! and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without being looked at.
+
+use super::{
+    Aggregate, CategorySet, Child, Forest, Labels, Link, Missing, NumericProfile, Split, SplitTest, Target,
+    Tree as FlatTree,
+};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+
+/// A node as a builder takes it. Children are given by node number, in any order.
+#[derive(Clone, Debug)]
+pub enum Node<'a> {
+    /// Rows that pass `test` go to node `left`, others to node `right`.
+    Split {
+        /// The column tested.
+        feature: u32,
+        /// What is asked of the value.
+        test: Test,
+        /// What counts as missing, and where it goes.
+        missing: Missing,
+        /// Node number of the child for rows that pass.
+        left: u32,
+        /// Node number of the child for rows that do not.
+        right: u32,
+    },
+    /// The end of a path.
+    Leaf {
+        /// The number reported by [`Output::Leaf`](crate::Output::Leaf).
+        id: u32,
+        /// One value, or one per output if the tree has vector leaves.
+        values: &'a [f64],
+    },
+}
+
+/// The question a split asks.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// Below (or at: [`NumericProfile::comparison`]) this threshold. Not NaN.
+    Threshold(f64),
+    /// The value's category code is in this set.
+    Categories(CategorySet),
+}
+
+/// A tree as a builder takes it. Node 0 is the root.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree<'a> {
+    /// The output its leaves add to; `None` for vector leaves, which add to all.
+    pub output: Option<u32>,
+    /// Every leaf is multiplied by this (DART); 1.0 otherwise.
+    pub weight: f64,
+    /// The nodes.
+    pub nodes: &'a [Node<'a>],
+}
+
+/// Builds a [`Forest`]; see the module's head for what it proves.
+///
+/// ```
+/// use sawmill::{ForestBuilder, Missing, Node, NumericProfile, Schema, Test, TreeSpec};
+///
+/// let nodes = [
+///     Node::Split { feature: 0, test: Test::Threshold(0.5), missing: Missing::Left, left: 1, right: 2 },
+///     Node::Leaf { id: 1, values: &[-1.0] },
+///     Node::Leaf { id: 2, values: &[1.0] },
+/// ];
+/// let forest = ForestBuilder::new(&Schema::new(1, 1))
+///     .profile(NumericProfile::XGBOOST)
+///     .tree(TreeSpec { output: Some(0), weight: 1.0, nodes: &nodes })
+///     .finish()?;
+/// assert_eq!(forest.n_leaves(), 2);
+/// # Ok::<(), sawmill::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ForestBuilder {
+    forest: Forest,
+    /// Greatest feature used, with the tree and node that use it.
+    max_feature: Option<(u32, usize, u32)>,
+    /// Values per leaf, once there is one.
+    leaf_width: Option<usize>,
+    /// Tree in which each node number was last met.
+    met: Vec<u32>,
+    stack: Vec<(u32, Slot)>,
+    failure: Option<Error>,
+}
+
+/// Where the index of a node under construction belongs.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Root,
+    Left(usize),
+    Right(usize),
+}
+
+impl ForestBuilder {
+    /// A builder for a model with the features and outputs of `schema`, with XGBoost's arithmetic, base scores of 0
+    /// and no link.
+    pub fn new(schema: &Schema) -> Self {
+        let forest = Forest {
+            n_features: schema.n_features(),
+            n_outputs: schema.n_outputs,
+            profile: NumericProfile::XGBOOST,
+            base: Vec::new(),
+            aggregate: Aggregate::Sum,
+            link: Link::Identity,
+            labels: Labels::None,
+            trees: Vec::new(),
+            splits: Vec::new(),
+            sets: Vec::new(),
+            leaf_ids: Vec::new(),
+            leaf_values: Vec::new(),
+            vector_leaves: false,
+            iterations: Vec::new(),
+        };
+        Self { forest, max_feature: None, leaf_width: None, met: Vec::new(), stack: Vec::new(), failure: None }
+    }
+
+    /// Sets the arithmetic.
+    #[must_use]
+    pub fn profile(mut self, profile: NumericProfile) -> Self {
+        self.forest.profile = profile;
+        self
+    }
+
+    /// Sets the base score of every output, as margins.
+    #[must_use]
+    pub fn base(mut self, base: Vec<f64>) -> Self {
+        self.forest.base = base;
+        self
+    }
+
+    /// Sets how trees become a margin.
+    #[must_use]
+    pub fn aggregate(mut self, aggregate: Aggregate) -> Self {
+        self.forest.aggregate = aggregate;
+        self
+    }
+
+    /// Sets how margins become values, and values class labels.
+    #[must_use]
+    pub fn link(mut self, link: Link, labels: Labels) -> Self {
+        (self.forest.link, self.forest.labels) = (link, labels);
+        self
+    }
+
+    /// Adds a tree. What is wrong with it is reported by [`finish`](Self::finish).
+    #[must_use]
+    pub fn tree(mut self, tree: Tree<'_>) -> Self {
+        if self.failure.is_none() {
+            let count = tree.nodes.len();
+            let added = self.add_tree(tree.output, tree.weight, count, |node| Ok(tree.nodes[node as usize].clone()));
+            self.failure = added.err();
+        }
+        self
+    }
+
+    /// Ends a boosting iteration: the trees added since the last one belong together. Without any such call every
+    /// tree is an iteration.
+    #[must_use]
+    pub fn end_iteration(mut self) -> Self {
+        self.forest.iterations.push(self.forest.trees.len());
+        self
+    }
+
+    /// The forest, with everything below trusting it.
+    ///
+    /// # Errors
+    /// An invalid-model error that names the tree and node: a child out of range, a node with two parents, a cycle, a
+    /// NaN threshold, a feature or output that the schema does not have, leaves of the wrong width, too many nodes.
+    pub fn finish(self) -> Result<Forest> {
+        let Self { mut forest, max_feature, leaf_width, failure, .. } = self;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if let Some((feature, tree, node)) = max_feature
+            && feature as usize >= forest.n_features
+        {
+            let finding = format!("feature {feature}, but the model declares {}", forest.n_features);
+            return Err(Error::invalid_model(finding).at(format!("tree {tree}, node {node}")));
+        }
+        for (index, tree) in forest.trees.iter().enumerate() {
+            match tree.target {
+                Target::One(output) if output as usize >= forest.n_outputs => {
+                    let finding = format!("adds to output {output}, but the model has {}", forest.n_outputs);
+                    return Err(Error::invalid_model(finding).at(format!("tree {index}")));
+                }
+                _ => {}
+            }
+        }
+        if let Some(width) = leaf_width
+            && forest.vector_leaves
+            && width != forest.n_outputs
+        {
+            let finding = format!("vector leaves of {width} values, but the model has {} outputs", forest.n_outputs);
+            return Err(Error::invalid_model(finding));
+        }
+        if forest.base.is_empty() {
+            forest.base = vec![0.0; forest.n_outputs];
+        }
+        if forest.base.len() != forest.n_outputs {
+            let finding = format!("{} base scores for {} outputs", forest.base.len(), forest.n_outputs);
+            return Err(Error::invalid_model(finding));
+        }
+        if forest.n_outputs == 0 {
+            return Err(Error::invalid_model("a model without outputs"));
+        }
+        if forest.iterations.is_empty() {
+            forest.iterations = (1..=forest.trees.len()).collect();
+        }
+        let in_order = forest.iterations.is_sorted();
+        if !in_order || forest.iterations.last().is_some_and(|&end| end != forest.trees.len()) {
+            return Err(Error::invalid_model(format!(
+                "the boosting iterations do not end at tree {} in ascending order",
+                forest.trees.len()
+            )));
+        }
+        Ok(forest)
+    }
+
+    /// Number of nodes taken so far.
+    pub(crate) fn n_nodes(&self) -> usize {
+        self.forest.splits.len() + self.forest.leaf_ids.len()
+    }
+
+    /// Whether the trees taken so far have vector leaves.
+    pub(crate) fn has_vector_leaves(&self) -> bool {
+        self.forest.vector_leaves
+    }
+
+    /// Number of trees taken so far.
+    pub(crate) fn n_trees(&self) -> usize {
+        self.forest.trees.len()
+    }
+
+    /// For formats that tell the number of features and outputs after the trees.
+    pub(crate) fn set_shape(&mut self, schema: &Schema) {
+        (self.forest.n_features, self.forest.n_outputs) = (schema.n_features(), schema.n_outputs);
+    }
+
+    /// For formats that tell after the trees which output each adds to.
+    pub(crate) fn set_output(&mut self, tree: usize, output: u32) {
+        self.forest.trees[tree].target = Target::One(output);
+    }
+
+    /// For formats that tell the weights of trees after the trees.
+    pub(crate) fn set_weight(&mut self, tree: usize, weight: f64) {
+        self.forest.trees[tree].weight = weight;
+    }
+
+    /// Sets where boosting iterations end, as tree counts.
+    pub(crate) fn set_iterations(&mut self, ends: Vec<usize>) {
+        self.forest.iterations = ends;
+    }
+
+    /// Adds a tree of `n_nodes` nodes rooted at node 0; `node` gives them by number and is asked only for nodes that
+    /// the root reaches, each once.
+    pub(crate) fn add_tree<'a>(
+        &mut self,
+        output: Option<u32>,
+        weight: f64,
+        n_nodes: usize,
+        mut node: impl FnMut(u32) -> Result<Node<'a>>,
+    ) -> Result<()> {
+        let tree = self.forest.trees.len();
+        let mark = u32::try_from(tree + 1).map_err(|_| Error::limit("trees", tree, u32::MAX))?;
+        if self.n_nodes() + n_nodes > i32::MAX as usize {
+            return Err(Error::limit("nodes", self.n_nodes() + n_nodes, i32::MAX));
+        }
+        if self.met.len() < n_nodes {
+            self.met.resize(n_nodes, 0);
+        }
+        let target = output.map_or(Target::All, Target::One);
+        let (first_split, first_leaf) = (self.forest.splits.len() as u32, self.forest.leaf_ids.len() as u32);
+        if tree == 0 {
+            self.forest.vector_leaves = output.is_none();
+        } else if self.forest.vector_leaves != output.is_none() {
+            return Err(Error::invalid_model("vector leaves in some trees, but not in all").at(format!("tree {tree}")));
+        }
+
+        let mut root = Child::leaf(0);
+        self.stack.clear();
+        self.stack.push((0, Slot::Root));
+        while let Some((id, slot)) = self.stack.pop() {
+            let place = || format!("tree {tree}, node {id}");
+            match self.met.get_mut(id as usize).filter(|_| (id as usize) < n_nodes) {
+                None => {
+                    let finding = format!("no such node, the tree has {n_nodes}");
+                    return Err(Error::invalid_model(finding).at(place()));
+                }
+                Some(met) if *met == mark => {
+                    return Err(Error::invalid_model("reached twice: a cycle or a shared child").at(place()));
+                }
+                Some(met) => *met = mark,
+            }
+            let child = match node(id).map_err(|error| error.at(place()))? {
+                Node::Split { feature, test, missing, left, right } => {
+                    let index = self.forest.splits.len();
+                    let test = match test {
+                        Test::Threshold(threshold) if threshold.is_nan() => {
+                            return Err(Error::invalid_model("the threshold is NaN").at(place()));
+                        }
+                        Test::Threshold(threshold) => SplitTest::Threshold(threshold),
+                        Test::Categories(set) => {
+                            self.forest.sets.push(set);
+                            SplitTest::Set(self.forest.sets.len() as u32 - 1)
+                        }
+                    };
+                    if self.max_feature.is_none_or(|(max, ..)| feature > max) {
+                        self.max_feature = Some((feature, tree, id));
+                    }
+                    let unset = Child::leaf(0);
+                    self.forest.splits.push(Split { feature, left: unset, right: unset, missing, test });
+                    self.stack.push((right, Slot::Right(index)));
+                    self.stack.push((left, Slot::Left(index)));
+                    Child::split(index)
+                }
+                Node::Leaf { id: leaf_id, values } => {
+                    let width = if output.is_some() { 1 } else { *self.leaf_width.get_or_insert(values.len()) };
+                    if values.len() != width {
+                        let finding = format!("a leaf of {} values where others have {width}", values.len());
+                        return Err(Error::invalid_model(finding).at(place()));
+                    }
+                    self.forest.leaf_ids.push(leaf_id);
+                    self.forest.leaf_values.extend_from_slice(values);
+                    Child::leaf(self.forest.leaf_ids.len() - 1)
+                }
+            };
+            match slot {
+                Slot::Root => root = child,
+                Slot::Left(parent) => self.forest.splits[parent].left = child,
+                Slot::Right(parent) => self.forest.splits[parent].right = child,
+            }
+        }
+        self.forest.trees.push(FlatTree { root, target, weight, first_split, first_leaf });
+        Ok(())
+    }
+}
+
+impl Forest {
+    /// The forest of the boosting iterations `range`, which must lie within those there are.
+    pub(crate) fn with_iterations(&self, range: std::ops::Range<usize>) -> Self {
+        let end_of = |iteration: usize| iteration.checked_sub(1).map_or(0, |last| self.iterations[last]);
+        let (first, end) = (end_of(range.start), end_of(range.end));
+        let mut kept = Self {
+            base: self.base.clone(),
+            trees: self.trees[first..end].to_vec(),
+            splits: Vec::new(),
+            sets: self.sets.clone(),
+            leaf_ids: Vec::new(),
+            leaf_values: Vec::new(),
+            iterations: self.iterations[range].iter().map(|end| end - first).collect(),
+            ..*self
+        };
+        if first < end {
+            let splits = self.splits_of(first).start..self.splits_of(end - 1).end;
+            let leaves = self.leaves_of(first).start..self.leaves_of(end - 1).end;
+            let moved = |child: Child| match child.position() {
+                super::Position::Split(split) => Child::split(split - splits.start),
+                super::Position::Leaf(leaf) => Child::leaf(leaf - leaves.start),
+            };
+            for tree in &mut kept.trees {
+                tree.root = moved(tree.root);
+                tree.first_split -= splits.start as u32;
+                tree.first_leaf -= leaves.start as u32;
+            }
+            let move_split = |split: &Split| Split { left: moved(split.left), right: moved(split.right), ..*split };
+            kept.splits = self.splits[splits.clone()].iter().map(move_split).collect();
+            kept.leaf_ids = self.leaf_ids[leaves.clone()].to_vec();
+            kept.leaf_values = leaves.flat_map(|leaf| self.leaf(leaf)).copied().collect();
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::eval::Storage;
+    use super::*;
+
+    fn split(feature: u32, threshold: f64, left: u32, right: u32) -> Node<'static> {
+        Node::Split { feature, test: Test::Threshold(threshold), missing: Missing::Left, left, right }
+    }
+
+    fn leaf(id: u32, value: &f64) -> Node<'_> {
+        Node::Leaf { id, values: std::slice::from_ref(value) }
+    }
+
+    fn build(nodes: &[Node<'_>]) -> Result<Forest> {
+        ForestBuilder::new(&Schema::new(2, 1)).tree(Tree { output: Some(0), weight: 1.0, nodes }).finish()
+    }
+
+    #[test]
+    fn accepts_children_in_any_order_and_drops_orphans() {
+        // Node 1 is an orphan whose feature does not exist; the root's right child stands before its left one.
+        let nodes = [split(0, 1.0, 4, 2), split(99, 0.0, 0, 0), leaf(2, &2.0), leaf(3, &3.0), leaf(4, &4.0)];
+        let forest = build(&nodes).unwrap();
+        assert_eq!((forest.n_leaves(), forest.n_iterations()), (2, 1));
+        assert_eq!(forest.eval_margins::<f32>(&[0.0, 0.0], Storage::Dense), [4.0]);
+        assert_eq!(forest.eval_margins::<f32>(&[1.0, 0.0], Storage::Dense), [2.0]);
+    }
+
+    #[test]
+    fn a_single_leaf_is_a_tree() {
+        let forest = build(&[leaf(0, &0.25)]).unwrap();
+        assert_eq!(forest.eval_margins::<f32>(&[f64::NAN, 0.0], Storage::Dense), [0.25]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_tree() {
+        let message = |nodes: &[Node<'_>]| build(nodes).unwrap_err().to_string();
+        assert_eq!(message(&[]), "tree 0, node 0: no such node, the tree has 0");
+        assert_eq!(message(&[split(0, 0.0, 1, 7), leaf(1, &0.0)]), "tree 0, node 7: no such node, the tree has 2");
+        assert_eq!(
+            message(&[split(0, 0.0, 1, 1), leaf(1, &0.0)]),
+            "tree 0, node 1: reached twice: a cycle or a shared child"
+        );
+        assert_eq!(
+            message(&[split(0, 0.0, 0, 1), leaf(1, &0.0)]),
+            "tree 0, node 0: reached twice: a cycle or a shared child"
+        );
+        assert_eq!(
+            message(&[split(0, f64::NAN, 1, 2), leaf(1, &0.0), leaf(2, &0.0)]),
+            "tree 0, node 0: the threshold is NaN"
+        );
+        assert_eq!(
+            message(&[split(7, 0.0, 1, 2), leaf(1, &0.0), leaf(2, &0.0)]),
+            "tree 0, node 0: feature 7, but the model declares 2"
+        );
+        assert_eq!(
+            message(&[Node::Leaf { id: 0, values: &[1.0, 2.0] }]),
+            "tree 0, node 0: a leaf of 2 values where others have 1"
+        );
+    }
+
+    #[test]
+    fn iterations_can_be_cut_out() {
+        let (one, two) = ([split(0, 0.0, 1, 2), leaf(1, &1.0), leaf(2, &2.0)], [leaf(0, &10.0)]);
+        let mut builder = ForestBuilder::new(&Schema::new(1, 1)).base(vec![100.0]);
+        for nodes in [&one[..], &two[..], &one[..]] {
+            builder = builder.tree(Tree { output: Some(0), weight: 1.0, nodes });
+        }
+        let forest = builder.finish().unwrap();
+        let margin = |range| forest.with_iterations(range).eval_margins::<f32>(&[5.0], Storage::Dense)[0];
+        assert_eq!([margin(0..3), margin(0..1), margin(1..3), margin(2..2)], [114.0, 102.0, 112.0, 100.0]);
+    }
+}

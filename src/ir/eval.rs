@@ -1,0 +1,118 @@
+//! The reference evaluator: the definition of a correct answer.
+//!
+//! One row, one tree, one node at a time, in the plainest code there is. Every kernel must equal it to the bit; where
+//! the two differ, the kernel is wrong. It is slow and allocates: tests and `validate` use it, predictions do not.
+
+use super::real::Real;
+use super::{
+    Absent, BasePosition, Child, Comparison, Forest, Missing, Position, Split, SplitTest, Target, ZERO_THRESHOLD,
+};
+
+/// Where the values of a row were stored; LightGBM reads tiny values of dense rows as zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    Dense,
+    Sparse,
+}
+
+impl Forest {
+    /// The row as the source library's input layer hands it to the trees.
+    fn read_row(&self, row: &[f64], storage: Storage) -> Vec<f64> {
+        let flush = self.profile.flush_tiny && storage == Storage::Dense;
+        let read = |&value: &f64| {
+            let value = self.profile.round_input(value);
+            if flush && value.abs() <= ZERO_THRESHOLD { 0.0 } else { value }
+        };
+        row.iter().map(read).collect()
+    }
+
+    /// A sparse row written out: `None` is an entry the row does not list.
+    pub(crate) fn fill_absent(&self, row: &[Option<f64>]) -> Vec<f64> {
+        let absent = match self.profile.absent {
+            Absent::Missing => f64::NAN,
+            Absent::Zero => 0.0,
+        };
+        row.iter().map(|value| value.unwrap_or(absent)).collect()
+    }
+
+    /// Index in the forest of the leaf that every tree puts the row in.
+    pub(crate) fn eval_leaves(&self, row: &[f64], storage: Storage) -> Vec<usize> {
+        let row = self.read_row(row, storage);
+        self.trees.iter().map(|tree| self.find_leaf(tree.root, &row)).collect()
+    }
+
+    fn find_leaf(&self, root: Child, row: &[f64]) -> usize {
+        let mut child = root;
+        loop {
+            match child.position() {
+                Position::Leaf(leaf) => return leaf,
+                Position::Split(index) => {
+                    let split = &self.splits[index];
+                    child = if self.goes_left(split, row[split.feature as usize]) { split.left } else { split.right };
+                }
+            }
+        }
+    }
+
+    fn goes_left(&self, split: &Split, value: f64) -> bool {
+        let zero_or_nan = value.is_nan() || value.abs() <= ZERO_THRESHOLD;
+        match split.missing {
+            Missing::Left if value.is_nan() => true,
+            Missing::Right if value.is_nan() => false,
+            Missing::ZeroLeft if zero_or_nan => true,
+            Missing::ZeroRight if zero_or_nan => false,
+            Missing::AsZero if value.is_nan() => self.test(split.test, 0.0),
+            _ => self.test(split.test, value),
+        }
+    }
+
+    fn test(&self, test: SplitTest, value: f64) -> bool {
+        match test {
+            SplitTest::Threshold(threshold) => match self.profile.comparison {
+                Comparison::Less => value < threshold,
+                Comparison::LessOrEqual => value <= threshold,
+            },
+            SplitTest::Set(set) => {
+                self.profile.category(value).is_some_and(|code| self.sets[set as usize].contains(code))
+            }
+        }
+    }
+
+    /// The margins of a row. `T` must be the type of [`NumericProfile::sum`](super::NumericProfile::sum).
+    pub(crate) fn eval_margins<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
+        let base: Vec<T> = self.base.iter().map(|&base| T::from_f64(base)).collect();
+        let mut sums = match self.profile.base {
+            BasePosition::First => base.clone(),
+            BasePosition::Last => vec![T::ZERO; self.n_outputs],
+        };
+        for (tree, leaf) in self.trees.iter().zip(self.eval_leaves(row, storage)) {
+            let weighted = |value: f64| T::from_f64(value) * T::from_f64(tree.weight);
+            match tree.target {
+                Target::One(output) => sums[output as usize] += weighted(self.leaf(leaf)[0]),
+                Target::All => {
+                    for (sum, &value) in sums.iter_mut().zip(self.leaf(leaf)) {
+                        *sum += weighted(value);
+                    }
+                }
+            }
+        }
+        if self.profile.base == BasePosition::Last {
+            for (sum, base) in sums.iter_mut().zip(base) {
+                *sum += base;
+            }
+        }
+        sums
+    }
+
+    /// The values of a row: what the source library's plain `predict` returns.
+    pub(crate) fn eval_values<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
+        let mut values = self.eval_margins::<T>(row, storage);
+        let divisor = T::from_f64(self.divisor());
+        for value in &mut values {
+            *value = *value / divisor;
+        }
+        self.link.apply(&mut values);
+        values.truncate(self.link.n_values(self.n_outputs));
+        values
+    }
+}

@@ -1,0 +1,105 @@
+//! What can be said of a forest without running it: the basis of planning and of `inspect`.
+
+use serde::Serialize;
+
+use super::{Forest, Missing, Position, SplitTest, ZERO_THRESHOLD};
+
+/// Sizes and shapes of a forest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Facts {
+    /// Number of trees.
+    pub trees: usize,
+    /// Number of boosting iterations.
+    pub iterations: usize,
+    /// Number of inner nodes of all trees.
+    pub splits: usize,
+    /// Number of leaves of all trees.
+    pub leaves: usize,
+    /// Leaves of the largest tree.
+    pub max_leaves: usize,
+    /// Splits on the longest path from a root to a leaf.
+    pub max_depth: usize,
+    /// Mean over trees of their longest path.
+    pub mean_depth: f64,
+    /// Features that some split tests.
+    pub features_used: usize,
+    /// Distinct thresholds of the feature that has most.
+    pub max_cuts: usize,
+    /// Splits that test membership in a set of categories.
+    pub category_splits: usize,
+    /// Splits for which zero counts as missing.
+    pub zero_as_missing_splits: usize,
+}
+
+impl Facts {
+    /// Cost: one pass over the splits and a sort of each feature's thresholds.
+    pub(crate) fn of(forest: &Forest) -> Self {
+        let depths = tree_depths(forest);
+        let cuts = cuts(forest);
+        let count = |f: fn(&super::Split) -> bool| forest.splits().iter().filter(|split| f(split)).count();
+        Self {
+            trees: forest.n_trees(),
+            iterations: forest.n_iterations(),
+            splits: forest.splits().len(),
+            leaves: forest.n_leaves(),
+            max_leaves: (0..forest.n_trees()).map(|tree| forest.leaves_of(tree).len()).max().unwrap_or(0),
+            max_depth: depths.iter().copied().max().unwrap_or(0),
+            mean_depth: depths.iter().sum::<usize>() as f64 / depths.len().max(1) as f64,
+            features_used: features_used(forest).len(),
+            max_cuts: cuts.iter().map(|(_, cuts)| cuts.len()).max().unwrap_or(0),
+            category_splits: count(|split| matches!(split.test, SplitTest::Set(_))),
+            zero_as_missing_splits: count(|split| matches!(split.missing, Missing::ZeroLeft | Missing::ZeroRight)),
+        }
+    }
+}
+
+/// The longest path of every tree, in splits.
+pub(crate) fn tree_depths(forest: &Forest) -> Vec<usize> {
+    // Children stand behind their parents, so one forward pass sees every parent first.
+    let mut depth = vec![1; forest.splits().len()];
+    let mut of_tree = |tree| {
+        let mut max = 0;
+        for index in forest.splits_of(tree) {
+            max = max.max(depth[index]);
+            let split = &forest.splits()[index];
+            for child in [split.left, split.right] {
+                if let Position::Split(child) = child.position() {
+                    depth[child] = depth[index] + 1;
+                }
+            }
+        }
+        max
+    };
+    (0..forest.n_trees()).map(&mut of_tree).collect()
+}
+
+/// The features that some split tests, ascending.
+pub(crate) fn features_used(forest: &Forest) -> Vec<u32> {
+    let mut features: Vec<u32> = forest.splits().iter().map(|split| split.feature).collect();
+    features.sort_unstable();
+    features.dedup();
+    features
+}
+
+/// The distinct thresholds of every feature that has any, ascending in feature and threshold.
+pub(crate) fn cuts(forest: &Forest) -> Vec<(u32, Vec<f64>)> {
+    let threshold = |split: &super::Split| match split.test {
+        SplitTest::Threshold(threshold) => Some((split.feature, threshold)),
+        SplitTest::Set(_) => None,
+    };
+    let mut all: Vec<(u32, f64)> = forest.splits().iter().filter_map(threshold).collect();
+    all.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    all.dedup();
+    let groups = all.chunk_by(|a, b| a.0 == b.0);
+    groups.map(|group| (group[0].0, group.iter().map(|cut| cut.1).collect())).collect()
+}
+
+/// Whether reading tiny values as 0.0 can change the outcome of any test: some threshold lies within ±1e-35.
+pub(crate) fn has_tiny_cuts(forest: &Forest) -> bool {
+    let tiny = |split: &super::Split| match split.test {
+        SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..ZERO_THRESHOLD).contains(&threshold),
+        SplitTest::Set(_) => false,
+    };
+    forest.splits().iter().any(tiny)
+}

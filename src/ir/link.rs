@@ -1,0 +1,134 @@
+//! From margins to values: the link functions of the source libraries, operation by operation.
+//!
+//! A link works on the margins of one row, in the forest's sum type. The order of operations is part of the
+//! definition: two formulas that agree on paper differ in the last bit.
+
+use serde::Serialize;
+
+use super::real::Real;
+
+/// How the margins of a row become its values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Link {
+    /// The value is the margin.
+    Identity,
+    /// `1 / (exp(min(-x, 88.7)) + 1)`: XGBoost's sigmoid, whose clamp keeps `exp` finite in f32
+    /// (`src/common/math.h`, `Sigmoid`).
+    Sigmoid,
+    /// `1 / (1 + exp(-scale * x))`: LightGBM's sigmoid with its `sigmoid` parameter
+    /// (`src/objective/binary_objective.hpp`).
+    ScaledSigmoid {
+        /// The factor of the margin.
+        scale: f64,
+    },
+    /// `exp(x)`: log-link objectives (Poisson, gamma, Tweedie, Cox, AFT).
+    Exp,
+    /// `log1p(exp(x))`: LightGBM's `cross_entropy_lambda`.
+    Softplus,
+    /// `sign(x) * x * x`: LightGBM's `reg_sqrt`.
+    SignedSquare,
+    /// `exp(x - max) / sum`: the sum in f64 and in order of outputs, then rounded to the sum type
+    /// (XGBoost `src/common/math.h`, `Softmax`; LightGBM `utils/common.h`, `Softmax`).
+    Softmax,
+    /// The number of the first greatest margin: one value (XGBoost's `multi:softmax`).
+    ArgMax,
+    /// 1 where `x > 0`, else 0 (XGBoost's `binary:hinge`).
+    Step,
+    /// The margins of the row in ascending order (XGBoost's quantiles since 3.4, which keeps them from crossing).
+    SortAscending,
+}
+
+impl Link {
+    /// Number of values a row of `n_outputs` margins has.
+    pub fn n_values(self, n_outputs: usize) -> usize {
+        match self {
+            Self::ArgMax => 1,
+            _ => n_outputs,
+        }
+    }
+
+    /// Turns margins into values in place; of `row`, the first [`n_values`](Self::n_values) entries hold the result.
+    pub(crate) fn apply<T: Real>(self, row: &mut [T]) {
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid => map(row, |x| {
+                let limit = T::from_f64(88.7);
+                let exponent = if -x < limit { -x } else { limit };
+                T::ONE / (exponent.exp() + T::ONE)
+            }),
+            Self::ScaledSigmoid { scale } => map(row, |x| T::ONE / (T::ONE + (-T::from_f64(scale) * x).exp())),
+            Self::Exp => map(row, T::exp),
+            Self::Softplus => map(row, |x| x.exp().ln_1p()),
+            Self::SignedSquare => map(row, |x| sign(x) * x * x),
+            Self::Softmax => softmax(row),
+            Self::ArgMax => row[0] = T::from_f64(arg_max(row) as f64),
+            Self::Step => map(row, |x| if x > T::ZERO { T::ONE } else { T::ZERO }),
+            Self::SortAscending => row.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64())),
+        }
+    }
+}
+
+/// How the values of a row become its class label, as the scikit-learn wrappers of the source libraries do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Labels {
+    /// The model is not a classifier.
+    None,
+    /// Class 1 where the value is above 0.5, else class 0.
+    AboveHalf,
+    /// The first greatest value.
+    ArgMax,
+    /// The value is the class.
+    Value,
+}
+
+impl Labels {
+    /// The class of a row with these values; `None` for a model without classes.
+    pub(crate) fn of<T: Real>(self, values: &[T]) -> Option<i32> {
+        match self {
+            Self::None => None,
+            Self::AboveHalf => Some((values[0] > T::from_f64(0.5)).into()),
+            Self::ArgMax => Some(arg_max(values) as i32),
+            Self::Value => Some(values[0].to_f64() as i32),
+        }
+    }
+}
+
+fn map<T: Real>(row: &mut [T], f: impl Fn(T) -> T) {
+    for x in row {
+        *x = f(*x);
+    }
+}
+
+fn sign<T: Real>(x: T) -> T {
+    if x > T::ZERO {
+        T::ONE
+    } else if x < T::ZERO {
+        -T::ONE
+    } else {
+        T::ZERO
+    }
+}
+
+fn arg_max<T: Real>(row: &[T]) -> usize {
+    let mut best = 0;
+    for (at, x) in row.iter().enumerate() {
+        if *x > row[best] {
+            best = at;
+        }
+    }
+    best
+}
+
+fn softmax<T: Real>(row: &mut [T]) {
+    let max = row[arg_max(row)];
+    let mut sum = 0.0f64;
+    for x in row.iter_mut() {
+        *x = (*x - max).exp();
+        sum += x.to_f64();
+    }
+    map(row, |x| x / T::from_f64(sum));
+}

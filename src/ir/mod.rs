@@ -1,0 +1,446 @@
+//! The intermediate representation: what every loader produces and every kernel consumes.
+//!
+//! A [`Forest`] is a set of binary trees together with the exact arithmetic of the library that trained it. Tree
+//! libraries differ in ways that change answers: which float type a value is rounded to before a test, `<` or `<=`,
+//! where a missing value goes, in which type and order leaves are summed. All of that is data here
+//! ([`NumericProfile`], [`Missing`], [`Aggregate`], [`Link`]); nothing below this module knows a library by name.
+//!
+//! * [`build`]: the only constructor; proves topology and ranges.
+//! * [`eval`]: the reference evaluator, the definition of a correct answer.
+//! * [`facts`]: what planning and `inspect` read.
+
+pub(crate) mod build;
+pub(crate) mod eval;
+pub(crate) mod facts;
+pub(crate) mod link;
+pub(crate) mod real;
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+pub use build::{ForestBuilder, Node, Test, Tree as TreeSpec};
+pub use facts::Facts;
+pub use link::{Labels, Link};
+
+/// LightGBM's zero threshold: the double nearest to the float 1e-35. Values this close to zero count as zero
+/// (`kZeroThreshold`, LightGBM `include/LightGBM/meta.h`).
+pub(crate) const ZERO_THRESHOLD: f64 = 1e-35_f32 as f64;
+
+/// An ensemble of decision trees with the arithmetic of the library it comes from.
+///
+/// Made by [`ForestBuilder`] alone, so that these hold for every forest: each node of a tree is reached from its root
+/// along exactly one path, every feature, output and category set referred to exists, no threshold is NaN.
+#[derive(Clone, Debug)]
+pub struct Forest {
+    n_features: usize,
+    n_outputs: usize,
+    profile: NumericProfile,
+    base: Vec<f64>,
+    aggregate: Aggregate,
+    link: Link,
+    labels: Labels,
+    trees: Vec<Tree>,
+    splits: Vec<Split>,
+    sets: Vec<CategorySet>,
+    leaf_ids: Vec<u32>,
+    /// One value per leaf, or `n_outputs` of them if `vector_leaves`.
+    leaf_values: Vec<f64>,
+    vector_leaves: bool,
+    /// Number of trees at the end of every boosting iteration.
+    iterations: Vec<usize>,
+}
+
+/// The arithmetic of a forest, fixed by the library that trained it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NumericProfile {
+    /// Values are rounded to this type (to nearest, ties to even) before anything else looks at them.
+    pub input: Float,
+    /// How a value meets a threshold; true goes left.
+    pub comparison: Comparison,
+    /// Type of the running sum of leaves; every addition rounds to it.
+    pub sum: Float,
+    /// When the base score joins the sum.
+    pub base: BasePosition,
+    /// How a number becomes a category code.
+    pub categories: CategoryRule,
+    /// What an entry that a sparse row does not list stands for.
+    pub absent: Absent,
+    /// Whether dense values of magnitude at most 1e-35 are read as 0.0 (LightGBM's dense input layer; its sparse one
+    /// keeps them).
+    pub flush_tiny: bool,
+}
+
+impl NumericProfile {
+    /// XGBoost: f32 throughout, `<`, base score first.
+    pub const XGBOOST: Self = Self {
+        input: Float::F32,
+        comparison: Comparison::Less,
+        sum: Float::F32,
+        base: BasePosition::First,
+        categories: CategoryRule::NonNegative,
+        absent: Absent::Missing,
+        flush_tiny: false,
+    };
+
+    /// LightGBM: f64 throughout, `<=`, no base score.
+    pub const LIGHTGBM: Self = Self {
+        input: Float::F64,
+        comparison: Comparison::LessOrEqual,
+        sum: Float::F64,
+        base: BasePosition::First,
+        categories: CategoryRule::Truncate,
+        absent: Absent::Zero,
+        flush_tiny: true,
+    };
+}
+
+/// A binary floating-point type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Float {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary64.
+    F64,
+}
+
+/// How a value meets a threshold; true goes left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Comparison {
+    /// `value < threshold`
+    #[serde(rename = "<")]
+    Less,
+    /// `value <= threshold`
+    #[serde(rename = "<=")]
+    LessOrEqual,
+}
+
+/// When the base score joins the sum of leaves. In floating point it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BasePosition {
+    /// The sum starts with it.
+    First,
+    /// It is added after the last tree.
+    Last,
+}
+
+/// How a number becomes a category code. Whatever is not a code is in no set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CategoryRule {
+    /// XGBoost: `0 <= value < 2^24`, truncated; −0.5 is no category, 1.9 is category 1.
+    NonNegative,
+    /// LightGBM: truncated toward zero, then non-negative; −0.5 is category 0.
+    Truncate,
+}
+
+/// What an entry that a sparse row does not list stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Absent {
+    /// A missing value.
+    Missing,
+    /// The value 0.0.
+    Zero,
+}
+
+/// Where a missing value goes at a split, and which values count as missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// NaN goes left.
+    Left,
+    /// NaN goes right.
+    Right,
+    /// NaN is read as 0.0 and tested like any number (LightGBM's missing type None).
+    AsZero,
+    /// NaN and values of magnitude at most 1e-35 go left (LightGBM's missing type Zero).
+    ZeroLeft,
+    /// NaN and values of magnitude at most 1e-35 go right.
+    ZeroRight,
+}
+
+/// How the trees of one output become its margin and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Aggregate {
+    /// The margin is the sum.
+    Sum,
+    /// The margin is the sum; the value is linked from the sum divided by the number of iterations. This is a
+    /// LightGBM random forest, whose raw score is not averaged.
+    MeanOfValue,
+}
+
+/// One tree: its root and what its leaves feed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree {
+    pub(crate) root: Child,
+    pub(crate) target: Target,
+    /// Every leaf is multiplied by this before it is summed (DART).
+    pub(crate) weight: f64,
+    /// Index of the tree's first split and leaf; those of the next tree end it.
+    pub(crate) first_split: u32,
+    pub(crate) first_leaf: u32,
+}
+
+/// The outputs a tree adds to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    One(u32),
+    /// Vector leaves: one value for each output.
+    All,
+}
+
+/// An inner node. Children of a split stand behind it, so a walk always moves forward.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Split {
+    pub(crate) feature: u32,
+    pub(crate) left: Child,
+    pub(crate) right: Child,
+    pub(crate) missing: Missing,
+    pub(crate) test: SplitTest,
+}
+
+/// True goes left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SplitTest {
+    /// Compare with a threshold, as [`NumericProfile::comparison`] says.
+    Threshold(f64),
+    /// Membership in `Forest::sets[_]`.
+    Set(u32),
+}
+
+/// A split or a leaf, by its index in the forest; a leaf is stored as `!index`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Child(i32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    Split(usize),
+    Leaf(usize),
+}
+
+impl Child {
+    fn split(index: usize) -> Self {
+        Self(i32::try_from(index).expect("the builder bounds the number of splits"))
+    }
+
+    fn leaf(index: usize) -> Self {
+        Self(!i32::try_from(index).expect("the builder bounds the number of leaves"))
+    }
+
+    pub(crate) fn position(self) -> Position {
+        if self.0 >= 0 { Position::Split(self.0 as usize) } else { Position::Leaf(!self.0 as usize) }
+    }
+}
+
+impl std::fmt::Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.position().fmt(f)
+    }
+}
+
+/// A set of category codes: its non-empty 32-bit words, by ascending index. Memory follows what the model file
+/// lists, however large a single code is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CategorySet {
+    words: Box<[(u32, u32)]>,
+}
+
+impl CategorySet {
+    /// The set of the listed codes, in any order.
+    pub fn from_codes(codes: &[u32]) -> Self {
+        let mut codes = codes.to_vec();
+        codes.sort_unstable();
+        let mut words: Vec<(u32, u32)> = Vec::new();
+        for code in codes {
+            let (index, bit) = (code / 32, 1 << (code % 32));
+            match words.last_mut() {
+                Some(word) if word.0 == index => word.1 |= bit,
+                _ => words.push((index, bit)),
+            }
+        }
+        Self { words: words.into() }
+    }
+
+    /// The set whose bit set `words` is: code `c` is bit `c % 32` of word `c / 32`.
+    pub fn from_words(words: &[u32]) -> Self {
+        let indexed = words.iter().enumerate().filter(|(_, bits)| **bits != 0);
+        Self { words: indexed.map(|(index, bits)| (index as u32, *bits)).collect() }
+    }
+
+    /// Whether the set has `code`. Cost: a binary search over the set's words.
+    pub fn contains(&self, code: u32) -> bool {
+        let found = self.words.binary_search_by_key(&(code / 32), |word| word.0);
+        found.is_ok_and(|at| self.words[at].1 >> (code % 32) & 1 == 1)
+    }
+
+    /// The codes, ascending.
+    pub fn codes(&self) -> impl Iterator<Item = u32> + '_ {
+        let bits = |&(index, bits): &(u32, u32)| {
+            (0..32).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| index * 32 + bit)
+        };
+        self.words.iter().flat_map(bits)
+    }
+}
+
+impl Forest {
+    /// Number of columns a row has.
+    pub fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    /// Number of margins per row.
+    pub fn n_outputs(&self) -> usize {
+        self.n_outputs
+    }
+
+    /// Number of trees.
+    pub fn n_trees(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// Number of leaves of all trees.
+    pub fn n_leaves(&self) -> usize {
+        self.leaf_ids.len()
+    }
+
+    /// Number of boosting iterations.
+    pub fn n_iterations(&self) -> usize {
+        self.iterations.len()
+    }
+
+    /// The arithmetic of the forest.
+    pub fn profile(&self) -> NumericProfile {
+        self.profile
+    }
+
+    /// The base score of every output, as a margin.
+    pub fn base(&self) -> &[f64] {
+        &self.base
+    }
+
+    /// How trees become a margin.
+    pub fn aggregate(&self) -> Aggregate {
+        self.aggregate
+    }
+
+    /// How a margin becomes a value.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    /// How a value becomes a class label.
+    pub fn labels(&self) -> Labels {
+        self.labels
+    }
+
+    /// What sums are divided by before the link; 1 unless the aggregate is a mean.
+    pub(crate) fn divisor(&self) -> f64 {
+        match self.aggregate {
+            Aggregate::Sum => 1.0,
+            Aggregate::MeanOfValue => self.n_iterations() as f64,
+        }
+    }
+
+    pub(crate) fn trees(&self) -> &[Tree] {
+        &self.trees
+    }
+
+    pub(crate) fn splits(&self) -> &[Split] {
+        &self.splits
+    }
+
+    pub(crate) fn set(&self, index: u32) -> &CategorySet {
+        &self.sets[index as usize]
+    }
+
+    /// The source library's number of every leaf within its tree.
+    pub(crate) fn leaf_ids(&self) -> &[u32] {
+        &self.leaf_ids
+    }
+
+    /// The values of leaf `leaf`: one, or one per output if leaves are vectors.
+    pub(crate) fn leaf(&self, leaf: usize) -> &[f64] {
+        let width = if self.vector_leaves { self.n_outputs } else { 1 };
+        &self.leaf_values[leaf * width..][..width]
+    }
+
+    /// Indices of the splits of tree `tree`.
+    pub(crate) fn splits_of(&self, tree: usize) -> Range<usize> {
+        let end = self.trees.get(tree + 1).map_or(self.splits.len(), |next| next.first_split as usize);
+        self.trees[tree].first_split as usize..end
+    }
+
+    /// Indices of the leaves of tree `tree`.
+    pub(crate) fn leaves_of(&self, tree: usize) -> Range<usize> {
+        let end = self.trees.get(tree + 1).map_or(self.leaf_ids.len(), |next| next.first_leaf as usize);
+        self.trees[tree].first_leaf as usize..end
+    }
+
+    /// Bytes this forest holds on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        let sets: usize = self.sets.iter().map(|set| size_of_val(&*set.words) + size_of::<CategorySet>()).sum();
+        size_of_val(&*self.trees)
+            + size_of_val(&*self.splits)
+            + size_of_val(&*self.leaf_ids)
+            + size_of_val(&*self.leaf_values)
+            + sets
+    }
+}
+
+impl NumericProfile {
+    /// `value` as this profile's input type holds it.
+    pub(crate) fn round_input(&self, value: f64) -> f64 {
+        match self.input {
+            Float::F32 => f64::from(value as f32),
+            Float::F64 => value,
+        }
+    }
+
+    /// The category code of a (rounded) value, if it is one. NaN is not.
+    pub(crate) fn category(&self, value: f64) -> Option<u32> {
+        match self.categories {
+            CategoryRule::NonNegative if value >= 0.0 && value < f64::from(1 << 24) => Some(value as u32),
+            CategoryRule::Truncate if value > -1.0 && value < f64::from(1u32 << 31) => Some(value as u32),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn category_sets_hold_what_they_were_given() {
+        let set = CategorySet::from_codes(&[70, 3, 31, 3, 16_777_215]);
+        assert_eq!(set.codes().collect::<Vec<_>>(), [3, 31, 70, 16_777_215]);
+        assert!(set.contains(70) && !set.contains(71) && !set.contains(u32::MAX));
+        assert_eq!(CategorySet::from_words(&[0, 0b101]), CategorySet::from_codes(&[32, 34]));
+        assert!(!CategorySet::default().contains(0));
+    }
+
+    #[test]
+    fn the_two_category_rules() {
+        let (xgboost, lightgbm) = (NumericProfile::XGBOOST, NumericProfile::LIGHTGBM);
+        for (value, under_xgboost, under_lightgbm) in [
+            (-1.0, None, None),
+            (-0.5, None, Some(0)),
+            (-0.0, Some(0), Some(0)),
+            (1.99, Some(1), Some(1)),
+            (16_777_216.0, None, Some(16_777_216)),
+            (2_147_483_647.5, None, Some(2_147_483_647)),
+            (2_147_483_648.0, None, None),
+            (f64::INFINITY, None, None),
+            (f64::NAN, None, None),
+        ] {
+            assert_eq!(xgboost.category(value), under_xgboost, "{value}");
+            assert_eq!(lightgbm.category(value), under_lightgbm, "{value}");
+        }
+    }
+}

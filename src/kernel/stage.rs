@@ -1,0 +1,143 @@
+//! The input layer: rows as the caller has them become rows as the trees read them.
+//!
+//! A block is row-major and of the profile's input type. Rows that are so already, and need no value changed, are
+//! read where they lie.
+
+use std::ops::Range;
+
+use ndarray::ArrayView2;
+
+use super::Buffers;
+use crate::ir::real::Real;
+use crate::ir::{Absent, Forest, ZERO_THRESHOLD, facts};
+use crate::rows::{Batch, Csr, Dense, Flat};
+
+/// What happens to values before the trees see them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InputRule<T> {
+    n_features: usize,
+    /// A value that stands for a missing one.
+    sentinel: Option<T>,
+    /// Dense values of magnitude at most 1e-35 become 0.0.
+    flush_tiny: bool,
+    /// What an entry that a sparse row does not list stands for.
+    absent: T,
+}
+
+/// Row-major rows in the input type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) n_features: usize,
+}
+
+impl<'a, T> Block<'a, T> {
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> &'a [T] {
+        &self.values[row * self.n_features..][..self.n_features]
+    }
+}
+
+/// The float types a forest may read.
+pub(crate) trait Input: Real {
+    /// The rows where they lie, if they are row-major and of this type.
+    fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]>;
+    /// Where rows of this type are staged.
+    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
+}
+
+impl Input for f32 {
+    fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]> {
+        match dense {
+            Dense::F32(view) => view.to_slice(),
+            Dense::F64(_) => None,
+        }
+    }
+
+    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
+        &mut buffers.staged_f32
+    }
+}
+
+impl Input for f64 {
+    fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]> {
+        match dense {
+            Dense::F64(view) => view.to_slice(),
+            Dense::F32(_) => None,
+        }
+    }
+
+    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
+        &mut buffers.staged_f64
+    }
+}
+
+impl<T: Input> InputRule<T> {
+    /// The rule of `forest`, with `sentinel` read as missing.
+    pub(crate) fn new(forest: &Forest, sentinel: Option<f64>) -> Self {
+        Self {
+            n_features: forest.n_features(),
+            sentinel: sentinel.filter(|value| !value.is_nan()).map(T::from_f64),
+            // Where no threshold is that small, flushing changes no outcome and the rows can stay where they are.
+            flush_tiny: forest.profile().flush_tiny && facts::has_tiny_cuts(forest),
+            absent: match forest.profile().absent {
+                Absent::Missing => T::NAN,
+                Absent::Zero => T::ZERO,
+            },
+        }
+    }
+
+    /// `rows` of the batch as the trees read them, in `buffer` unless they can be read in place.
+    pub(crate) fn stage<'s, 'b: 's>(
+        &self,
+        batch: &Batch<'b>,
+        rows: Range<usize>,
+        buffer: &'s mut Vec<T>,
+    ) -> Block<'s, T> {
+        if self.sentinel.is_none()
+            && !self.flush_tiny
+            && let Batch::Dense(dense) = batch
+            && let Some(values) = T::in_place(dense)
+        {
+            let values = &values[rows.start * self.n_features..rows.end * self.n_features];
+            return Block { values, n_features: self.n_features };
+        }
+        buffer.clear();
+        buffer.resize(rows.len() * self.n_features, self.absent);
+        match batch {
+            Batch::Dense(Dense::F32(view)) => self.copy_dense(view, rows, buffer),
+            Batch::Dense(Dense::F64(view)) => self.copy_dense(view, rows, buffer),
+            Batch::Sparse(csr) => match csr.values {
+                Flat::F32(values) => self.copy_sparse(csr, values, rows, buffer),
+                Flat::F64(values) => self.copy_sparse(csr, values, rows, buffer),
+            },
+        }
+        Block { values: buffer, n_features: self.n_features }
+    }
+
+    fn copy_dense<V: Real>(&self, view: &ArrayView2<'_, V>, rows: Range<usize>, buffer: &mut [T]) {
+        let zero_threshold = T::from_f64(ZERO_THRESHOLD);
+        for (row, staged) in rows.zip(buffer.chunks_exact_mut(self.n_features.max(1))) {
+            for (value, staged) in view.row(row).iter().zip(staged) {
+                let value = self.convert(*value);
+                let tiny = value <= zero_threshold && value >= -zero_threshold;
+                *staged = if self.flush_tiny && tiny { T::ZERO } else { value };
+            }
+        }
+    }
+
+    fn copy_sparse<V: Real>(&self, csr: &Csr<'_>, values: &[V], rows: Range<usize>, buffer: &mut [T]) {
+        for (row, staged) in rows.zip(buffer.chunks_exact_mut(self.n_features.max(1))) {
+            let entries = csr.indptr[row]..csr.indptr[row + 1];
+            for (&column, &value) in csr.indices[entries.clone()].iter().zip(&values[entries]) {
+                staged[column as usize] = self.convert(value);
+            }
+        }
+    }
+
+    /// Rounds to the input type, then reads the sentinel as missing: XGBoost's order.
+    fn convert<V: Real>(&self, value: V) -> T {
+        let value = T::from_f64(value.to_f64());
+        if self.sentinel == Some(value) { T::NAN } else { value }
+    }
+}

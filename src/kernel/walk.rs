@@ -1,0 +1,198 @@
+//! Interleaved branch-free walks: several walks at once through arrays of small nodes, none of whose steps branches
+//! on data, so that their loads overlap.
+//!
+//! A block of rows walks one tree in [`LANES`] rows at a time; a lone row walks [`LANES`] trees at a time. Either way
+//! a row's leaves are summed in tree order. Safe, portable code: the layout keeps every index in range, and the bounds
+//! checks are cheap beside the loads.
+
+use std::ops::Range;
+
+use super::stage::{Block, Input, InputRule};
+use super::{Buffers, Kernel};
+use crate::ir::real::Real;
+use crate::ir::{BasePosition, Comparison, Forest, NumericProfile, Target, ZERO_THRESHOLD};
+use crate::layout::walk::{WalkLayout, WalkNode, WalkTree};
+use crate::rows::Batch;
+
+/// Walks in flight.
+const LANES: usize = 8;
+
+/// Steps between looks at whether every walk has arrived.
+const STRIDE: u32 = 6;
+
+/// Walks trees whose values are of type `T` and whose sums are of type `S`.
+pub(crate) struct WalkKernel<T, S> {
+    layout: WalkLayout<T, S>,
+    input: InputRule<T>,
+    profile: NumericProfile,
+    n_outputs: usize,
+}
+
+impl<T: Input, S: Real> WalkKernel<T, S> {
+    pub(crate) fn new(forest: &Forest, sentinel: Option<f64>) -> Self {
+        Self {
+            layout: WalkLayout::new(forest),
+            input: InputRule::new(forest, sentinel),
+            profile: forest.profile(),
+            n_outputs: forest.n_outputs(),
+        }
+    }
+
+    /// Calls `arrived(tree, row, leaf)` for every tree and row; for each row in tree order.
+    fn walk_all(&self, block: &Block<'_, T>, n_rows: usize, arrived: impl FnMut(usize, usize, u32)) {
+        match self.profile.comparison {
+            Comparison::Less => self.walk_block::<false>(block, n_rows, arrived),
+            Comparison::LessOrEqual => self.walk_block::<true>(block, n_rows, arrived),
+        }
+    }
+
+    fn walk_block<const OR_EQUAL: bool>(
+        &self,
+        block: &Block<'_, T>,
+        n_rows: usize,
+        mut arrived: impl FnMut(usize, usize, u32),
+    ) {
+        let whole = n_rows - n_rows % LANES;
+        if whole > 0 {
+            for (index, tree) in self.layout.trees.iter().enumerate() {
+                for first in (0..whole).step_by(LANES) {
+                    let rows: [&[T]; LANES] = std::array::from_fn(|lane| block.row(first + lane));
+                    let ends = self.walk::<OR_EQUAL, _>([tree.root; LANES], rows, tree.steps, tree.plain);
+                    for (lane, end) in ends.into_iter().enumerate() {
+                        arrived(index, first + lane, self.layout.payload[end as usize]);
+                    }
+                }
+            }
+        }
+        for row in whole..n_rows {
+            let mut first = 0;
+            let mut chunks = self.layout.trees.chunks_exact(LANES);
+            for trees in &mut chunks {
+                let trees: &[WalkTree; LANES] = trees.try_into().expect("chunks of LANES");
+                let steps = trees.iter().map(|tree| tree.steps).max().unwrap_or(0);
+                let plain = trees.iter().all(|tree| tree.plain);
+                let roots = trees.map(|tree| tree.root);
+                let ends = self.walk::<OR_EQUAL, _>(roots, [block.row(row); LANES], steps, plain);
+                for (lane, end) in ends.into_iter().enumerate() {
+                    arrived(first + lane, row, self.layout.payload[end as usize]);
+                }
+                first += LANES;
+            }
+            for (index, tree) in chunks.remainder().iter().enumerate() {
+                let [end] = self.walk::<OR_EQUAL, _>([tree.root], [block.row(row)], tree.steps, tree.plain);
+                arrived(first + index, row, self.layout.payload[end as usize]);
+            }
+        }
+    }
+
+    /// Where walks from `start` have arrived after `steps` steps.
+    #[inline(always)]
+    fn walk<const OR_EQUAL: bool, const N: usize>(
+        &self,
+        start: [u32; N],
+        rows: [&[T]; N],
+        steps: u32,
+        plain: bool,
+    ) -> [u32; N] {
+        if plain {
+            self.advance(start, rows, steps, |node, _, x| goes_right::<T, OR_EQUAL>(node, x))
+        } else {
+            self.advance(start, rows, steps, |node, at, x| self.goes_right_in_general::<OR_EQUAL>(node, at, x))
+        }
+    }
+
+    #[inline(always)]
+    fn advance<const N: usize>(
+        &self,
+        start: [u32; N],
+        rows: [&[T]; N],
+        steps: u32,
+        goes_right: impl Fn(&WalkNode<T>, usize, T) -> bool,
+    ) -> [u32; N] {
+        let mut at = start;
+        let mut left = steps;
+        while left > 0 {
+            let before = at;
+            for _ in 0..left.min(STRIDE) {
+                for lane in 0..N {
+                    let node = &self.layout.nodes[at[lane] as usize];
+                    let right = goes_right(node, at[lane] as usize, rows[lane][node.feature()]);
+                    at[lane] = node.left + u32::from(right & !node.is_leaf());
+                }
+            }
+            if at == before {
+                break;
+            }
+            left = left.saturating_sub(STRIDE);
+        }
+        at
+    }
+
+    /// Any split, zero-as-missing and categories included.
+    #[inline(always)]
+    fn goes_right_in_general<const OR_EQUAL: bool>(&self, node: &WalkNode<T>, at: usize, x: T) -> bool {
+        let tiny = x.to_f64().abs() <= ZERO_THRESHOLD;
+        if is_nan(x) || (node.zero_is_missing() && tiny) {
+            !node.missing_goes_left()
+        } else if node.is_category() {
+            let set = &self.layout.sets[self.layout.payload[at] as usize];
+            !self.profile.category(x.to_f64()).is_some_and(|code| set.contains(code))
+        } else {
+            goes_right::<T, OR_EQUAL>(node, x)
+        }
+    }
+}
+
+/// A plain split: a threshold, NaN going one way.
+#[inline(always)]
+fn goes_right<T: Real, const OR_EQUAL: bool>(node: &WalkNode<T>, x: T) -> bool {
+    let left = if OR_EQUAL { x <= node.threshold } else { x < node.threshold };
+    !(left | (is_nan(x) & node.missing_goes_left()))
+}
+
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "the one comparison that both float types share")]
+fn is_nan<T: Real>(x: T) -> bool {
+    x != x
+}
+
+impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
+    fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
+        let k = self.n_outputs;
+        let n_rows = rows.len();
+        let block = self.input.stage(batch, rows, T::buffer(buffers));
+        for row in margins.chunks_exact_mut(k) {
+            match self.profile.base {
+                BasePosition::First => row.copy_from_slice(&self.layout.base),
+                BasePosition::Last => row.fill(S::ZERO),
+            }
+        }
+        self.walk_all(&block, n_rows, |tree, row, leaf| match self.layout.trees[tree].target {
+            Target::One(output) => margins[row * k + output as usize] += self.layout.leaf_values[leaf as usize],
+            Target::All => {
+                let values = &self.layout.leaf_values[leaf as usize * k..][..k];
+                for (sum, &value) in margins[row * k..][..k].iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
+        });
+        if self.profile.base == BasePosition::Last {
+            for row in margins.chunks_exact_mut(k) {
+                for (sum, &base) in row.iter_mut().zip(&self.layout.base) {
+                    *sum += base;
+                }
+            }
+        }
+    }
+
+    fn leaves(&self, batch: &Batch<'_>, rows: Range<usize>, leaves: &mut [u32], buffers: &mut Buffers) {
+        let n_trees = self.layout.trees.len();
+        let n_rows = rows.len();
+        let block = self.input.stage(batch, rows, T::buffer(buffers));
+        self.walk_all(&block, n_rows, |tree, row, leaf| leaves[row * n_trees + tree] = leaf);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.layout.heap_bytes()
+    }
+}

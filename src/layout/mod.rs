@@ -1,0 +1,3 @@
+//! Flat arrays that kernels read, built once from a [`Forest`](crate::ir::Forest).
+
+pub(crate) mod walk;

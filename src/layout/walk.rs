@@ -1,0 +1,200 @@
+//! Arrays for walking: small nodes whose children lie side by side, so that a step is an addition, not a branch.
+//!
+//! The next node is `left + go_right`. A leaf's `left` is itself and it never goes right, so a walk that has arrived
+//! stays where it is and walks of different lengths can share one loop.
+
+use std::collections::VecDeque;
+
+use crate::ir::real::Real;
+use crate::ir::{CategorySet, Child, Comparison, Forest, Missing, Position, SplitTest, Target, facts};
+
+/// What the splits of a forest become.
+#[derive(Debug)]
+pub(crate) struct WalkLayout<T, S> {
+    pub(crate) nodes: Vec<WalkNode<T>>,
+    /// For a leaf its index in the forest, for a category split the index of its set.
+    pub(crate) payload: Vec<u32>,
+    pub(crate) trees: Vec<WalkTree>,
+    pub(crate) sets: Vec<CategorySet>,
+    /// Leaf values in the sum type, multiplied by their tree's weight.
+    pub(crate) leaf_values: Vec<S>,
+    pub(crate) base: Vec<S>,
+}
+
+/// A split or a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalkNode<T> {
+    /// What a plain split compares with.
+    pub(crate) threshold: T,
+    /// Feature number and flags.
+    tagged: u32,
+    /// Index of the left child; the right one follows it.
+    pub(crate) left: u32,
+}
+
+/// One tree of the forest, in source order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalkTree {
+    pub(crate) root: u32,
+    /// Steps after which every walk has arrived.
+    pub(crate) steps: u32,
+    pub(crate) target: Target,
+    /// Whether every split is a plain threshold, NaN going one way.
+    pub(crate) plain: bool,
+}
+
+const LEAF: u32 = 1 << 31;
+const NAN_LEFT: u32 = 1 << 30;
+const ZERO_IS_MISSING: u32 = 1 << 29;
+const CATEGORY: u32 = 1 << 28;
+const FEATURE: u32 = CATEGORY - 1;
+
+/// Features beyond this cannot be numbered by a walk node.
+pub(crate) const MAX_FEATURES: usize = FEATURE as usize + 1;
+
+impl<T> WalkNode<T> {
+    #[inline(always)]
+    pub(crate) fn feature(&self) -> usize {
+        (self.tagged & FEATURE) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.tagged & LEAF != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn missing_goes_left(&self) -> bool {
+        self.tagged & NAN_LEFT != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn zero_is_missing(&self) -> bool {
+        self.tagged & ZERO_IS_MISSING != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_category(&self) -> bool {
+        self.tagged & CATEGORY != 0
+    }
+}
+
+impl<T: Real, S: Real> WalkLayout<T, S> {
+    /// Cost: one pass over the forest, level by level within a tree.
+    pub(crate) fn new(forest: &Forest) -> Self {
+        let mut layout = Self {
+            nodes: Vec::with_capacity(forest.splits().len() + forest.n_leaves()),
+            payload: Vec::with_capacity(forest.splits().len() + forest.n_leaves()),
+            trees: Vec::with_capacity(forest.n_trees()),
+            sets: Vec::new(),
+            leaf_values: Vec::with_capacity(forest.n_leaves()),
+            base: forest.base().iter().map(|&base| S::from_f64(base)).collect(),
+        };
+        let depths = facts::tree_depths(forest);
+        let mut queue = VecDeque::new();
+        for (index, (tree, depth)) in forest.trees().iter().zip(depths).enumerate() {
+            let root = layout.nodes.len();
+            let plain = layout.add_nodes(forest, tree.root, &mut queue);
+            let (root, steps) = (root as u32, depth as u32);
+            layout.trees.push(WalkTree { root, steps, target: tree.target, plain });
+            for leaf in forest.leaves_of(index) {
+                let weighted = |value: &f64| S::from_f64(*value) * S::from_f64(tree.weight);
+                layout.leaf_values.extend(forest.leaf(leaf).iter().map(weighted));
+            }
+        }
+        layout
+    }
+
+    /// Lays out one tree breadth first; whether all its splits are plain.
+    fn add_nodes(&mut self, forest: &Forest, root: Child, queue: &mut VecDeque<(usize, Child)>) -> bool {
+        let mut plain = true;
+        queue.push_back((self.reserve(1), root));
+        while let Some((at, child)) = queue.pop_front() {
+            match child.position() {
+                Position::Leaf(leaf) => {
+                    self.nodes[at] = WalkNode { threshold: T::ZERO, tagged: LEAF, left: at as u32 };
+                    self.payload[at] = leaf as u32;
+                }
+                Position::Split(index) => {
+                    let split = &forest.splits()[index];
+                    let left = self.reserve(2);
+                    queue.extend([(left, split.left), (left + 1, split.right)]);
+                    let (threshold, is_category) = match split.test {
+                        SplitTest::Threshold(threshold) => (narrow(threshold, forest.profile().comparison), 0),
+                        SplitTest::Set(set) => {
+                            self.payload[at] = self.sets.len() as u32;
+                            self.sets.push(forest.set(set).clone());
+                            (T::ZERO, CATEGORY)
+                        }
+                    };
+                    let missing = match split.missing {
+                        Missing::Left => NAN_LEFT,
+                        Missing::Right => 0,
+                        Missing::AsZero if zero_goes_left(forest, split.test) => NAN_LEFT,
+                        Missing::AsZero => 0,
+                        Missing::ZeroLeft => ZERO_IS_MISSING | NAN_LEFT,
+                        Missing::ZeroRight => ZERO_IS_MISSING,
+                    };
+                    let tagged = split.feature | is_category | missing;
+                    plain &= tagged & (ZERO_IS_MISSING | CATEGORY) == 0;
+                    self.nodes[at] = WalkNode { threshold, tagged, left: left as u32 };
+                }
+            }
+        }
+        plain
+    }
+
+    fn reserve(&mut self, count: usize) -> usize {
+        let first = self.nodes.len();
+        self.nodes.resize(first + count, WalkNode { threshold: T::ZERO, tagged: LEAF, left: 0 });
+        self.payload.resize(first + count, 0);
+        first
+    }
+
+    /// Bytes the arrays hold.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.nodes)
+            + size_of_val(&*self.payload)
+            + size_of_val(&*self.trees)
+            + size_of_val(&*self.leaf_values)
+    }
+}
+
+/// The threshold among the values of `T` that sends every value of `T` the way `threshold` does: the greatest one not
+/// above it for `<=`, the least one not below it for `<`. Plain rounding would be wrong at the threshold itself.
+fn narrow<T: Real>(threshold: f64, comparison: Comparison) -> T {
+    let nearest = T::from_f64(threshold);
+    match comparison {
+        Comparison::LessOrEqual if nearest.to_f64() > threshold => nearest.next_down(),
+        Comparison::Less if nearest.to_f64() < threshold => nearest.next_up(),
+        _ => nearest,
+    }
+}
+
+fn zero_goes_left(forest: &Forest, test: SplitTest) -> bool {
+    match test {
+        SplitTest::Threshold(threshold) => match forest.profile().comparison {
+            Comparison::Less => 0.0 < threshold,
+            Comparison::LessOrEqual => 0.0 <= threshold,
+        },
+        SplitTest::Set(set) => forest.set(set).contains(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrowed_thresholds_part_f32_values_as_the_f64_ones_do() {
+        for threshold in [0.1, -0.1, 1e300, -1e300, 1e-300, 0.5, f64::INFINITY, 16_777_217.0] {
+            let (le, lt): (f32, f32) =
+                (narrow(threshold, Comparison::LessOrEqual), narrow(threshold, Comparison::Less));
+            let near = threshold as f32;
+            for x in [near.next_down(), near, near.next_up(), f32::MAX, f32::MIN, f32::INFINITY, 0.0] {
+                assert_eq!(x <= le, f64::from(x) <= threshold, "{x} <= {threshold}");
+                assert_eq!(x < lt, f64::from(x) < threshold, "{x} < {threshold}");
+            }
+        }
+    }
+}

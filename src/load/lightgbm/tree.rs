@@ -1,0 +1,163 @@
+//! One LightGBM tree: its lines, lowered into the builder.
+//!
+//! Splits and leaves are numbered apart; a child below 0 is leaf `!child`. Bits of `decision_type`: 0 category split,
+//! 1 default left, 2 and 3 missing type (LightGBM `include/LightGBM/tree.h`). `shrinkage` is in the leaf values
+//! already.
+
+use super::text::{Lines, number, numbers};
+use crate::error::{Error, Result};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, Test};
+
+/// Buffers for the lines of one tree.
+#[derive(Default)]
+pub(super) struct TreeBlock {
+    num_leaves: usize,
+    split_feature: Vec<i64>,
+    threshold: Vec<f64>,
+    decision_type: Vec<i8>,
+    left_child: Vec<i32>,
+    right_child: Vec<i32>,
+    leaf_value: Vec<f64>,
+    cat_boundaries: Vec<i64>,
+    cat_threshold: Vec<u32>,
+}
+
+impl TreeBlock {
+    pub(super) fn n_nodes(&self) -> usize {
+        2 * self.num_leaves - 1
+    }
+
+    /// Reads the lines up to the blank line that ends the tree.
+    pub(super) fn read(&mut self, lines: &mut Lines<'_>) -> Result<()> {
+        for integers in [&mut self.left_child, &mut self.right_child] {
+            integers.clear();
+        }
+        self.split_feature.clear();
+        self.decision_type.clear();
+        self.cat_boundaries.clear();
+        self.cat_threshold.clear();
+        self.threshold.clear();
+        self.leaf_value.clear();
+        let (mut num_leaves, mut num_cat) = (None, None::<usize>);
+        while let Some(line) = lines.peek()? {
+            if line.starts_with("Tree=") || line == "end of trees" {
+                break;
+            }
+            lines.next()?;
+            if line.is_empty() {
+                break;
+            }
+            let Some((key, value)) = line.split_once('=') else {
+                let finding = format!("line {}: {:?} is not key=value", lines.number(), super::text::short(line));
+                return Err(Error::invalid_model(finding));
+            };
+            let read = match key {
+                "num_leaves" => number::<usize>(value).map(|count| num_leaves = Some(count)),
+                "num_cat" => number(value).map(|count| num_cat = Some(count)),
+                "split_feature" => numbers(value, &mut self.split_feature),
+                "threshold" => numbers(value, &mut self.threshold),
+                "decision_type" => numbers(value, &mut self.decision_type),
+                "left_child" => numbers(value, &mut self.left_child),
+                "right_child" => numbers(value, &mut self.right_child),
+                "leaf_value" => numbers(value, &mut self.leaf_value),
+                "cat_boundaries" => numbers(value, &mut self.cat_boundaries),
+                "cat_threshold" => numbers(value, &mut self.cat_threshold),
+                "is_linear" if value.trim() != "0" => Err(Error::unsupported("linear trees are not supported")),
+                _ => Ok(()),
+            };
+            read.map_err(|error| error.at(format!("line {}: {key}", lines.number())))?;
+        }
+        self.check(num_leaves, num_cat)
+    }
+
+    fn check(&mut self, num_leaves: Option<usize>, num_cat: Option<usize>) -> Result<()> {
+        let missing = |key: &str| Error::invalid_model(format!("no {key}: the tree is cut short"));
+        let claimed = num_leaves.ok_or_else(|| missing("num_leaves"))?;
+        self.num_leaves = self.leaf_value.len();
+        if self.num_leaves == 0 || self.num_leaves != claimed {
+            let finding = format!("num_leaves is {claimed}, but leaf_value has {} entries", self.num_leaves);
+            return Err(Error::invalid_model(finding));
+        }
+        let splits = self.num_leaves - 1;
+        if splits == 0 {
+            // LightGBM writes no splits for a tree of one leaf.
+            return Ok(());
+        }
+        if self.decision_type.is_empty() {
+            self.decision_type.resize(splits, 0);
+        }
+        for (key, len) in [
+            ("split_feature", self.split_feature.len()),
+            ("threshold", self.threshold.len()),
+            ("decision_type", self.decision_type.len()),
+            ("left_child", self.left_child.len()),
+            ("right_child", self.right_child.len()),
+        ] {
+            if len != splits {
+                return Err(Error::invalid_model(format!("{key} has {len} entries, but {splits} splits need as many")));
+            }
+        }
+        let num_cat = num_cat.ok_or_else(|| missing("num_cat"))?;
+        if num_cat > 0 && self.cat_boundaries.len() != num_cat + 1 {
+            let finding = format!("cat_boundaries has {} entries for {num_cat} sets", self.cat_boundaries.len());
+            return Err(Error::invalid_model(finding));
+        }
+        Ok(())
+    }
+
+    /// Adds the tree to the builder.
+    pub(super) fn lower(&self, builder: &mut ForestBuilder, output: u32) -> Result<()> {
+        // Numbered for the builder as splits first, then leaves.
+        builder.add_tree(Some(output), 1.0, self.n_nodes(), |id| self.node(id as usize))
+    }
+
+    fn node(&self, id: usize) -> Result<Node<'_>> {
+        let splits = self.num_leaves - 1;
+        if id >= splits {
+            let leaf = id - splits;
+            return Ok(Node::Leaf { id: leaf as u32, values: &self.leaf_value[leaf..=leaf] });
+        }
+        let child = |child: i32| match usize::try_from(child) {
+            Ok(split) if split < splits => Ok(split as u32),
+            Err(_) if (!child as usize) < self.num_leaves => Ok((splits + !child as usize) as u32),
+            Ok(split) => Err(Error::invalid_model(format!("child {split}, but the tree has {splits} splits"))),
+            Err(_) => Err(Error::invalid_model(format!("leaf {}, but the tree has {}", !child, self.num_leaves))),
+        };
+        let (left, right) = (child(self.left_child[id])?, child(self.right_child[id])?);
+        let feature = self.split_feature[id];
+        let feature = u32::try_from(feature).map_err(|_| Error::invalid_model(format!("feature {feature}")))?;
+        let decision = self.decision_type[id];
+        if decision & 1 != 0 {
+            // NaN is in no set, whatever the missing type.
+            let test = Test::Categories(self.category_set(id)?);
+            return Ok(Node::Split { feature, test, missing: Missing::Right, left, right });
+        }
+        let default_left = decision & 2 != 0;
+        let missing = match ((decision >> 2) & 3, default_left) {
+            (0, _) => Missing::AsZero,
+            (1, true) => Missing::ZeroLeft,
+            (1, false) => Missing::ZeroRight,
+            (2, true) => Missing::Left,
+            (2, false) => Missing::Right,
+            _ => return Err(Error::invalid_model(format!("decision_type {decision}: missing type 3"))),
+        };
+        Ok(Node::Split { feature, test: Test::Threshold(self.threshold[id]), missing, left, right })
+    }
+
+    /// The set of a category split, whose threshold is the number of its set.
+    fn category_set(&self, id: usize) -> Result<CategorySet> {
+        let threshold = self.threshold[id];
+        let index = threshold as usize;
+        let bounds = self.cat_boundaries.get(index..).and_then(|rest| rest.get(..2));
+        let bounds = bounds.filter(|_| index as f64 == threshold).ok_or_else(|| {
+            let sets = self.cat_boundaries.len().saturating_sub(1);
+            Error::invalid_model(format!("category set {threshold}, but the tree has {sets}"))
+        })?;
+        let range = usize::try_from(bounds[0]).ok().zip(usize::try_from(bounds[1]).ok());
+        let words = range.and_then(|(start, end)| self.cat_threshold.get(start..end)).ok_or_else(|| {
+            let words = self.cat_threshold.len();
+            Error::invalid_model(format!("category set at words {}..{}, but there are {words}", bounds[0], bounds[1]))
+        })?;
+        Ok(CategorySet::from_words(words))
+    }
+}

@@ -1,0 +1,272 @@
+//! From bytes to a [`Forest`]: one folder per format, each with its library's semantics.
+//!
+//! A loader reads its format in one pass, turns every string into an enum, and lowers trees as it meets them through
+//! [`ForestBuilder`](crate::ForestBuilder). It never allocates more than the file's own length warrants: counts that a
+//! file claims are checked against what it holds, and against [`Limits`].
+
+mod lightgbm;
+mod xgboost;
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::ir::Forest;
+use crate::schema::Schema;
+
+/// A model file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Format {
+    /// XGBoost's JSON: `save_model("model.json")`, `save_raw("json")`, or a memory snapshot of it.
+    XgboostJson,
+    /// XGBoost's UBJSON: `save_model("model.ubj")`, `save_raw("ubj")`, or a memory snapshot of it.
+    XgboostUbjson,
+    /// LightGBM's text: `save_model("model.txt")`, `model_to_string()`.
+    LightgbmText,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &'static [Self] = &[Self::XgboostJson, Self::XgboostUbjson, Self::LightgbmText];
+
+    /// The format's name, as the command line takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::XgboostJson => "xgboost-json",
+            Self::XgboostUbjson => "xgboost-ubjson",
+            Self::LightgbmText => "lightgbm-text",
+        }
+    }
+
+    /// The format called `name`.
+    ///
+    /// # Errors
+    /// An option error that lists the formats there are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let known = Self::ALL.iter().find(|format| format.name() == name);
+        known.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|format| format.name()).collect();
+            Error::option(format!("format {name:?} is unknown; known are: {}", names.join(", ")))
+        })
+    }
+
+    /// Recognises a format by the first bytes of a file.
+    ///
+    /// # Errors
+    /// An unsupported error for a model format that is known but refused, with the way to convert it; an
+    /// invalid-model error for anything else.
+    pub fn detect(bytes: &[u8]) -> Result<Self> {
+        let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace());
+        let Some(start) = start else {
+            return Err(Error::invalid_model("the file is empty"));
+        };
+        let text = &bytes[start..];
+        let after_brace = text[1..].iter().find(|byte| !byte.is_ascii_whitespace());
+        if text[0] == b'{' {
+            return match after_brace {
+                Some(b'"') if names_before_trees(text, b"\"tree_info\"", b"\"learner\"") => Err(Error::unsupported(
+                    "a LightGBM JSON dump is not loaded; save the model as text with Booster.save_model",
+                )),
+                Some(b'"' | b'}') => Ok(Self::XgboostJson),
+                _ => Ok(Self::XgboostUbjson),
+            };
+        }
+        if text.starts_with(b"tree\n") || text.starts_with(b"tree\r") || text.starts_with(b"version=") {
+            return Ok(Self::LightgbmText);
+        }
+        if text.starts_with(b"binf") {
+            return Err(Error::unsupported(
+                "XGBoost's old binary format is not loaded; load it with XGBoost 3.0 or older and save_model(\"model.ubj\")",
+            ));
+        }
+        if text.starts_with(b"CBM1") {
+            return Err(Error::unsupported("CatBoost's binary format is not loaded"));
+        }
+        let shown: String = text.iter().take(12).map(|&byte| char::from(byte).escape_default().to_string()).collect();
+        Err(Error::invalid_model(format!(
+            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON and UBJSON, and LightGBM text"
+        )))
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether `name` stands in the head of a text in which `other` does not.
+fn names_before_trees(text: &[u8], name: &[u8], other: &[u8]) -> bool {
+    let head = &text[..text.len().min(1 << 20)];
+    memchr::memmem::find(head, name).is_some() && memchr::memmem::find(head, other).is_none()
+}
+
+/// How large a model may be. What a file merely claims never costs memory: these bound what it really holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of the file. Default: 8 GiB.
+    pub max_bytes: u64,
+    /// Trees. Default: 2^20.
+    pub max_trees: usize,
+    /// Splits and leaves of all trees. Default: 2^28.
+    pub max_nodes: usize,
+    /// Columns of a row. Default: 2^22.
+    pub max_features: usize,
+    /// Margins of a row. Default: 2^16.
+    pub max_outputs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: 8 << 30, max_trees: 1 << 20, max_nodes: 1 << 28, max_features: 1 << 22, max_outputs: 1 << 16 }
+    }
+}
+
+impl Limits {
+    fn check(what: &str, found: u64, limit: usize) -> Result<usize> {
+        match usize::try_from(found) {
+            Ok(found) if found <= limit => Ok(found),
+            _ => Err(Error::limit(what, found, limit)),
+        }
+    }
+
+    /// `found` as a number of features, if there may be so many.
+    fn features(&self, found: u64) -> Result<usize> {
+        Self::check("features", found, self.max_features)
+    }
+
+    /// `found` as a number of outputs, if there may be so many.
+    fn outputs(&self, found: u64) -> Result<usize> {
+        Self::check("outputs", found, self.max_outputs)
+    }
+
+    /// Checks a number of trees.
+    fn trees(&self, found: usize) -> Result<usize> {
+        Self::check("trees", found as u64, self.max_trees)
+    }
+
+    /// Checks a number of nodes.
+    fn nodes(&self, found: usize) -> Result<usize> {
+        Self::check("nodes", found as u64, self.max_nodes)
+    }
+}
+
+/// The boosting iterations asked for; all by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Iterations {
+    pub(crate) start: usize,
+    pub(crate) end: Option<usize>,
+}
+
+impl Iterations {
+    /// The range as indices into `total` iterations.
+    ///
+    /// # Errors
+    /// An option error when it is empty, backwards or reaches beyond the end.
+    pub(crate) fn within(self, total: usize) -> Result<Range<usize>> {
+        let end = self.end.unwrap_or(total);
+        if end > total {
+            return Err(Error::option(format!("iterations {}..{end} asked of a model that has {total}", self.start)));
+        }
+        if self.end.is_some() && self.start >= end || self.start > end {
+            return Err(Error::option(format!("iterations {}..{end}: the range is empty", self.start)));
+        }
+        Ok(self.start..end)
+    }
+
+    /// The same, with both ends cut off at `total`.
+    pub(crate) fn clamped(self, total: usize) -> Self {
+        Self { start: self.start.min(total), end: self.end.map(|end| end.min(total)) }
+    }
+}
+
+/// What a loader is told.
+pub(crate) struct LoadOptions {
+    pub(crate) limits: Limits,
+    pub(crate) iterations: Iterations,
+}
+
+/// Where a model comes from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Source {
+    /// The file's format; `None` for a forest built by hand.
+    pub format: Option<Format>,
+    /// The library that wrote the file, with its version as far as the file tells.
+    pub producer: String,
+    /// BLAKE3 hash of the file, in hexadecimal; empty for a forest built by hand.
+    pub digest: String,
+    /// The best iteration that early stopping recorded, counted from 0. Predictions use all iterations unless
+    /// [`ModelOptions::iterations`](crate::ModelOptions::iterations) says otherwise, as the library's own booster does.
+    pub best_iteration: Option<usize>,
+}
+
+impl Source {
+    /// A forest built by hand.
+    pub(crate) fn custom() -> Self {
+        Self { format: None, producer: "custom".to_owned(), digest: String::new(), best_iteration: None }
+    }
+}
+
+/// What a loader returns.
+pub(crate) struct Loaded {
+    pub(crate) schema: Schema,
+    pub(crate) source: Source,
+    pub(crate) forest: Forest,
+}
+
+/// Loads the bytes of a model file.
+pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
+    let format = match format {
+        Some(_) if bytes.is_empty() => return Err(Error::invalid_model("the file is empty")),
+        Some(format) => format,
+        None => Format::detect(bytes)?,
+    };
+    let mut loaded = match format {
+        Format::XgboostJson => xgboost::load_json(bytes, options),
+        Format::XgboostUbjson => xgboost::load_ubjson(bytes, options),
+        Format::LightgbmText => lightgbm::load_text(bytes, options),
+    }?;
+    loaded.source.format = Some(format);
+    loaded.source.digest = blake3::hash(bytes).to_hex().to_string();
+    Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_recognised_by_content() {
+        assert_eq!(Format::detect(b"{\"learner\":{}}").unwrap(), Format::XgboostJson);
+        assert_eq!(Format::detect(b"  {\n \"learner\":{}}").unwrap(), Format::XgboostJson);
+        assert_eq!(Format::detect(b"{L\0\0\0\0\0\0\0\x07learner").unwrap(), Format::XgboostUbjson);
+        assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightgbmText);
+        assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightgbmText);
+        assert!(Format::detect(b"binf\0\0\0").unwrap_err().is_unsupported());
+        assert!(Format::detect(b"{\"name\":\"tree\",\"tree_info\":[]}").unwrap_err().is_unsupported());
+        assert_eq!(Format::detect(b" \n").unwrap_err().to_string(), "the file is empty");
+        let junk = Format::detect(b"\x00\xffPK").unwrap_err().to_string();
+        assert!(junk.starts_with("not a model file this version knows (it starts with \"\\x00\\u{ff}PK\")"), "{junk}");
+        for format in Format::ALL {
+            assert_eq!(Format::from_name(format.name()).unwrap(), *format);
+        }
+    }
+
+    #[test]
+    fn iteration_ranges_are_checked() {
+        let range = |start, end| Iterations { start, end }.within(10);
+        assert_eq!(range(0, None).unwrap(), 0..10);
+        assert_eq!(range(2, Some(7)).unwrap(), 2..7);
+        assert_eq!(range(0, Some(11)).unwrap_err().to_string(), "iterations 0..11 asked of a model that has 10");
+        assert_eq!(range(5, Some(5)).unwrap_err().to_string(), "iterations 5..5: the range is empty");
+        assert!(range(11, None).unwrap_err().is_option());
+        assert_eq!(Iterations { start: 3, end: Some(99) }.clamped(10).within(10).unwrap(), 3..10);
+        assert_eq!(Iterations::default().within(0).unwrap(), 0..0);
+    }
+}

@@ -1,0 +1,99 @@
+//! What XGBoost's two encodings, JSON and UBJSON, have in common: nested objects and arrays read in one pass.
+//!
+//! The reader is told what to expect and calls back for every field or element; nothing is kept that nobody asked
+//! for. Numbers, booleans and integers are interchangeable, as in XGBoost's own reader.
+
+use crate::error::{Error, Result};
+
+/// Objects and arrays within one another; deeper files are refused rather than risk the stack.
+pub(super) const MAX_NESTING: usize = 64;
+
+/// A cursor over an encoded document of lifetime `'a`. Every method consumes one value.
+pub(super) trait Document<'a>: Sized {
+    /// Calls `field` with every key; it must consume that key's value.
+    fn object(&mut self, field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()>;
+
+    /// Calls `element` for every element; it must consume it.
+    fn array(&mut self, element: impl FnMut(&mut Self) -> Result<()>) -> Result<()>;
+
+    /// Appends an array of numbers.
+    fn numbers<T: Number>(&mut self, out: &mut Vec<T>) -> Result<()>;
+
+    /// One number.
+    fn number<T: Number>(&mut self) -> Result<T>;
+
+    /// A string; a number or boolean is taken as its text.
+    fn text(&mut self) -> Result<String>;
+
+    /// Anything.
+    fn skip(&mut self) -> Result<()>;
+
+    /// Where the next value starts, for [`seek`](Self::seek).
+    fn position(&self) -> usize;
+
+    /// Goes back to a value that was skipped.
+    fn seek(&mut self, position: usize);
+
+    /// An error at the cursor.
+    fn error(&self, finding: impl Into<String>) -> Error {
+        Error::invalid_model(finding).at(format!("byte {}", self.position()))
+    }
+
+    /// The end of the document.
+    fn end(&mut self) -> Result<()>;
+}
+
+/// Number types a document is read into.
+pub(super) trait Number: Copy {
+    /// The value that `text` spells: straight to this type, correctly rounded.
+    fn parse(text: &str) -> Option<Self>;
+    fn from_i64(value: i64) -> Option<Self>;
+    fn from_f64(value: f64) -> Option<Self>;
+    /// For encodings that hold f32.
+    fn from_f32(value: f32) -> Option<Self>;
+}
+
+impl Number for f32 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn from_i64(value: i64) -> Option<Self> {
+        Some(value as f32)
+    }
+    fn from_f64(value: f64) -> Option<Self> {
+        Some(value as f32)
+    }
+    fn from_f32(value: f32) -> Option<Self> {
+        Some(value)
+    }
+}
+
+impl Number for i64 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().or_else(|| Self::from_f64(text.parse().ok()?))
+    }
+    fn from_i64(value: i64) -> Option<Self> {
+        Some(value)
+    }
+    fn from_f64(value: f64) -> Option<Self> {
+        (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
+    }
+    fn from_f32(value: f32) -> Option<Self> {
+        Self::from_f64(value.into())
+    }
+}
+
+impl Number for i32 {
+    fn parse(text: &str) -> Option<Self> {
+        Self::from_i64(i64::parse(text)?)
+    }
+    fn from_i64(value: i64) -> Option<Self> {
+        value.try_into().ok()
+    }
+    fn from_f64(value: f64) -> Option<Self> {
+        Self::from_i64(i64::from_f64(value)?)
+    }
+    fn from_f32(value: f32) -> Option<Self> {
+        Self::from_f64(value.into())
+    }
+}

@@ -1,0 +1,197 @@
+//! XGBoost models, in JSON and UBJSON, of every version that writes them.
+//!
+//! One pass over the document ([`read`]) gathers the few header values and lowers every tree as it is met; what can
+//! only be decided at the end (shape, weights, the base score as a margin) is decided in [`Learner::finish`].
+
+mod document;
+mod json;
+mod objective;
+mod read;
+mod tree;
+mod ubjson;
+
+use std::ops::Range;
+
+use super::{LoadOptions, Loaded, Source};
+use crate::error::{Error, Result};
+use crate::ir::{ForestBuilder, NumericProfile};
+use crate::schema::{Feature, FeatureKind, Schema};
+use document::Document;
+use objective::{Objective, Version};
+
+/// Loads `{"learner": …}` or a memory snapshot `{"Model": {"learner": …}, …}`.
+pub(super) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
+    load(json::Json::new(bytes), options)
+}
+
+/// The same in UBJSON.
+pub(super) fn load_ubjson(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
+    load(ubjson::Ubjson::new(bytes), options)
+}
+
+fn load<'a>(mut document: impl Document<'a>, options: &LoadOptions) -> Result<Loaded> {
+    let learner = read::model(&mut document, &options.limits)?;
+    document.end()?;
+    learner.finish(options)
+}
+
+/// Everything of a model file that predictions depend on; trees are in the builder already.
+struct Learner {
+    builder: ForestBuilder,
+    version: Version,
+    objective: Option<String>,
+    booster: Option<String>,
+    base_score: Option<String>,
+    num_class: u64,
+    num_target: u64,
+    num_feature: u64,
+    /// The output each tree adds to.
+    tree_info: Vec<i32>,
+    num_parallel_tree: usize,
+    /// Trees before each iteration, and at the end.
+    iteration_indptr: Option<Vec<i64>>,
+    /// DART's weight of each tree.
+    weight_drop: Vec<f32>,
+    feature_names: Vec<String>,
+    feature_types: Vec<String>,
+    best_iteration: Option<usize>,
+}
+
+impl Learner {
+    fn new() -> Self {
+        Self {
+            builder: ForestBuilder::new(&Schema::new(0, 1)).profile(NumericProfile::XGBOOST),
+            version: Version::default(),
+            objective: None,
+            booster: None,
+            base_score: None,
+            num_class: 0,
+            num_target: 1,
+            num_feature: 0,
+            tree_info: Vec::new(),
+            num_parallel_tree: 1,
+            iteration_indptr: None,
+            weight_drop: Vec::new(),
+            feature_names: Vec::new(),
+            feature_types: Vec::new(),
+            best_iteration: None,
+        }
+    }
+
+    fn finish(mut self, options: &LoadOptions) -> Result<Loaded> {
+        let missing = |what: &str| Error::invalid_model(format!("the model has no {what}"));
+        let booster = self.booster.take().ok_or_else(|| missing("gradient_booster.name"))?;
+        match booster.as_str() {
+            "gbtree" | "dart" => {}
+            other => return Err(Error::unsupported(format!("booster {other:?} is not supported"))),
+        }
+        let name = self.objective.take().ok_or_else(|| missing("objective.name"))?;
+        let objective = Objective::from_name(&name)?;
+
+        let n_outputs = options.limits.outputs(self.num_target.max(self.num_class).max(1))?;
+        let schema = self.schema(options, &name, objective, n_outputs)?;
+        self.builder.set_shape(&schema);
+        let base = self.base_margins(objective, n_outputs)?;
+
+        let n_trees = self.builder.n_trees();
+        self.assign_outputs(n_trees)?;
+        self.assign_weights(n_trees)?;
+        let iterations = self.iterations(n_trees, n_outputs)?;
+        self.builder.set_iterations(iterations);
+
+        let (link, labels) = (objective.link(self.version), objective.labels(n_outputs));
+        let forest = self.builder.base(base).link(link, labels).finish()?;
+        let range: Range<usize> = options.iterations.within(forest.n_iterations())?;
+        let forest = forest.with_iterations(range);
+
+        let source = Source {
+            format: None,
+            producer: format!("XGBoost {}", self.version),
+            digest: String::new(),
+            best_iteration: self.best_iteration,
+        };
+        Ok(Loaded { schema, source, forest })
+    }
+
+    fn schema(&self, options: &LoadOptions, name: &str, objective: Objective, n_outputs: usize) -> Result<Schema> {
+        let n_features = options.limits.features(self.num_feature)?;
+        for (what, found) in [("feature_names", self.feature_names.len()), ("feature_types", self.feature_types.len())]
+        {
+            if found != 0 && found != n_features {
+                return Err(Error::invalid_model(format!("{found} {what}, but num_feature is {n_features}")));
+            }
+        }
+        let feature = |index: usize| {
+            let kind = match self.feature_types.get(index).map(String::as_str) {
+                Some("c") => FeatureKind::Category,
+                _ => FeatureKind::Numeric,
+            };
+            Feature { name: self.feature_names.get(index).cloned(), kind }
+        };
+        let features = (0..n_features).map(feature).collect();
+        Ok(Schema { features, n_outputs, task: objective.task(), objective: name.to_owned() })
+    }
+
+    /// `base_score` is stored in prediction space: a scalar up to 3.0, a list since 3.1.
+    fn base_margins(&self, objective: Objective, n_outputs: usize) -> Result<Vec<f64>> {
+        let text = self.base_score.as_deref().unwrap_or("0.5");
+        let invalid = || Error::invalid_model(format!("base_score {text:?} is not a number or a list of numbers"));
+        let inner = text.trim().trim_start_matches(['[', '(']).trim_end_matches([']', ')']);
+        let parse = |part: &str| part.trim().parse::<f32>().ok().filter(|score| !score.is_nan()).ok_or_else(invalid);
+        let mut scores =
+            inner.split(',').filter(|part| !part.trim().is_empty()).map(parse).collect::<Result<Vec<_>>>()?;
+        if scores.len() == 1 {
+            scores = vec![scores[0]; n_outputs];
+        }
+        if scores.len() != n_outputs {
+            let finding = format!("base_score has {} values, but the model has {n_outputs} outputs", scores.len());
+            return Err(Error::invalid_model(finding));
+        }
+        scores.into_iter().map(|score| objective.margin_of(score, self.version).map(f64::from)).collect()
+    }
+
+    fn assign_outputs(&mut self, n_trees: usize) -> Result<()> {
+        if self.tree_info.len() != n_trees {
+            let finding = format!("tree_info has {} entries for {n_trees} trees", self.tree_info.len());
+            return Err(Error::invalid_model(finding));
+        }
+        if self.builder.has_vector_leaves() {
+            return Ok(());
+        }
+        for (tree, &output) in self.tree_info.iter().enumerate() {
+            let output = u32::try_from(output)
+                .map_err(|_| Error::invalid_model(format!("adds to output {output}")).at(format!("tree {tree}")))?;
+            self.builder.set_output(tree, output);
+        }
+        Ok(())
+    }
+
+    fn assign_weights(&mut self, n_trees: usize) -> Result<()> {
+        if self.weight_drop.len() > n_trees {
+            let finding = format!("weight_drop has {} entries for {n_trees} trees", self.weight_drop.len());
+            return Err(Error::invalid_model(finding));
+        }
+        for (tree, &weight) in self.weight_drop.iter().enumerate() {
+            self.builder.set_weight(tree, weight.into());
+        }
+        Ok(())
+    }
+
+    /// Where iterations end: as the file says (2.0 and later), or `num_parallel_tree` trees for every output.
+    fn iterations(&self, n_trees: usize, n_outputs: usize) -> Result<Vec<usize>> {
+        if let Some(indptr) = &self.iteration_indptr {
+            let ends = indptr.iter().skip(1).map(|&end| usize::try_from(end));
+            let ends = ends.collect::<Result<Vec<_>, _>>().ok();
+            return ends
+                .filter(|_| indptr.first().is_none_or(|&first| first == 0))
+                .ok_or_else(|| Error::invalid_model("iteration_indptr does not count up from 0"));
+        }
+        let groups = if self.builder.has_vector_leaves() { 1 } else { n_outputs };
+        let per_iteration = self.num_parallel_tree.max(1).saturating_mul(groups);
+        if !n_trees.is_multiple_of(per_iteration) {
+            let finding = format!("{n_trees} trees do not make whole iterations of {per_iteration}");
+            return Err(Error::invalid_model(finding));
+        }
+        Ok((1..=n_trees / per_iteration).map(|iteration| iteration * per_iteration).collect())
+    }
+}

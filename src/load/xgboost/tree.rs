@@ -1,0 +1,220 @@
+//! One XGBoost tree: arrays over its nodes, lowered into the builder.
+//!
+//! A node is a leaf where its left child is −1, never where the right one is: since 3.2 the right child of a vector
+//! leaf is the number of the leaf. A category split lists the categories that go right.
+
+use super::document::Document;
+use crate::error::{Error, Result};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, Test};
+
+/// Buffers for the arrays of one tree.
+#[derive(Default)]
+pub(super) struct TreeArrays {
+    left_children: Vec<i32>,
+    right_children: Vec<i32>,
+    split_indices: Vec<i32>,
+    split_conditions: Vec<f32>,
+    default_left: Vec<i32>,
+    split_type: Vec<i32>,
+    categories: Vec<i32>,
+    categories_nodes: Vec<i32>,
+    categories_segments: Vec<i64>,
+    categories_sizes: Vec<i64>,
+    /// Values of vector leaves, in files of 3.2 and later.
+    leaf_weights: Vec<f32>,
+    /// Values of vector leaves before 3.2; for other trees not read.
+    base_weights: Vec<f32>,
+    /// Values per leaf.
+    leaf_width: usize,
+    /// Whichever of the arrays above holds the values of leaves.
+    values: Vec<f64>,
+    /// For a category split: its entry in `categories_nodes`.
+    segment_of: Vec<u32>,
+}
+
+/// `segment_of` of a node that is no category split.
+const NO_SEGMENT: u32 = u32::MAX;
+
+impl TreeArrays {
+    pub(super) fn n_nodes(&self) -> usize {
+        self.left_children.len()
+    }
+
+    fn clear(&mut self) {
+        for ints in [
+            &mut self.left_children,
+            &mut self.right_children,
+            &mut self.split_indices,
+            &mut self.default_left,
+            &mut self.split_type,
+            &mut self.categories,
+            &mut self.categories_nodes,
+        ] {
+            ints.clear();
+        }
+        self.categories_segments.clear();
+        self.categories_sizes.clear();
+        for floats in [&mut self.split_conditions, &mut self.leaf_weights, &mut self.base_weights] {
+            floats.clear();
+        }
+        self.leaf_width = 1;
+    }
+
+    /// Reads the tree that stands at position `index` in the file.
+    pub(super) fn read<'a, D: Document<'a>>(&mut self, document: &mut D, index: usize) -> Result<()> {
+        self.clear();
+        let mut base_weights = None;
+        document.object(|document, key| match key {
+            "left_children" => document.numbers(&mut self.left_children),
+            "right_children" => document.numbers(&mut self.right_children),
+            "split_indices" => document.numbers(&mut self.split_indices),
+            "split_conditions" => document.numbers(&mut self.split_conditions),
+            "default_left" => document.numbers(&mut self.default_left),
+            "split_type" => document.numbers(&mut self.split_type),
+            "categories" => document.numbers(&mut self.categories),
+            "categories_nodes" => document.numbers(&mut self.categories_nodes),
+            "categories_segments" => document.numbers(&mut self.categories_segments),
+            "categories_sizes" => document.numbers(&mut self.categories_sizes),
+            "leaf_weights" => document.numbers(&mut self.leaf_weights),
+            "base_weights" => {
+                base_weights = Some(document.position());
+                document.skip()
+            }
+            "id" => match document.number::<i64>()? {
+                id if id == index as i64 => Ok(()),
+                id => Err(document.error(format!("id {id} where {index} is expected"))),
+            },
+            "tree_param" => document.object(|document, key| match key {
+                "size_leaf_vector" => {
+                    let text = document.text()?;
+                    let width: usize = text
+                        .parse()
+                        .map_err(|_| document.error(format!("size_leaf_vector is {text:?}, not a count")))?;
+                    self.leaf_width = width.max(1);
+                    Ok(())
+                }
+                _ => document.skip(),
+            }),
+            _ => document.skip(),
+        })?;
+        if self.leaf_width > 1
+            && self.leaf_weights.is_empty()
+            && let Some(start) = base_weights
+        {
+            let end = document.position();
+            document.seek(start);
+            document.numbers(&mut self.base_weights)?;
+            document.seek(end);
+        }
+        self.check_lengths()?;
+        let values = match (self.leaf_width, self.leaf_weights.is_empty()) {
+            (1, _) => &self.split_conditions,
+            (_, false) => &self.leaf_weights,
+            (_, true) => &self.base_weights,
+        };
+        self.values.clear();
+        self.values.extend(values.iter().map(|&value| f64::from(value)));
+        self.index_categories()
+    }
+
+    fn check_lengths(&self) -> Result<()> {
+        let nodes = self.n_nodes();
+        let optional = if self.split_type.is_empty() { nodes } else { self.split_type.len() };
+        for (name, len) in [
+            ("right_children", self.right_children.len()),
+            ("split_indices", self.split_indices.len()),
+            // Vector leaves do not need conditions for leaves, yet every version writes them.
+            ("split_conditions", self.split_conditions.len()),
+            ("default_left", self.default_left.len()),
+            ("split_type", optional),
+        ] {
+            if len != nodes {
+                return Err(Error::invalid_model(format!("{name} has {len} entries, left_children {nodes}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn index_categories(&mut self) -> Result<()> {
+        let segments = self.categories_nodes.len();
+        if self.categories_segments.len() != segments || self.categories_sizes.len() != segments {
+            return Err(Error::invalid_model(format!(
+                "{segments} categories_nodes, but {} categories_segments and {} categories_sizes",
+                self.categories_segments.len(),
+                self.categories_sizes.len()
+            )));
+        }
+        self.segment_of.clear();
+        self.segment_of.resize(self.n_nodes(), NO_SEGMENT);
+        for (segment, &node) in self.categories_nodes.iter().enumerate() {
+            match usize::try_from(node).ok().and_then(|node| self.segment_of.get_mut(node)) {
+                Some(entry) => *entry = segment as u32,
+                None => {
+                    let finding = format!("categories_nodes names node {node} of {}", self.left_children.len());
+                    return Err(Error::invalid_model(finding));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The categories that go right at a category split.
+    fn category_set(&self, node: usize) -> Result<CategorySet> {
+        let segment = self.segment_of[node];
+        if segment == NO_SEGMENT {
+            return Err(Error::invalid_model("a category split without categories"));
+        }
+        let (start, size) = (self.categories_segments[segment as usize], self.categories_sizes[segment as usize]);
+        let range = usize::try_from(start).ok().zip(usize::try_from(size).ok());
+        let listed = range.and_then(|(start, size)| self.categories.get(start..start.checked_add(size)?));
+        let listed = listed.ok_or_else(|| {
+            let finding = format!("categories {start}.. of number {size}, but there are {}", self.categories.len());
+            Error::invalid_model(finding)
+        })?;
+        let codes = listed.iter().map(|&code| u32::try_from(code));
+        let codes = codes.collect::<Result<Vec<_>, _>>().map_err(|_| Error::invalid_model("a negative category"))?;
+        Ok(CategorySet::from_codes(&codes))
+    }
+
+    /// Adds the tree to the builder.
+    pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
+        // Which output a tree of scalar leaves adds to is told by tree_info, elsewhere in the file.
+        let output = if self.leaf_width > 1 { None } else { Some(0) };
+        builder.add_tree(output, 1.0, self.n_nodes(), |id| self.node(id))
+    }
+
+    fn node(&self, id: u32) -> Result<Node<'_>> {
+        let node = id as usize;
+        let child = |child: i32| {
+            u32::try_from(child).map_err(|_| Error::invalid_model(format!("child {child} of a node that is no leaf")))
+        };
+        if self.left_children[node] == -1 {
+            return Ok(Node::Leaf { id, values: self.leaf_values(node)? });
+        }
+        let (left, right) = (child(self.left_children[node])?, child(self.right_children[node])?);
+        let feature = self.split_indices[node];
+        let feature = u32::try_from(feature).map_err(|_| Error::invalid_model(format!("feature {feature}")))?;
+        let default_left = self.default_left[node] != 0;
+        if self.split_type.get(node).is_some_and(|&kind| kind == 1) {
+            let test = Test::Categories(self.category_set(node)?);
+            let missing = if default_left { Missing::Right } else { Missing::Left };
+            return Ok(Node::Split { feature, test, missing, left: right, right: left });
+        }
+        let test = Test::Threshold(self.split_conditions[node].into());
+        let missing = if default_left { Missing::Left } else { Missing::Right };
+        Ok(Node::Split { feature, test, missing, left, right })
+    }
+
+    fn leaf_values(&self, node: usize) -> Result<&[f64]> {
+        let first = if self.leaf_width == 1 {
+            Some(node)
+        } else if self.leaf_weights.is_empty() {
+            node.checked_mul(self.leaf_width)
+        } else {
+            usize::try_from(self.right_children[node]).ok().and_then(|leaf| leaf.checked_mul(self.leaf_width))
+        };
+        first
+            .and_then(|first| self.values.get(first..first.checked_add(self.leaf_width)?))
+            .ok_or_else(|| Error::invalid_model(format!("no {} values for this leaf", self.leaf_width)))
+    }
+}

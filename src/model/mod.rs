@@ -1,0 +1,136 @@
+//! A model: loaded, checked, compiled, and ready to predict from any number of threads.
+
+mod options;
+mod predictions;
+mod run;
+mod validate;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use options::{ModelOptions, Output, Precision};
+pub use predictions::{Predictions, Values};
+pub use run::Scratch;
+pub use validate::{Check, ValidationReport};
+
+use crate::error::Result;
+use crate::ir::{Facts, Forest};
+use crate::load::Source;
+use crate::plan::{Plan, Runner};
+use crate::rows::Rows;
+use crate::schema::Schema;
+
+/// A model that predicts. Immutable, cheap to clone, `Send + Sync`; it takes no locks, keeps no globals and starts no
+/// threads unless [`ModelOptions::threads`] asks for them.
+///
+/// ```no_run
+/// let model = sawmill::Model::load("models/xgboost/breast_cancer/model.json")?;
+/// let row = vec![0.5f32; model.schema().n_features()];
+/// println!("{:?}", model.predict(&row)?.to_f64());
+/// # Ok::<(), sawmill::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    schema: Schema,
+    source: Source,
+    forest: Forest,
+    facts: Facts,
+    plan: Plan,
+    runner: Runner,
+    output: Output,
+    sentinel: Option<f64>,
+    pool: Option<rayon::ThreadPool>,
+}
+
+impl Model {
+    /// Loads a model file with default options; its format is recognised by its content.
+    ///
+    /// # Errors
+    /// As [`ModelOptions::load`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().load(path)
+    }
+
+    /// Options to load a model with.
+    pub fn options() -> ModelOptions {
+        ModelOptions::default()
+    }
+
+    /// Predicts a batch: one row of the result for every row given.
+    ///
+    /// Cost: allocates the result and working memory; see [`predict_into`](Self::predict_into).
+    ///
+    /// # Errors
+    /// A shape error when the rows do not have [`n_features`](Schema::n_features) columns.
+    pub fn predict<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
+        let mut predictions = Predictions::default();
+        self.predict_into(rows, &mut predictions, &mut Scratch::default())?;
+        Ok(predictions)
+    }
+
+    /// Predicts into `predictions`, which is cleared first. Once it and `scratch` have served a batch of that size,
+    /// nothing is allocated (on one thread).
+    ///
+    /// The same rows have the same bits whatever the batch they are part of, its memory order and the number of
+    /// threads.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn predict_into<'a>(
+        &self,
+        rows: impl Into<Rows<'a>>,
+        predictions: &mut Predictions,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let batch = rows.into().batch(self.inner.schema.n_features())?;
+        run::predict(&self.inner, &batch, predictions, scratch);
+        Ok(())
+    }
+
+    /// What the model takes and gives.
+    pub fn schema(&self) -> &Schema {
+        &self.inner.schema
+    }
+
+    /// Where the model comes from.
+    pub fn source(&self) -> &Source {
+        &self.inner.source
+    }
+
+    /// Its trees and arithmetic.
+    pub fn forest(&self) -> &Forest {
+        &self.inner.forest
+    }
+
+    /// Its sizes and shapes.
+    pub fn facts(&self) -> &Facts {
+        &self.inner.facts
+    }
+
+    /// Which kernels evaluate it, and why.
+    pub fn plan(&self) -> &Plan {
+        &self.inner.plan
+    }
+
+    /// What [`predict`](Self::predict) returns.
+    pub fn output(&self) -> Output {
+        self.inner.output
+    }
+
+    /// Checks the model on this machine: see [`ValidationReport`].
+    ///
+    /// Cost: evaluates a few hundred rows with the reference evaluator, which is slow; milliseconds for common models.
+    pub fn validate(&self) -> ValidationReport {
+        validate::validate(&self.inner)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("source", self.source()).field("facts", self.facts()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! How a model is loaded and what it predicts.
+
+use std::ops::{Bound, RangeBounds};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Inner, Model};
+use crate::error::{Error, Result};
+use crate::ir::{Facts, Forest, Labels};
+use crate::load::{self, Format, Iterations, Limits, LoadOptions, Source};
+use crate::plan::{self, Isa};
+use crate::schema::Schema;
+
+/// What a prediction holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// What the source library's plain `predict` returns: probabilities of a classifier, the linked mean of a
+    /// regression. `[n, n_values]`.
+    #[default]
+    Value,
+    /// Raw scores, before the link. `[n, n_outputs]`.
+    Margin,
+    /// The leaf of every tree, as the source library numbers it: node number for XGBoost, leaf index for LightGBM.
+    /// `[n, n_trees]`.
+    Leaf,
+    /// The class, as the source library's scikit-learn wrapper gives it. `[n, 1]`.
+    Label,
+}
+
+/// How exactly leaves are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// As the source library computes, to the bit.
+    #[default]
+    Exact,
+}
+
+/// Options to load a model with. Every method but the last consumes and returns the options; only the last can fail.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ModelOptions {
+    format: Option<Format>,
+    output: Output,
+    isa: Option<Isa>,
+    precision: Precision,
+    missing: Option<f64>,
+    iterations: Iterations,
+    threads: usize,
+    limits: Limits,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            output: Output::default(),
+            isa: None,
+            precision: Precision::default(),
+            missing: None,
+            iterations: Iterations::default(),
+            threads: 1,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl ModelOptions {
+    /// The file's format; by default it is recognised by its content.
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// What predictions hold; [`Output::Value`] by default.
+    pub fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Forces an instruction set; by default the best this machine has.
+    pub fn isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// How exactly leaves are kept.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// A value that, like NaN, stands for a missing one: XGBoost's `missing` parameter. It is compared after rounding
+    /// to the model's input type.
+    pub fn missing(mut self, value: f64) -> Self {
+        self.missing = Some(value);
+        self
+    }
+
+    /// Uses only these boosting iterations, counted from 0. A range that reaches beyond the model is an error for
+    /// XGBoost and cut off for LightGBM, as in those libraries.
+    pub fn iterations(mut self, range: impl RangeBounds<usize>) -> Self {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&last) => Some(last.saturating_add(1)),
+            Bound::Excluded(&end) => Some(end),
+            Bound::Unbounded => None,
+        };
+        self.iterations = Iterations { start, end };
+        self
+    }
+
+    /// Threads that large batches are spread over. With 1, the default, predictions run on the caller's thread; with
+    /// more, the model keeps a pool of its own.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How large a model may be.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Loads a model file.
+    ///
+    /// # Errors
+    /// An I/O error for a file that cannot be read; an invalid-model error for one that is broken or larger than the
+    /// [`Limits`]; an unsupported error that names what this crate refuses; an option error for an option that this
+    /// model or machine cannot honour. Each names the file.
+    pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let read = || {
+            let size = std::fs::metadata(path).map_err(Error::io)?.len();
+            if size > self.limits.max_bytes {
+                return Err(Error::limit("bytes", size, self.limits.max_bytes));
+            }
+            std::fs::read(path).map_err(Error::io)
+        };
+        read().and_then(|bytes| self.load_slice(self.format, &bytes)).map_err(|error| error.at(path.display()))
+    }
+
+    /// Loads a model from the bytes of a file in a known format.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_slice(self, format: Format, bytes: &[u8]) -> Result<Model> {
+        self.load_slice(Some(format), bytes)
+    }
+
+    fn load_slice(&self, format: Option<Format>, bytes: &[u8]) -> Result<Model> {
+        if bytes.len() as u64 > self.limits.max_bytes {
+            return Err(Error::limit("bytes", bytes.len(), self.limits.max_bytes));
+        }
+        let options = LoadOptions { limits: self.limits.clone(), iterations: self.iterations };
+        let loaded = load::load(format, bytes, &options)?;
+        self.compile(loaded.schema, loaded.source, loaded.forest)
+    }
+
+    /// A model of a forest made with a [`ForestBuilder`](crate::ForestBuilder) for `schema`.
+    ///
+    /// # Errors
+    /// A shape error when forest and schema differ in features or outputs; an option error as [`load`](Self::load).
+    pub fn from_forest(self, schema: Schema, forest: Forest) -> Result<Model> {
+        if (schema.n_features(), schema.n_outputs) != (forest.n_features(), forest.n_outputs()) {
+            return Err(Error::shape(format!(
+                "a forest of {} features and {} outputs under a schema of {} and {}",
+                forest.n_features(),
+                forest.n_outputs(),
+                schema.n_features(),
+                schema.n_outputs
+            )));
+        }
+        let range = self.iterations.within(forest.n_iterations())?;
+        let forest = forest.with_iterations(range);
+        self.compile(schema, Source::custom(), forest)
+    }
+
+    fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
+        if self.output == Output::Label && forest.labels() == Labels::None {
+            let objective = &schema.objective;
+            return Err(Error::option(format!(
+                "labels asked of a model that is no classifier (objective {objective:?})"
+            )));
+        }
+        let facts = Facts::of(&forest);
+        let isa = self.isa.unwrap_or(Isa::available()[0]);
+        let (plan, runner) = plan::choose(&forest, &facts, isa, self.missing)?;
+        let pool = match self.threads {
+            0 => return Err(Error::option("0 threads; 1 runs on the caller's thread")),
+            1 => None,
+            n => {
+                let named = |index| format!("sawmill-{index}");
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(named).build();
+                Some(pool.map_err(|cause| Error::option(format!("{n} threads: {cause}")))?)
+            }
+        };
+        let (output, sentinel) = (self.output, self.missing);
+        let inner = Inner { schema, source, forest, facts, plan, runner, output, sentinel, pool };
+        Ok(Model { inner: Arc::new(inner) })
+    }
+}

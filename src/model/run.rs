@@ -1,0 +1,200 @@
+//! Running a plan over a batch: blocks of rows, each through kernel and link, on one thread or several.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{Inner, Output, Predictions, Values};
+use crate::ir::real::Real;
+use crate::kernel::{BLOCK_ROWS, Buffers, Kernel};
+use crate::plan::Runner;
+use crate::rows::Batch;
+
+/// Working memory of predictions. Any model may use any scratch; its size follows the largest batch it has served.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// One for every share of a batch that may run at the same time.
+    shares: Vec<Buffers>,
+}
+
+/// Batches whose rows take fewer node visits than this in all stay on the caller's thread: about 100 µs of work.
+const PARALLEL_VISITS: f64 = 50_000.0;
+
+/// Shares of a batch per thread; more than one lets a fast thread help a slow one.
+const SHARES_PER_THREAD: usize = 4;
+
+pub(super) fn predict(model: &Inner, batch: &Batch<'_>, predictions: &mut Predictions, scratch: &mut Scratch) {
+    match &model.runner {
+        Runner::F32(kernel) => predict_sums(model, kernel.as_ref(), batch, predictions, scratch),
+        Runner::F64(kernel) => predict_sums(model, kernel.as_ref(), batch, predictions, scratch),
+    }
+}
+
+/// Sum types, with their places in predictions and buffers.
+trait Sum: Real {
+    fn values(values: &mut Values) -> &mut Vec<Self>;
+    fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
+}
+
+macro_rules! sum {
+    ($float:ident, $variant:ident, $buffer:ident) => {
+        impl Sum for $float {
+            fn values(values: &mut Values) -> &mut Vec<Self> {
+                if !matches!(values, Values::$variant(_)) {
+                    *values = Values::$variant(Vec::new());
+                }
+                match values {
+                    Values::$variant(values) => values,
+                    _ => unreachable!("set above"),
+                }
+            }
+            fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
+                &mut buffers.$buffer
+            }
+        }
+    };
+}
+
+sum!(f32, F32, sums_f32);
+sum!(f64, F64, sums_f64);
+
+fn integers(values: &mut Values) -> &mut Vec<i32> {
+    if !matches!(values, Values::I32(_)) {
+        *values = Values::I32(Vec::new());
+    }
+    match values {
+        Values::I32(values) => values,
+        _ => unreachable!("set above"),
+    }
+}
+
+fn predict_sums<S: Sum>(
+    model: &Inner,
+    kernel: &dyn Kernel<S>,
+    batch: &Batch<'_>,
+    predictions: &mut Predictions,
+    scratch: &mut Scratch,
+) {
+    let forest = &model.forest;
+    let (n_rows, n_outputs) = (batch.n_rows(), forest.n_outputs());
+    let n_values = forest.link().n_values(n_outputs);
+    predictions.n_rows = n_rows;
+    let values = &mut predictions.values;
+    match model.output {
+        Output::Margin => {
+            predictions.n_columns = n_outputs;
+            in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, margins, buffers| {
+                kernel.margins(batch, rows, margins, buffers);
+            });
+        }
+        Output::Value if n_values == n_outputs => {
+            predictions.n_columns = n_outputs;
+            in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, values, buffers| {
+                kernel.margins(batch, rows, values, buffers);
+                link(model, values);
+            });
+        }
+        Output::Value => {
+            predictions.n_columns = n_values;
+            in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
+                with_linked(model, kernel, batch, rows, buffers, |linked| {
+                    for (value, linked) in values.chunks_exact_mut(n_values).zip(linked.chunks_exact(n_outputs)) {
+                        value.copy_from_slice(&linked[..n_values]);
+                    }
+                });
+            });
+        }
+        Output::Label => {
+            predictions.n_columns = 1;
+            in_blocks(model, n_rows, 1, integers(values), scratch, |rows, labels, buffers| {
+                with_linked(model, kernel, batch, rows, buffers, |linked| {
+                    for (label, linked) in labels.iter_mut().zip(linked.chunks_exact(n_outputs)) {
+                        *label = forest.labels().of(&linked[..n_values]).expect("checked when the model was loaded");
+                    }
+                });
+            });
+        }
+        Output::Leaf => {
+            let n_trees = forest.n_trees();
+            predictions.n_columns = n_trees;
+            in_blocks(model, n_rows, n_trees, integers(values), scratch, |rows, ids, buffers| {
+                let mut leaves = std::mem::take(&mut buffers.leaves);
+                leaves.clear();
+                leaves.resize(ids.len(), 0);
+                kernel.leaves(batch, rows, &mut leaves, buffers);
+                for (id, &leaf) in ids.iter_mut().zip(&leaves) {
+                    *id = forest.leaf_ids()[leaf as usize] as i32;
+                }
+                buffers.leaves = leaves;
+            });
+        }
+    }
+}
+
+/// Margins to values, in place.
+fn link<S: Sum>(model: &Inner, margins: &mut [S]) {
+    let forest = &model.forest;
+    let divisor = S::from_f64(forest.divisor());
+    for row in margins.chunks_exact_mut(forest.n_outputs()) {
+        if divisor != S::ONE {
+            for margin in row.iter_mut() {
+                *margin = *margin / divisor;
+            }
+        }
+        forest.link().apply(row);
+    }
+}
+
+/// Hands the linked margins of `rows`, `n_outputs` a row, to `use_them`.
+fn with_linked<S: Sum>(
+    model: &Inner,
+    kernel: &dyn Kernel<S>,
+    batch: &Batch<'_>,
+    rows: Range<usize>,
+    buffers: &mut Buffers,
+    use_them: impl FnOnce(&[S]),
+) {
+    // Taken out while the kernel borrows the rest.
+    let mut sums = std::mem::take(S::buffer(buffers));
+    sums.clear();
+    sums.resize(rows.len() * model.forest.n_outputs(), S::ZERO);
+    kernel.margins(batch, rows, &mut sums, buffers);
+    link(model, &mut sums);
+    use_them(&sums);
+    *S::buffer(buffers) = sums;
+}
+
+/// Calls `work(rows, their part of out, buffers)` for all rows, in blocks, perhaps on several threads.
+fn in_blocks<V: Clone + Default + Send>(
+    model: &Inner,
+    n_rows: usize,
+    width: usize,
+    out: &mut Vec<V>,
+    scratch: &mut Scratch,
+    work: impl Fn(Range<usize>, &mut [V], &mut Buffers) + Sync,
+) {
+    out.clear();
+    out.resize(n_rows * width, V::default());
+    if out.is_empty() {
+        return;
+    }
+    let share = |first: usize, out: &mut [V], buffers: &mut Buffers| {
+        for (block, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
+            let start = first + block * BLOCK_ROWS;
+            work(start..start + out.len() / width, out, buffers);
+        }
+    };
+    let visits = n_rows as f64 * model.facts.trees as f64 * model.facts.mean_depth.max(1.0);
+    match &model.pool {
+        Some(pool) if visits >= PARALLEL_VISITS && n_rows > 1 => {
+            let rows_per_share = n_rows.div_ceil(pool.current_num_threads() * SHARES_PER_THREAD);
+            scratch.shares.resize(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default());
+            let shares = out.par_chunks_mut(rows_per_share * width).zip(&mut scratch.shares).enumerate();
+            pool.install(|| shares.for_each(|(index, (out, buffers))| share(index * rows_per_share, out, buffers)));
+        }
+        _ => {
+            scratch.shares.resize(scratch.shares.len().max(1), Buffers::default());
+            share(0, out, &mut scratch.shares[0]);
+        }
+    }
+}

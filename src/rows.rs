@@ -1,0 +1,245 @@
+//! Borrowed input rows: dense in any memory order, or compressed sparse rows. NaN means missing.
+//!
+//! [`Rows`] only describes where values lie; it copies nothing. What an *absent* entry of a sparse row means is the
+//! model's business (missing for XGBoost, 0.0 for LightGBM), so a kernel, not this module, decides it.
+
+use ndarray::ArrayView2;
+
+use crate::error::{Error, Result};
+
+/// A batch of rows, borrowed from the caller.
+///
+/// Made from
+/// * `&[f32]`, `&[f64]`, `&Vec<_>`, `&[_; N]`: row-major values; the number of columns is the model's,
+/// * [`ndarray::ArrayView2`] or `&Array2` of `f32` or `f64`: any strides,
+/// * [`Rows::row_major`], [`Rows::column_major`], [`Rows::csr`].
+#[derive(Clone, Debug)]
+pub struct Rows<'a>(pub(crate) Layout<'a>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Layout<'a> {
+    /// Row-major values whose width the model supplies.
+    Flat(Flat<'a>),
+    Dense(Dense<'a>),
+    Sparse(Csr<'a>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flat<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dense<'a> {
+    F32(ArrayView2<'a, f32>),
+    F64(ArrayView2<'a, f64>),
+}
+
+/// Compressed sparse rows; checked by [`Rows::csr`], the only constructor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Csr<'a> {
+    pub(crate) n_columns: usize,
+    pub(crate) indptr: &'a [usize],
+    pub(crate) indices: &'a [u32],
+    pub(crate) values: Flat<'a>,
+}
+
+/// Rows of a known shape: what a [`Rows`] becomes once it has met a model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Batch<'a> {
+    Dense(Dense<'a>),
+    Sparse(Csr<'a>),
+}
+
+impl<'a> Rows<'a> {
+    /// Dense rows, one after another: value of row `r`, column `c` at `r * n_columns + c`.
+    ///
+    /// # Errors
+    /// A shape error when the length is not a multiple of `n_columns`.
+    pub fn row_major<T: Value>(values: &'a [T], n_columns: usize) -> Result<Self> {
+        let n_rows = whole_rows(values.len(), n_columns)?;
+        Ok(T::dense(view((n_rows, n_columns), values)?))
+    }
+
+    /// Dense rows, column after column: value of row `r`, column `c` at `c * n_rows + r`.
+    ///
+    /// # Errors
+    /// A shape error when the length is not a multiple of `n_columns`.
+    pub fn column_major<T: Value>(values: &'a [T], n_columns: usize) -> Result<Self> {
+        let n_rows = whole_rows(values.len(), n_columns)?;
+        Ok(T::dense(view((n_columns, n_rows), values)?.reversed_axes()))
+    }
+
+    /// Compressed sparse rows: row `r` holds the entries `indptr[r]..indptr[r + 1]` of `indices` (columns) and
+    /// `values`. Columns need no order; of a column listed twice in a row the last entry counts. An entry that is
+    /// listed with the value 0.0 is zero, one that is not listed is *absent*: missing for an XGBoost model, 0.0 for a
+    /// LightGBM model, as in those libraries.
+    ///
+    /// Cost: one pass over `indptr` and `indices`.
+    ///
+    /// # Errors
+    /// A shape error that names the row when the three arrays do not fit together or a column is out of range.
+    pub fn csr<T: Value>(n_columns: usize, indptr: &'a [usize], indices: &'a [u32], values: &'a [T]) -> Result<Self> {
+        let (Some(&first), Some(&last)) = (indptr.first(), indptr.last()) else {
+            return Err(Error::shape("csr: indptr is empty, it needs one entry more than there are rows"));
+        };
+        if first != 0 || last != indices.len() || indices.len() != values.len() {
+            return Err(Error::shape(format!(
+                "csr: indptr runs from {first} to {last}, with {} indices and {} values; it must run from 0 to the number of both",
+                indices.len(),
+                values.len()
+            )));
+        }
+        if let Some(row) = indptr.windows(2).position(|pair| pair[0] > pair[1]) {
+            return Err(Error::shape(format!(
+                "csr: row {row}: indptr falls from {} to {}",
+                indptr[row],
+                indptr[row + 1]
+            )));
+        }
+        if let Some(entry) = indices.iter().position(|&column| column as usize >= n_columns) {
+            let row = indptr.partition_point(|&start| start <= entry) - 1;
+            return Err(Error::shape(format!("csr: row {row}: column {}, but there are {n_columns}", indices[entry])));
+        }
+        Ok(Self(Layout::Sparse(Csr { n_columns, indptr, indices, values: T::flat(values) })))
+    }
+
+    /// The rows as a batch of `n_features` columns.
+    pub(crate) fn batch(self, n_features: usize) -> Result<Batch<'a>> {
+        let batch = match self.0 {
+            Layout::Flat(Flat::F32(values)) => {
+                Batch::Dense(Dense::F32(view((whole_rows(values.len(), n_features)?, n_features), values)?))
+            }
+            Layout::Flat(Flat::F64(values)) => {
+                Batch::Dense(Dense::F64(view((whole_rows(values.len(), n_features)?, n_features), values)?))
+            }
+            Layout::Dense(dense) => Batch::Dense(dense),
+            Layout::Sparse(csr) => Batch::Sparse(csr),
+        };
+        match batch.n_columns() {
+            n if n == n_features => Ok(batch),
+            n => Err(Error::shape(format!("rows have {n} columns, but the model has {n_features} features"))),
+        }
+    }
+}
+
+impl Batch<'_> {
+    pub(crate) fn n_rows(&self) -> usize {
+        match self {
+            Self::Dense(Dense::F32(rows)) => rows.nrows(),
+            Self::Dense(Dense::F64(rows)) => rows.nrows(),
+            Self::Sparse(csr) => csr.indptr.len() - 1,
+        }
+    }
+
+    fn n_columns(&self) -> usize {
+        match self {
+            Self::Dense(Dense::F32(rows)) => rows.ncols(),
+            Self::Dense(Dense::F64(rows)) => rows.ncols(),
+            Self::Sparse(csr) => csr.n_columns,
+        }
+    }
+}
+
+fn whole_rows(len: usize, n_columns: usize) -> Result<usize> {
+    match len.checked_rem(n_columns) {
+        Some(0) => Ok(len / n_columns),
+        None if len == 0 => Ok(0),
+        _ => Err(Error::shape(format!("{len} values do not make whole rows of {n_columns} columns"))),
+    }
+}
+
+fn view<T>(shape: (usize, usize), values: &[T]) -> Result<ArrayView2<'_, T>> {
+    ArrayView2::from_shape(shape, values).map_err(|cause| Error::shape(format!("rows of shape {shape:?}: {cause}")))
+}
+
+/// The number types rows may hold: `f32` and `f64`.
+pub trait Value: sealed::Sealed + Copy + 'static {}
+impl Value for f32 {}
+impl Value for f64 {}
+
+mod sealed {
+    use super::{ArrayView2, Dense, Flat, Layout, Rows};
+
+    pub trait Sealed: Sized {
+        fn dense(view: ArrayView2<'_, Self>) -> Rows<'_>;
+        fn flat(values: &[Self]) -> Flat<'_>;
+    }
+
+    impl Sealed for f32 {
+        fn dense(view: ArrayView2<'_, f32>) -> Rows<'_> {
+            Rows(Layout::Dense(Dense::F32(view)))
+        }
+        fn flat(values: &[f32]) -> Flat<'_> {
+            Flat::F32(values)
+        }
+    }
+
+    impl Sealed for f64 {
+        fn dense(view: ArrayView2<'_, f64>) -> Rows<'_> {
+            Rows(Layout::Dense(Dense::F64(view)))
+        }
+        fn flat(values: &[f64]) -> Flat<'_> {
+            Flat::F64(values)
+        }
+    }
+}
+
+impl<'a, T: Value> From<ArrayView2<'a, T>> for Rows<'a> {
+    fn from(view: ArrayView2<'a, T>) -> Self {
+        T::dense(view)
+    }
+}
+
+impl<'a, T: Value> From<&'a ndarray::Array2<T>> for Rows<'a> {
+    fn from(array: &'a ndarray::Array2<T>) -> Self {
+        T::dense(array.view())
+    }
+}
+
+impl<'a, T: Value> From<&'a [T]> for Rows<'a> {
+    fn from(values: &'a [T]) -> Self {
+        Self(Layout::Flat(T::flat(values)))
+    }
+}
+
+impl<'a, T: Value> From<&'a Vec<T>> for Rows<'a> {
+    fn from(values: &'a Vec<T>) -> Self {
+        values.as_slice().into()
+    }
+}
+
+impl<'a, T: Value, const N: usize> From<&'a [T; N]> for Rows<'a> {
+    fn from(values: &'a [T; N]) -> Self {
+        values.as_slice().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flat_slice_takes_its_width_from_the_model() {
+        assert_eq!(Rows::from(&[1.0f32; 6]).batch(3).unwrap().n_rows(), 2);
+        assert_eq!(
+            Rows::from(&[1.0f32; 7]).batch(3).unwrap_err().to_string(),
+            "7 values do not make whole rows of 3 columns"
+        );
+        assert!(Rows::row_major(&[1.0f64; 6], 2).unwrap().batch(3).unwrap_err().is_shape());
+        assert_eq!(Rows::from(&[0.0f32; 0]).batch(3).unwrap().n_rows(), 0);
+    }
+
+    #[test]
+    fn csr_arrays_must_fit_together() {
+        let error = |indptr: &[usize], indices: &[u32]| {
+            Rows::csr(3, indptr, indices, &vec![0.0f32; indices.len()]).unwrap_err().to_string()
+        };
+        assert!(Rows::csr(3, &[0, 1, 1], &[2], &[1.0f32]).is_ok());
+        assert_eq!(error(&[0, 2, 1, 3], &[0, 1, 2]), "csr: row 1: indptr falls from 2 to 1");
+        assert_eq!(error(&[0, 1, 2], &[0, 3]), "csr: row 1: column 3, but there are 3");
+        assert!(error(&[], &[]).starts_with("csr: indptr is empty"));
+        assert!(error(&[0, 2], &[0]).starts_with("csr: indptr runs from 0 to 2, with 1 indices"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Every case of `models/` answers as its own library did: leaves first, then margins, values and labels, to the bit.
+
+mod common;
+
+use common::{Case, Matrix, worst_ulp};
+use sawmill::{Model, Rows};
+
+#[test]
+fn every_model_answers_as_its_library_did() {
+    let (mut loaded, mut checks, mut failures) = (0, 0, Vec::new());
+    let mut refused = Vec::new();
+    for case in Case::all() {
+        let rows = case.rows();
+        for file in case.models() {
+            if let Err(error) = Model::load(&file) {
+                assert!(error.is_unsupported(), "{error}");
+                refused.push((case.name.clone(), error.to_string()));
+                continue;
+            }
+            loaded += 1;
+            for (output, iterations, array) in case.checks() {
+                let mut options = Model::options().output(output);
+                if let Some((start, end)) = iterations {
+                    options = options.iterations(start..end);
+                }
+                let model = options.load(&file).unwrap();
+                let (ulp, row) = worst_ulp(&model.predict(rows.rows()).unwrap(), &case.array(&array).unwrap());
+                checks += 1;
+                if ulp > 0 {
+                    failures.push(format!("{}: {array}: {ulp} ulp, first in row {}", case.name, row.unwrap()));
+                }
+            }
+        }
+    }
+    println!("{loaded} model files, {checks} checks, {} refused by name", refused.len());
+    for (case, refusal) in &refused {
+        println!("  {case}: {}", refusal.rsplit(": ").next().unwrap());
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let refused_cases: Vec<_> = refused.iter().map(|(case, _)| case.as_str()).collect();
+    assert_eq!(refused_cases, REFUSED, "the list of refusals changed");
+}
+
+/// Cases that this version refuses by name, once per model file.
+const REFUSED: &[&str] =
+    &["lightgbm/linear_leaves", "xgboost/linear", "xgboost/linear", "xgboost/linear_classes", "xgboost/linear_targets"];
+
+#[test]
+fn absent_entries_mean_what_they_mean_to_the_library() {
+    let mut cases = 0;
+    for case in Case::all() {
+        let Some(expected) = case.array("csr_margin") else { continue };
+        let Ok(model) = case.load(Model::options().output(sawmill::Output::Margin)) else { continue };
+        let (ulp, row) = match case.rows() {
+            Matrix::F32(rows) => csr_ulp(&model, &rows, &expected),
+            Matrix::F64(rows) => csr_ulp(&model, &rows, &expected),
+            Matrix::Int(_) => unreachable!("rows are floats"),
+        };
+        assert_eq!(ulp, 0, "{}: row {row:?}", case.name);
+        cases += 1;
+    }
+    assert!(cases >= 4, "{cases} cases");
+}
+
+/// The worst ulp of sparse rows made by dropping zeros.
+fn csr_ulp<T>(model: &Model, rows: &ndarray::Array2<T>, expected: &Matrix) -> (u64, Option<usize>)
+where
+    T: sawmill::Value + Default + PartialEq,
+{
+    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    for row in rows.rows() {
+        for (column, &value) in row.iter().enumerate() {
+            if value != T::default() {
+                indices.push(column as u32);
+                values.push(value);
+            }
+        }
+        indptr.push(indices.len());
+    }
+    let rows = Rows::csr(rows.ncols(), &indptr, &indices, &values).unwrap();
+    worst_ulp(&model.predict(rows).unwrap(), expected)
+}
