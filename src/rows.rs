@@ -25,7 +25,7 @@ pub(crate) enum Layout<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Flat<'a> {
+pub enum Flat<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
 }

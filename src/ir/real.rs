@@ -27,7 +27,6 @@ pub(crate) trait Real:
     fn next_up(self) -> Self;
     fn next_down(self) -> Self;
     fn exp(self) -> Self;
-    fn ln(self) -> Self;
     fn ln_1p(self) -> Self;
 }
 
@@ -51,9 +50,6 @@ macro_rules! real {
             }
             fn exp(self) -> Self {
                 $float::exp(self)
-            }
-            fn ln(self) -> Self {
-                $float::ln(self)
             }
             fn ln_1p(self) -> Self {
                 $float::ln_1p(self)

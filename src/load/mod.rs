@@ -86,7 +86,7 @@ impl Format {
         if text.starts_with(b"CBM1") {
             return Err(Error::unsupported("CatBoost's binary format is not loaded"));
         }
-        let shown: String = text.iter().take(12).map(|&byte| char::from(byte).escape_default().to_string()).collect();
+        let shown = text[..text.len().min(12)].escape_ascii();
         Err(Error::invalid_model(format!(
             "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON and UBJSON, and LightGBM text"
         )))
@@ -252,7 +252,7 @@ mod tests {
         assert!(Format::detect(b"{\"name\":\"tree\",\"tree_info\":[]}").unwrap_err().is_unsupported());
         assert_eq!(Format::detect(b" \n").unwrap_err().to_string(), "the file is empty");
         let junk = Format::detect(b"\x00\xffPK").unwrap_err().to_string();
-        assert!(junk.starts_with("not a model file this version knows (it starts with \"\\x00\\u{ff}PK\")"), "{junk}");
+        assert!(junk.starts_with("not a model file this version knows (it starts with \"\\x00\\xffPK\")"), "{junk}");
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()).unwrap(), *format);
         }

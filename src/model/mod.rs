@@ -46,6 +46,17 @@ struct Inner {
     pool: Option<rayon::ThreadPool>,
 }
 
+impl Inner {
+    /// `value` with the sentinel read as missing, as the input layer reads it.
+    fn read_sentinel(&self, value: f64) -> f64 {
+        let round = |value| self.forest.profile().round_input(value);
+        match self.sentinel {
+            Some(sentinel) if round(value) == round(sentinel) => f64::NAN,
+            _ => value,
+        }
+    }
+}
+
 impl Model {
     /// Loads a model file with default options; its format is recognised by its content.
     ///
@@ -87,7 +98,7 @@ impl Model {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let batch = rows.into().batch(self.inner.schema.n_features())?;
-        run::predict(&self.inner, &batch, predictions, scratch);
+        run::predict(&self.inner, self.inner.output, &batch, predictions, scratch);
         Ok(())
     }
 

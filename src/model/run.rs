@@ -23,10 +23,16 @@ const PARALLEL_VISITS: f64 = 50_000.0;
 /// Shares of a batch per thread; more than one lets a fast thread help a slow one.
 const SHARES_PER_THREAD: usize = 4;
 
-pub(super) fn predict(model: &Inner, batch: &Batch<'_>, predictions: &mut Predictions, scratch: &mut Scratch) {
+pub(super) fn predict(
+    model: &Inner,
+    output: Output,
+    batch: &Batch<'_>,
+    predictions: &mut Predictions,
+    scratch: &mut Scratch,
+) {
     match &model.runner {
-        Runner::F32(kernel) => predict_sums(model, kernel.as_ref(), batch, predictions, scratch),
-        Runner::F64(kernel) => predict_sums(model, kernel.as_ref(), batch, predictions, scratch),
+        Runner::F32(kernel) => predict_sums(model, kernel.as_ref(), output, batch, predictions, scratch),
+        Runner::F64(kernel) => predict_sums(model, kernel.as_ref(), output, batch, predictions, scratch),
     }
 }
 
@@ -71,6 +77,7 @@ fn integers(values: &mut Values) -> &mut Vec<i32> {
 fn predict_sums<S: Sum>(
     model: &Inner,
     kernel: &dyn Kernel<S>,
+    output: Output,
     batch: &Batch<'_>,
     predictions: &mut Predictions,
     scratch: &mut Scratch,
@@ -80,7 +87,7 @@ fn predict_sums<S: Sum>(
     let n_values = forest.link().n_values(n_outputs);
     predictions.n_rows = n_rows;
     let values = &mut predictions.values;
-    match model.output {
+    match output {
         Output::Margin => {
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, margins, buffers| {

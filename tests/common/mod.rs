@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayD, Axis};
@@ -135,6 +136,23 @@ pub fn worst_ulp(predictions: &Predictions, expected: &Matrix) -> (u64, Option<u
     }
 }
 
+/// Predictions to make and the array of a case to compare them with.
+pub struct Check {
+    pub output: Output,
+    pub iterations: Option<Range<usize>>,
+    pub array: String,
+}
+
+impl Check {
+    pub fn options(&self) -> ModelOptions {
+        let options = Model::options().output(self.output);
+        match self.iterations.clone() {
+            Some(range) => options.iterations(range),
+            None => options,
+        }
+    }
+}
+
 /// A folder below `models/`.
 pub struct Case {
     pub name: String,
@@ -182,18 +200,20 @@ impl Case {
         self.array("X").unwrap()
     }
 
-    /// Every check of predictions the case can make: output, iterations, array name.
-    pub fn checks(&self) -> Vec<(Output, Option<(usize, usize)>, String)> {
+    /// Every check of predictions the case can make.
+    pub fn checks(&self) -> Vec<Check> {
         let outputs =
             [(Output::Leaf, "leaf"), (Output::Margin, "margin"), (Output::Value, "value"), (Output::Label, "label")];
-        let mut checks: Vec<_> = outputs.map(|(output, name)| (output, None, name.to_owned())).into();
+        let whole = |(output, name): (Output, &str)| Check { output, iterations: None, array: name.to_owned() };
+        let mut checks: Vec<_> = outputs.map(whole).into();
         for range in self.facts.get("iterations").and_then(|ranges| ranges.as_array()).into_iter().flatten() {
             let end = |index: usize| range[index].as_integer().unwrap() as usize;
             for (output, name) in [(Output::Margin, "margin"), (Output::Value, "value")] {
-                checks.push((output, Some((end(0), end(1))), format!("{name}_{}_{}", end(0), end(1))));
+                let array = format!("{name}_{}_{}", end(0), end(1));
+                checks.push(Check { output, iterations: Some(end(0)..end(1)), array });
             }
         }
-        checks.retain(|(_, _, name)| self.folder.join(format!("{name}.npy")).exists());
+        checks.retain(|check| self.folder.join(format!("{}.npy", check.array)).exists());
         checks
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `key=value` lines: a head up to the first `Tree=`, then one block a tree, then `end of trees`. What follows
 //! (importances, parameters) does not affect predictions. Trees are found by their `Tree=` lines; the byte offsets of
-//! `tree_sizes` are ignored, since edited files and CRLF make them lie (LightGBM itself aborts then).
+//! `tree_sizes` are not used, since edited files and CRLF make them lie (LightGBM itself aborts then).
 
 mod objective;
 mod text;
@@ -27,6 +27,7 @@ struct Head<'a> {
     average_output: bool,
     feature_names: Option<&'a str>,
     feature_infos: Option<&'a str>,
+    tree_sizes: Option<&'a str>,
 }
 
 /// Loads the text of a model file.
@@ -48,7 +49,13 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
         .profile(NumericProfile::LIGHTGBM)
         .aggregate(if head.average_output { Aggregate::MeanOfValue } else { Aggregate::Sum })
         .link(objective.link(), objective.labels());
-    read_trees(&mut lines, n_outputs, options, &mut builder)?;
+    read_trees(
+        &mut lines,
+        head.tree_sizes.map(|sizes| sizes.split_ascii_whitespace().count()),
+        n_outputs,
+        options,
+        &mut builder,
+    )?;
 
     let n_trees = builder.n_trees();
     if !n_trees.is_multiple_of(n_outputs) {
@@ -65,8 +72,10 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     Ok(Loaded { schema, source, forest })
 }
 
+/// Reads trees up to the line that ends them, or up to the end of a file that has the `promised` number.
 fn read_trees(
     lines: &mut Lines<'_>,
+    promised: Option<usize>,
     n_outputs: usize,
     options: &LoadOptions,
     builder: &mut ForestBuilder,
@@ -116,6 +125,7 @@ impl<'a> Head<'a> {
                 "objective" => head.objective = Some(value),
                 "average_output" => head.average_output = true,
                 "feature_names" => head.feature_names = Some(value),
+                "tree_sizes" => head.tree_sizes = Some(value),
                 "feature_infos" => head.feature_infos = Some(value),
                 _ => {}
             }

@@ -1,0 +1,39 @@
+//! A prediction into warm buffers allocates nothing.
+
+mod common;
+
+use common::{Case, Matrix};
+use sawmill::{Model, Output, Predictions, Scratch};
+
+#[test]
+fn predict_into_allocates_nothing_once_warm() {
+    for name in [
+        "xgboost/breast_cancer",
+        "xgboost/wine_parallel_trees",
+        "xgboost/category_sets",
+        "lightgbm/missing_nan",
+        "lightgbm/forest_classes",
+    ] {
+        let case = Case::named(name);
+        let (wide, narrow) = match case.rows() {
+            Matrix::F32(rows) => (rows.mapv(f64::from), rows),
+            Matrix::F64(rows) => (rows.clone(), rows.mapv(|value| value as f32)),
+            Matrix::Int(_) => unreachable!("rows are floats"),
+        };
+        for output in [Output::Value, Output::Margin, Output::Leaf, Output::Label] {
+            let Ok(model) = case.load(Model::options().output(output)) else { continue };
+            let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());
+            let mut predict_all = || {
+                model.predict_into(&wide, &mut predictions, &mut scratch).unwrap();
+                model.predict_into(&narrow, &mut predictions, &mut scratch).unwrap();
+                for row in wide.rows() {
+                    model.predict_into(row.to_slice().unwrap(), &mut predictions, &mut scratch).unwrap();
+                }
+            };
+            let cold = allocation_counter::measure(&mut predict_all);
+            let warm = allocation_counter::measure(&mut predict_all);
+            assert!(cold.count_total > 0, "the counter counts");
+            assert_eq!(warm.count_total, 0, "{name}: {output:?}");
+        }
+    }
+}
