@@ -27,7 +27,6 @@ struct Head<'a> {
     average_output: bool,
     feature_names: Option<&'a str>,
     feature_infos: Option<&'a str>,
-    tree_sizes: Option<&'a str>,
 }
 
 /// Loads the text of a model file.
@@ -49,13 +48,7 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
         .profile(NumericProfile::LIGHTGBM)
         .aggregate(if head.average_output { Aggregate::MeanOfValue } else { Aggregate::Sum })
         .link(objective.link(), objective.labels());
-    read_trees(
-        &mut lines,
-        head.tree_sizes.map(|sizes| sizes.split_ascii_whitespace().count()),
-        n_outputs,
-        options,
-        &mut builder,
-    )?;
+    read_trees(&mut lines, n_outputs, options, &mut builder)?;
 
     let n_trees = builder.n_trees();
     if !n_trees.is_multiple_of(n_outputs) {
@@ -72,10 +65,9 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     Ok(Loaded { schema, source, forest })
 }
 
-/// Reads trees up to the line that ends them, or up to the end of a file that has the `promised` number.
+/// Reads trees up to the line that ends them; without one the file is cut short, perhaps within a number.
 fn read_trees(
     lines: &mut Lines<'_>,
-    promised: Option<usize>,
     n_outputs: usize,
     options: &LoadOptions,
     builder: &mut ForestBuilder,
@@ -85,12 +77,9 @@ fn read_trees(
         // The cursor stands behind a "Tree=" line or at the end of the trees.
         let index = builder.n_trees();
         match lines.next()? {
-            None => {
-                return Err(Error::invalid_model(format!(
-                    "the file ends after {index} trees, without \"end of trees\""
-                )));
-            }
-            Some("end of trees") => return Ok(()),
+            None => return Err(Error::invalid_model(format!("the file ends after {index} trees: it is cut short"))),
+            // The last is how the trees of a version 2 file end.
+            Some("end of trees" | "feature_importances:" | "feature importances:") => return Ok(()),
             Some(line) if line.starts_with("Tree=") => {
                 options.limits.trees(index + 1)?;
                 let place = || format!("tree {index}");
@@ -125,7 +114,6 @@ impl<'a> Head<'a> {
                 "objective" => head.objective = Some(value),
                 "average_output" => head.average_output = true,
                 "feature_names" => head.feature_names = Some(value),
-                "tree_sizes" => head.tree_sizes = Some(value),
                 "feature_infos" => head.feature_infos = Some(value),
                 _ => {}
             }
