@@ -1,0 +1,46 @@
+# The steps of CI, one by one. `just ci` runs them all.
+
+set positional-arguments
+
+# Feature sets that build without system libraries.
+feature_sets := "'' cli full"
+
+default:
+    @just --list
+
+# Everything CI checks.
+ci: format lint test doc examples
+
+# Formatting.
+format:
+    cargo fmt --all --check
+
+# Lints, on every feature set.
+lint:
+    for features in {{feature_sets}}; do cargo clippy --locked --all-targets --features "$features" -- -D warnings; done
+
+# All tests: the README's command.
+test:
+    cargo test --release --locked --features full
+
+# Documentation; a broken link is an error.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features full
+
+# The examples run and check their own answers.
+examples:
+    cargo run --release --locked --example predict
+    cargo run --release --locked --example custom_forest
+
+# The public corpus, beside the golden models: a folder of cases (see tests/corpus.rs).
+corpus folder:
+    SAWMILL_CORPUS="{{folder}}" cargo test --release --locked --features full --test corpus -- --nocapture
+
+# Makes the golden models again, with the original libraries (Python 3.11).
+models *arguments:
+    python3 -m venv target/models-venv
+    target/models-venv/bin/pip install --quiet --requirement models/generate/requirements.txt
+    target/models-venv/bin/python models/generate {{arguments}}
+
+# Whether the golden models are, byte for byte, what the generator makes.
+models-check: (models "--check")
