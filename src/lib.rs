@@ -1,4 +1,40 @@
 //! CPU-optimised inference for tree ensembles: the source library's own answers, to the bit.
+//!
+//! Loads models that XGBoost saved as JSON or UBJSON and LightGBM as text, and predicts with them. A model that this
+//! crate cannot evaluate exactly is refused when it is loaded, with an [`Error`] that names what it does not do.
+//!
+//! ```
+//! use sawmill::{Model, Output, Predictions, Scratch};
+//!
+//! let path = "models/xgboost/breast_cancer/model.json";
+//! let model = Model::load(path)?; // the format is recognised by the content
+//! let rows = ndarray::Array2::<f32>::zeros((100, model.schema().n_features()));
+//! let values = model.predict(&rows)?;
+//! assert_eq!(values.as_f32().map(<[f32]>::len), Some(100)); // probabilities
+//! let labels = Model::options().output(Output::Label).load(path)?.predict(&rows)?;
+//! assert_eq!(labels.as_i32().map(<[i32]>::len), Some(100)); // classes
+//!
+//! // One row at a time, into buffers that are kept: no allocation once they are warm.
+//! let (mut out, mut scratch) = (Predictions::default(), Scratch::default());
+//! for row in rows.rows() {
+//!     model.predict_into(row.to_slice().unwrap(), &mut out, &mut scratch)?;
+//! }
+//! println!("{}", model.plan()); // which kernel evaluates the model, and why
+//! # Ok::<(), sawmill::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! * [`Model`] predicts; [`ModelOptions`] chooses the [`Output`] (values, margins, leaves or labels), iterations,
+//!   threads and a value that stands for a missing one.
+//! * [`Rows`] are slices, `ndarray` views or compressed sparse rows, of `f32` or `f64`. NaN is a missing value.
+//! * [`Predictions`] are in the type the source library computes in: `f32` for XGBoost, `f64` for LightGBM.
+//! * [`Model::validate`] checks a model on this machine: kernels against the reference evaluator.
+//! * [`ForestBuilder`] makes a [`Forest`] without a file, and [`NumericProfile`] says in which arithmetic it computes.
+//!
+//! # Features
+//!
+//! None is needed for the library. `cli` builds the `sawmill` program, `full` everything that needs no system library.
 
 mod error;
 mod ir;
