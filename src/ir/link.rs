@@ -38,6 +38,9 @@ pub enum Link {
     Step,
     /// The margins of the row in ascending order (XGBoost's quantiles since 3.4, which keeps them from crossing).
     SortAscending,
+    /// The first margin, then each value the one before plus `1e-6 + softplus(margin)`, where softplus is
+    /// `x + log1p(exp(-x))` above 0, else `log1p(exp(x))` (XGBoost's expectiles, `regression_obj.cu` since 3.3).
+    Expectiles,
 }
 
 impl Link {
@@ -65,6 +68,13 @@ impl Link {
             Self::Softmax => softmax(row),
             Self::ArgMax => row[0] = T::from_f64(arg_max(row) as f64),
             Self::Step => map(row, |x| if x > T::ZERO { T::ONE } else { T::ZERO }),
+            Self::Expectiles => {
+                for index in 1..row.len() {
+                    let x = row[index];
+                    let softplus = if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() };
+                    row[index] = row[index - 1] + (T::from_f64(f64::from(1e-6_f32)) + softplus);
+                }
+            }
             Self::SortAscending => row.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64())),
         }
     }

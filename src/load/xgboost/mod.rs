@@ -189,7 +189,8 @@ impl Learner {
             let finding = format!("base_score has {} values, but the model has {n_outputs} outputs", scores.len());
             return Err(Error::invalid_model(finding));
         }
-        scores.into_iter().map(|score| objective.margin_of(score, self.version).map(f64::from)).collect()
+        objective.scores_to_margins(&mut scores, self.version)?;
+        Ok(scores.into_iter().map(f64::from).collect())
     }
 
     fn assign_outputs(&mut self, n_trees: usize) -> Result<()> {

@@ -32,6 +32,7 @@ pub(super) enum Objective {
     /// Squared error and other objectives whose value is the margin.
     Identity,
     Quantile,
+    Expectile,
     /// Logistic, as a regression.
     LogisticRegression,
     /// Logistic, as a classifier.
@@ -55,6 +56,7 @@ impl Objective {
             | "reg:pseudohubererror"
             | "reg:absoluteerror" => Self::Identity,
             "reg:quantileerror" => Self::Quantile,
+            "reg:expectileerror" => Self::Expectile,
             "reg:logistic" => Self::LogisticRegression,
             "binary:logistic" => Self::BinaryLogistic,
             "binary:logitraw" => Self::BinaryRaw,
@@ -74,6 +76,7 @@ impl Objective {
             // Since 3.4 quantiles are sorted so that they do not cross (`quantile_obj.cu`, `PredTransform`).
             Self::Quantile if version.at_least(3, 4) => Link::SortAscending,
             Self::Quantile => Link::Identity,
+            Self::Expectile => Link::Expectiles,
             Self::LogisticRegression | Self::BinaryLogistic => Link::Sigmoid,
             Self::BinaryHinge => Link::Step,
             Self::LogLink | Self::Survival => Link::Exp,
@@ -94,7 +97,9 @@ impl Objective {
 
     pub(super) fn task(self) -> Task {
         match self {
-            Self::Identity | Self::Quantile | Self::LogisticRegression | Self::LogLink => Task::Regression,
+            Self::Identity | Self::Quantile | Self::Expectile | Self::LogisticRegression | Self::LogLink => {
+                Task::Regression
+            }
             Self::BinaryLogistic | Self::BinaryRaw | Self::BinaryHinge => Task::Binary,
             Self::Survival => Task::Survival,
             Self::Ranking => Task::Ranking,
@@ -102,12 +107,29 @@ impl Objective {
         }
     }
 
-    /// The margin of a base score given in prediction space (each objective's `ProbToMargin`), all in f32.
-    pub(super) fn margin_of(self, score: f32, version: Version) -> Result<f32> {
+    /// Turns base scores, one per output, from prediction space into margins (each objective's `ProbToMargin`), all in
+    /// f32.
+    pub(super) fn scores_to_margins(self, scores: &mut [f32], version: Version) -> Result<()> {
+        match self {
+            Self::Expectile => {
+                for index in (1..scores.len()).rev() {
+                    let gap = scores[index] - scores[index - 1];
+                    scores[index] = softplus_inverse(gap - EPSILON);
+                }
+            }
+            _ => {
+                for score in scores {
+                    *score = self.margin_of(*score, version)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn margin_of(self, score: f32, version: Version) -> Result<f32> {
         match self {
             Self::LogisticRegression | Self::BinaryLogistic => {
                 // Since 3.2 the ends are bounded, before they were refused (`regression_loss.h`).
-                const EPSILON: f32 = 1e-6;
                 let bounded = version.at_least(3, 2);
                 let inside = if bounded { (0.0..=1.0).contains(&score) } else { score > 0.0 && score < 1.0 };
                 if !inside {
@@ -123,4 +145,13 @@ impl Objective {
             _ => Ok(score),
         }
     }
+}
+
+/// XGBoost's `kRtEps`.
+const EPSILON: f32 = 1e-6;
+
+/// `SoftPlusInv` of XGBoost's `src/common/math.h`.
+fn softplus_inverse(x: f32) -> f32 {
+    let x = if x < EPSILON { EPSILON } else { x };
+    x + (-(-x).exp_m1()).ln()
 }
