@@ -114,7 +114,7 @@ pub struct ValidateArgs {
     pub expect: Option<PathBuf>,
 
     /// Accept |a - b| <= T * max(1, |b|), where b is the expected number
-    #[arg(long, value_name = "T", requires = "expect", value_parser = tolerance)]
+    #[arg(long, value_name = "T", requires = "expect", allow_hyphen_values = true, value_parser = tolerance)]
     pub tolerance: Option<f64>,
 
     /// What --expect holds
