@@ -45,9 +45,9 @@ pub struct PredictArgs {
     ///
     /// .npy: two dimensions, float32 or float64, in C or Fortran order.
     ///
-    /// .csv: comma-separated numbers. If the first line is a header and the model names its features, columns are
-    /// matched by name, in any order, and other columns are ignored; else by position. A field that is empty, NA, NaN
-    /// or null is a missing value.
+    /// .csv: comma-separated numbers. The first line is a header if any of its fields is not a number. With a header,
+    /// and if the model names its features, columns are matched by name, in any order, and other columns are ignored;
+    /// else by position. A field that is empty, NA, NaN or null is a missing value.
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
@@ -56,11 +56,18 @@ pub struct PredictArgs {
     /// One number per row makes an array of shape [n], several make [n, k]. Numbers have the type the model computes
     /// in (float32 for XGBoost, float64 for LightGBM); leaves and labels are int32. The file appears when it is
     /// complete.
-    #[arg(short, long = "output", value_name = "OUT", default_value = "-", hide_default_value = true)]
+    #[arg(
+        short,
+        long = "output",
+        display_order = 0,
+        value_name = "OUT",
+        default_value = "-",
+        hide_default_value = true
+    )]
     pub out: PathBuf,
 
     /// What to predict
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::Value)]
+    #[arg(long, display_order = 0, value_enum, value_name = "KIND", default_value_t = Kind::Value)]
     pub kind: Kind,
 }
 
@@ -114,7 +121,7 @@ pub struct ValidateArgs {
     pub expect: Option<PathBuf>,
 
     /// Accept |a - b| <= T * max(1, |b|), where b is the expected number
-    #[arg(long, value_name = "T", requires = "expect", value_parser = tolerance)]
+    #[arg(long, value_name = "T", requires = "expect", allow_hyphen_values = true, value_parser = tolerance)]
     pub tolerance: Option<f64>,
 
     /// What --expect holds

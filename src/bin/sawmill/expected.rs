@@ -113,8 +113,8 @@ impl<'a> Comparison<'a> {
                 continue;
             }
             let absolute = (found - wanted).abs();
-            // The distance of a number from NaN is NaN, which is no smaller than any other.
-            if !(absolute <= self.worst_absolute) {
+            // The distance from NaN is NaN, the greatest in total order.
+            if absolute.total_cmp(&self.worst_absolute).is_gt() {
                 self.worst_absolute = absolute;
             }
             self.worst_ulp = self.worst_ulp.max(unit.ulps(found, wanted));

@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anyhow::Result;
-use sawmill::{Aggregate, Feature, FeatureKind, Labels, Model, ModelOptions};
+use anyhow::{Context, Result};
+use sawmill::{
+    Aggregate, Facts, Feature, FeatureKind, Float, Labels, Link, Model, ModelOptions, NumericProfile, Plan, Schema,
+    Source,
+};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::InspectArgs;
 
@@ -22,26 +25,43 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let model = options.load(&args.model)?;
     let text = if args.json { as_json(&model)? } else { as_text(&args.model, &model) };
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("stdout")
 }
 
-/// The keys are stable: scripts read them.
+/// What is printed with `--json`. The keys are stable: scripts read them.
+#[derive(Serialize)]
+struct Report<'a> {
+    source: &'a Source,
+    schema: &'a Schema,
+    facts: &'a Facts,
+    arithmetic: Arithmetic<'a>,
+    plan: &'a Plan,
+}
+
+#[derive(Serialize)]
+struct Arithmetic<'a> {
+    profile: NumericProfile,
+    base: &'a [f64],
+    link: Link,
+    aggregate: Aggregate,
+    labels: Labels,
+}
+
 fn as_json(model: &Model) -> Result<String> {
     let forest = model.forest();
-    let report = json!({
-        "source": model.source(),
-        "schema": model.schema(),
-        "facts": model.facts(),
-        "arithmetic": {
-            "profile": forest.profile(),
-            "base": forest.base(),
-            "link": forest.link(),
-            "aggregate": forest.aggregate(),
-            "labels": forest.labels(),
+    let report = Report {
+        source: model.source(),
+        schema: model.schema(),
+        facts: model.facts(),
+        arithmetic: Arithmetic {
+            profile: forest.profile(),
+            base: forest.base(),
+            link: forest.link(),
+            aggregate: forest.aggregate(),
+            labels: forest.labels(),
         },
-        "plan": model.plan(),
-    });
+        plan: model.plan(),
+    };
     Ok(serde_json::to_string_pretty(&report)?)
 }
 
@@ -85,6 +105,10 @@ fn task(text: &mut Text, model: &Model) {
 fn trees(text: &mut Text, model: &Model) {
     let facts = model.facts();
     text.section("trees");
+    if facts.trees == 0 {
+        text.entry("trees", if facts.linear_leaves > 0 { "none; a linear model" } else { "none" });
+        return;
+    }
     text.entry("trees", &format!("{} in {} iterations", facts.trees, facts.iterations));
     text.entry("splits", &facts.splits.to_string());
     text.entry("leaves", &format!("{}, at most {} in a tree", facts.leaves, facts.max_leaves));
@@ -95,6 +119,9 @@ fn trees(text: &mut Text, model: &Model) {
     }
     if facts.zero_as_missing_splits > 0 {
         text.entry("missing", &format!("{} splits count zero as missing", facts.zero_as_missing_splits));
+    }
+    if facts.linear_leaves > 0 {
+        text.entry("linear leaves", &format!("{} leaves hold a linear model", facts.linear_leaves));
     }
 }
 
@@ -130,7 +157,7 @@ fn arithmetic(text: &mut Text, model: &Model) {
     text.entry("input", &format!("rounded to {}", name(&profile.input)));
     text.entry("comparison", &format!("value {} threshold goes left", name(&profile.comparison)));
     text.entry("sum", &format!("{}, base score {}", name(&profile.sum), name(&profile.base)));
-    text.entry("base score", &numbers(forest.base()));
+    text.entry("base score", &numbers(forest.base(), profile.sum));
     text.entry("link", &name(&forest.link()));
     if forest.aggregate() != Aggregate::Sum {
         text.entry("aggregate", &name(&forest.aggregate()));
@@ -140,11 +167,15 @@ fn arithmetic(text: &mut Text, model: &Model) {
     }
 }
 
-/// The first few numbers.
-fn numbers(values: &[f64]) -> String {
-    let shown: Vec<_> = values.iter().take(8).map(|value| format!("{value:?}")).collect();
-    let more = if values.len() > shown.len() { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
+/// The first few numbers, as a sum of this type takes them.
+fn numbers(values: &[f64], float: Float) -> String {
+    let shown = |&value: &f64| match float {
+        Float::F32 => format!("{:?}", value as f32),
+        Float::F64 => format!("{value:?}"),
+    };
+    let first: Vec<_> = values.iter().take(8).map(shown).collect();
+    let more = if values.len() > first.len() { ", …" } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 /// What an enum is called in JSON, with its fields in parentheses: `sigmoid`, `scaled-sigmoid (scale 1.0)`.

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sawmill::{Model, ValidationReport};
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub fn run(args: &ValidateArgs) -> Result<bool> {
     let printed = if args.json { print_json(&mut out, &report) } else { print_text(&mut out, &report) };
     match printed.and_then(|()| out.flush()) {
         // Nobody reads the report, the exit code still counts.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("stdout"),
         _ => Ok(!report.ok),
     }
 }

@@ -87,8 +87,7 @@ impl Records {
 /// The number a field holds; missing ones are NaN.
 pub fn number<T: std::str::FromStr + From<f32>>(field: &[u8]) -> Option<T> {
     let field = field.trim_ascii();
-    let missing = |name: &&str| field.eq_ignore_ascii_case(name.as_bytes());
-    if ["", "na", "nan", "null"].iter().any(|name| missing(name)) {
+    if ["", "na", "nan", "null"].iter().any(|name| field.eq_ignore_ascii_case(name.as_bytes())) {
         return Some(f32::NAN.into());
     }
     std::str::from_utf8(field).ok()?.parse().ok()
@@ -166,11 +165,7 @@ impl Columns {
             return Ok(Self { n_fields, fields, names, kinds });
         }
         if n_fields != schema.n_features() {
-            let hint = match &first[0] {
-                line if n_fields == 1 && line.contains(&b';') => " (fields are separated by commas, not semicolons)",
-                line if n_fields == 1 && line.contains(&b'\t') => " (fields are separated by commas, not tabs)",
-                _ => "",
-            };
+            let hint = separator_hint(first);
             bail!("{n_fields} columns, but the model has {} features{hint}", schema.n_features());
         }
         let column = |(at, feature): (usize, &sawmill::Feature)| match &feature.name {
@@ -236,7 +231,7 @@ fn by_name(header: &ByteRecord, file: &str, schema: &Schema) -> Result<Option<Ve
             0 => String::new(),
             n => format!(" (and {n} more)"),
         };
-        bail!("no column for feature {}{more}", shown(name.as_bytes()));
+        bail!("no column for feature {}{more}{}", shown(name.as_bytes()), separator_hint(header));
     }
     if !ignored.is_empty() {
         let columns = if ignored.len() == 1 { "column is no feature" } else { "columns are no features" };
@@ -245,6 +240,15 @@ fn by_name(header: &ByteRecord, file: &str, schema: &Schema) -> Result<Option<Ve
         crate::complain(&format!("warning: {file}: {} {columns} and ignored: {list}{more}", ignored.len()));
     }
     Ok(Some(fields.into_iter().flatten().collect()))
+}
+
+/// What to say of a first line that looks as if something else than commas separated its fields.
+fn separator_hint(first: &ByteRecord) -> &'static str {
+    match &first[0] {
+        line if first.len() == 1 && line.contains(&b';') => "; fields are separated by commas, not semicolons",
+        line if first.len() == 1 && line.contains(&b'\t') => "; fields are separated by commas, not tabs",
+        _ => "",
+    }
 }
 
 /// The feature a header field names. LightGBM stores names with `_` for blanks, so these count as equal.
@@ -301,6 +305,19 @@ mod tests {
         let endless = io::repeat(b'1').take(MAX_RECORD_BYTES * 2);
         let mut records = Records::new(Box::new(b"\"".chain(endless)), None);
         assert!(format!("{:#}", records.advance().unwrap_err()).contains("quote left open"));
+    }
+
+    #[test]
+    fn a_blank_line_in_a_single_column_is_no_row_and_no_secret() {
+        let rows = |text| {
+            let mut rows = CsvRows::new(records(text), "rows.csv", &Schema::new(1, 1)).unwrap();
+            rows.next_chunk(10).map(|(n_rows, _)| n_rows).map_err(|error| error.to_string())
+        };
+        assert_eq!(rows("x\n1\n\"\"\nNA\n\n"), Ok(3));
+        assert_eq!(rows("1\r\n2\r\n\r\n"), Ok(2));
+        for text in ["1\n\n2\n", "1\r\n\r\n2\r\n"] {
+            assert_eq!(rows(text), Err("line 2: blank; a missing value is written NA".to_owned()));
+        }
     }
 
     #[test]

@@ -1,0 +1,614 @@
+//! The `sawmill` program as a user or a script meets it: real processes, real files, exact output.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ndarray::{Array1, Array2, ArrayD, ShapeBuilder};
+use ndarray_npy::{read_npy, write_npy};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const XGBOOST: &str = "xgboost/breast_cancer/model.json";
+const LIGHTGBM: &str = "lightgbm/breast_cancer/model.txt";
+
+/// What a run left behind.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    /// The standard output of a run that went well and had nothing to complain of.
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        self.stdout
+    }
+
+    /// The complaint of a run that failed: one line, without the program's name.
+    #[track_caller]
+    fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        self.stderr.strip_prefix("sawmill: ").expect("the program's name comes first").trim_end().to_owned()
+    }
+}
+
+fn sawmill(arguments: &[&str]) -> Run {
+    sawmill_with(arguments, b"")
+}
+
+fn sawmill_with(arguments: &[&str], stdin: &[u8]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sawmill"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that fails early does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().expect("the program ended by itself"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn model(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name).to_str().unwrap().to_owned()
+}
+
+/// The file `name` beside a model.
+fn beside(model_name: &str, name: &str) -> String {
+    Path::new(&model(model_name)).with_file_name(name).to_str().unwrap().to_owned()
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn names(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// The lines below the header.
+fn column<T: std::str::FromStr<Err: std::fmt::Debug>>(csv: &str, header: &str) -> Vec<T> {
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some(header));
+    lines.map(|line| line.parse().unwrap()).collect()
+}
+
+fn bits32(values: impl IntoIterator<Item = f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+fn bits64(values: impl IntoIterator<Item = f64>) -> Vec<u64> {
+    values.into_iter().map(f64::to_bits).collect()
+}
+
+// ---- predict: right answers
+
+#[test]
+fn csv_in_and_out_gives_the_librarys_values_to_the_bit() {
+    let out = sawmill(&["predict", &model(XGBOOST), &beside(XGBOOST, "rows.csv")]).ok();
+    let expected: Array1<f32> = read_npy(beside(XGBOOST, "rows_value.npy")).unwrap();
+    assert_eq!(bits32(column::<f32>(&out, "value")), bits32(expected));
+
+    let out = sawmill(&["predict", &model(LIGHTGBM), &beside(LIGHTGBM, "rows.csv")]).ok();
+    let expected: Array1<f64> = read_npy(beside(LIGHTGBM, "rows_value.npy")).unwrap();
+    assert_eq!(bits64(column::<f64>(&out, "value")), bits64(expected));
+}
+
+#[test]
+fn several_values_make_several_columns() {
+    let case = "xgboost/iris/model.json";
+    let out = sawmill(&["predict", &model(case), &beside(case, "rows.csv")]).ok();
+    let expected: Array2<f32> = read_npy(beside(case, "rows_value.npy")).unwrap();
+    let mut lines = out.lines();
+    assert_eq!(lines.next(), Some("value_0,value_1,value_2"));
+    let values = lines.flat_map(|line| line.split(',').map(|field| field.parse::<f32>().unwrap()));
+    assert_eq!(bits32(values), bits32(expected));
+}
+
+#[test]
+fn missing_fields_of_a_csv_are_missing_values() {
+    let case = "lightgbm/missing_nan/model.txt";
+    let text = fs::read_to_string(beside(case, "rows.csv")).unwrap();
+    assert!(text.contains(",,") || text.contains(",\n"), "the case has empty fields");
+    let out = sawmill(&["predict", &model(case), &beside(case, "rows.csv")]).ok();
+    let expected: Array1<f64> = read_npy(beside(case, "rows_value.npy")).unwrap();
+    assert_eq!(bits64(column::<f64>(&out, "value")), bits64(expected));
+
+    let spelled = text.replace(",,", ",NaN,").replace(",,", ",null,").replace(",\n", ",NA\n").replace('\n', "\r\n");
+    assert_eq!(sawmill_with(&["predict", &model(case), "-"], spelled.as_bytes()).ok(), out);
+}
+
+#[test]
+fn npy_out_is_the_file_numpy_writes() {
+    let folder = Folder::new();
+    let out = folder.path("out.npy");
+    for case in [XGBOOST, LIGHTGBM, "xgboost/diabetes/model.json", "lightgbm/wine/model.txt", "xgboost/iris/model.ubj"]
+    {
+        for kind in ["value", "margin", "label"] {
+            let expected = beside(case, &format!("{kind}.npy"));
+            if !Path::new(&expected).exists() {
+                continue;
+            }
+            sawmill(&["predict", &model(case), &beside(case, "X.npy"), "-o", &out, "--kind", kind]).ok();
+            assert!(fs::read(&out).unwrap() == fs::read(&expected).unwrap(), "{case}: {kind}");
+        }
+        sawmill(&["predict", &model(case), &beside(case, "X.npy"), "-o", &out, "--kind", "leaf"]).ok();
+        let leaves: Array2<i32> = read_npy(&out).unwrap();
+        let expected = beside(case, "leaf.npy");
+        let expected: ArrayD<i32> = read_npy(&expected)
+            .or_else(|_| read_npy(&expected).map(|array: ArrayD<u8>| array.mapv(i32::from)))
+            .or_else(|_| read_npy(&expected).map(|array: ArrayD<u16>| array.mapv(i32::from)))
+            .unwrap();
+        assert_eq!(leaves.into_dyn(), expected, "{case}");
+    }
+    assert_eq!(folder.names(), [PathBuf::from(&out)], "temporary files are gone");
+}
+
+#[test]
+fn memory_order_and_type_of_an_array_change_nothing() {
+    let folder = Folder::new();
+    let rows: Array2<f64> = read_npy(beside(LIGHTGBM, "X.npy")).unwrap();
+    let expected = fs::read(beside(LIGHTGBM, "value.npy")).unwrap();
+    let mut fortran = Array2::zeros(rows.raw_dim().f());
+    fortran.assign(&rows);
+    let (input, out) = (folder.path("fortran.npy"), folder.path("out.npy"));
+    write_npy(&input, &fortran).unwrap();
+    assert!(fs::read(&input).unwrap()[..128].windows(23).any(|text| text == b"'fortran_order': True, "));
+    sawmill(&["predict", &model(LIGHTGBM), &input, "--output", &out, "--threads", "3"]).ok();
+    assert!(fs::read(&out).unwrap() == expected);
+
+    // XGBoost rounds to f32 first, so f32 rows have the same answers.
+    let rows: Array2<f64> = read_npy(beside(XGBOOST, "X.npy")).unwrap();
+    let input = folder.path("f32.npy");
+    write_npy(&input, &rows.mapv(|value| value as f32)).unwrap();
+    sawmill(&["predict", &model(XGBOOST), &input, "-o", &out]).ok();
+    assert!(fs::read(&out).unwrap() == fs::read(beside(XGBOOST, "value.npy")).unwrap());
+}
+
+#[test]
+fn more_rows_than_a_chunk_holds() {
+    let case = "lightgbm/poisson/model.txt";
+    let rows: Array2<f64> = read_npy(beside(case, "X.npy")).unwrap();
+    let expected: Array1<f64> = read_npy(beside(case, "value.npy")).unwrap();
+    let repeats = 70_000 / rows.nrows() + 1;
+    let folder = Folder::new();
+    let (csv, out) = (folder.path("rows.csv"), folder.path("out.npy"));
+    let mut text = String::new();
+    for row in rows.rows() {
+        text.push_str(&row.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(","));
+        text.push('\n');
+    }
+    fs::write(&csv, text.repeat(repeats)).unwrap();
+    sawmill(&["predict", &model(case), &csv, "-o", &out]).ok();
+    let values: Array1<f64> = read_npy(&out).unwrap();
+    assert_eq!(values.len(), rows.nrows() * repeats);
+    for (at, value) in values.iter().enumerate() {
+        assert_eq!(value.to_bits(), expected[at % rows.nrows()].to_bits(), "row {at}");
+    }
+}
+
+#[test]
+fn stdin_and_stdout_are_csv() {
+    let text = fs::read(beside(XGBOOST, "rows.csv")).unwrap();
+    let expected = sawmill(&["predict", &model(XGBOOST), &beside(XGBOOST, "rows.csv")]).ok();
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-"], &text).ok(), expected);
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-", "-o", "-"], &text).ok(), expected);
+    let with_mark = [b"\xef\xbb\xbf", text.as_slice()].concat();
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-"], &with_mark).ok(), expected);
+    let without_header = text.splitn(2, |&byte| byte == b'\n').nth(1).unwrap();
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-"], without_header).ok(), expected);
+    let without_header_or_end = without_header.trim_ascii_end();
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-"], without_header_or_end).ok(), expected);
+}
+
+#[test]
+fn csv_output_goes_to_a_file_too() {
+    let folder = Folder::new();
+    let out = folder.write("out.csv", "what was there before");
+    let rows = beside(XGBOOST, "rows.csv");
+    assert_eq!(sawmill(&["predict", &model(XGBOOST), &rows, "-o", &out]).ok(), "");
+    assert_eq!(fs::read_to_string(&out).unwrap(), sawmill(&["predict", &model(XGBOOST), &rows]).ok());
+}
+
+#[test]
+fn columns_are_matched_by_name() {
+    let text = fs::read_to_string(beside(XGBOOST, "rows.csv")).unwrap();
+    let expected = sawmill(&["predict", &model(XGBOOST), &beside(XGBOOST, "rows.csv")]).ok();
+    let reversed = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
+    let shuffled: String = text.lines().map(|line| reversed(line) + "\n").collect();
+    assert_eq!(sawmill_with(&["predict", &model(XGBOOST), "-"], shuffled.as_bytes()).ok(), expected);
+
+    // LightGBM keeps names with _ for blanks; the user's columns still have blanks.
+    let rows = fs::read_to_string(beside(LIGHTGBM, "rows.csv")).unwrap().replace('_', " ");
+    let rows: String = rows.lines().map(|line| reversed(line) + "\n").collect();
+    let expected_lightgbm = sawmill(&["predict", &model(LIGHTGBM), &beside(LIGHTGBM, "rows.csv")]).ok();
+    assert_eq!(sawmill_with(&["predict", &model(LIGHTGBM), "-"], rows.as_bytes()).ok(), expected_lightgbm);
+
+    let extra = |line: &str| {
+        let id = if line.starts_with("mean") { "id,\"note\"" } else { "a7,\"x, y\nz\"" };
+        format!("{id},{line}\n")
+    };
+    let wider: String = text.lines().map(extra).collect();
+    let run = sawmill_with(&["predict", &model(XGBOOST), "-"], wider.as_bytes());
+    assert_eq!((run.code, run.stdout), (0, expected));
+    assert_eq!(run.stderr, "sawmill: warning: stdin: 2 columns are no features and ignored: \"id\", \"note\"\n");
+}
+
+#[test]
+fn names_that_say_nothing_count_by_position() {
+    let case = "lightgbm/poisson/model.txt";
+    let rows = |header: &str| format!("{header}\n0.5,0.25,-1,2,0\n");
+    let predict = |text: String| sawmill_with(&["predict", &model(case), "-"], text.as_bytes());
+    let expected = predict("0.5,0.25,-1,2,0\n".to_owned()).ok();
+    assert_eq!(predict(rows("a,b,c,d,e")).ok(), expected);
+    assert_eq!(predict("Column_4,Column_3,Column_2,Column_1,Column_0\n0,2,-1,0.25,0.5\n".to_owned()).ok(), expected);
+}
+
+#[test]
+fn a_header_alone_is_no_row() {
+    let folder = Folder::new();
+    let text = fs::read_to_string(beside(XGBOOST, "rows.csv")).unwrap();
+    let header = folder.write("header.csv", text.lines().next().unwrap());
+    assert_eq!(sawmill(&["predict", &model(XGBOOST), &header]).ok(), "value\n");
+    let out = folder.path("out.npy");
+    sawmill(&["predict", &model(XGBOOST), &header, "-o", &out]).ok();
+    assert_eq!(read_npy::<_, Array1<f32>>(&out).unwrap().len(), 0);
+}
+
+#[test]
+fn iterations_are_a_half_open_range() {
+    let folder = Folder::new();
+    let out = folder.path("out.npy");
+    for case in [XGBOOST, LIGHTGBM] {
+        for (range, expected) in [
+            ("0..5", "value_0_5.npy"),
+            ("..5", "value_0_5.npy"),
+            ("5..20", "value_5_20.npy"),
+            ("5..", "value_5_20.npy"),
+        ] {
+            sawmill(&["predict", &model(case), &beside(case, "X.npy"), "-o", &out, "--iterations", range]).ok();
+            assert!(fs::read(&out).unwrap() == fs::read(beside(case, expected)).unwrap(), "{case}: {range}");
+        }
+    }
+    let rows = beside(XGBOOST, "rows.csv");
+    let beyond = sawmill(&["predict", &model(XGBOOST), &rows, "--iterations", "0..21"]).fails(1);
+    assert!(beyond.ends_with("model.json: iterations 0..21 asked of a model that has 20"), "{beyond}");
+    for junk in ["5", "5..3", "a..b", ".."] {
+        let usage = sawmill(&["predict", &model(XGBOOST), &rows, "--iterations", junk]).fails(2);
+        assert!(usage.contains("--iterations"), "{usage}");
+    }
+}
+
+#[test]
+fn a_number_may_stand_for_a_missing_value() {
+    let case = "lightgbm/missing_nan/model.txt";
+    let text = fs::read_to_string(beside(case, "rows.csv")).unwrap();
+    let sentinel =
+        text.replace(",,", ",-999,").replace(",,", ",-999,").replace(",\n", ",-999\n").replace("\n,", "\n-999,");
+    let expected = sawmill(&["predict", &model(case), &beside(case, "rows.csv")]).ok();
+    assert_ne!(sawmill_with(&["predict", &model(case), "-"], sentinel.as_bytes()).ok(), expected);
+    assert_eq!(sawmill_with(&["predict", &model(case), "-", "--missing", "-999"], sentinel.as_bytes()).ok(), expected);
+    assert!(sawmill(&["predict", &model(case), "-", "--missing", "none"]).fails(2).contains("--missing"));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let folder = Folder::new();
+    let rows: Array2<f64> = read_npy(beside(XGBOOST, "X.npy")).unwrap();
+    let many = ndarray::concatenate(ndarray::Axis(0), &vec![rows.view(); 40]).unwrap();
+    let input = folder.path("X.npy");
+    write_npy(&input, &many).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sawmill"));
+    command.args(["predict", &model(XGBOOST), &input, "--kind", "leaf"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+// ---- predict: refusals
+
+#[test]
+fn bad_rows_are_refused_by_place() {
+    let case = "xgboost/iris/model.json";
+    let complaint = |text: &str| sawmill_with(&["predict", &model(case), "-"], text.as_bytes()).fails(1);
+    let header = "sepal length,sepal width,petal length,petal width\n";
+
+    assert_eq!(complaint(""), "stdin: the input is empty");
+    assert_eq!(complaint("\u{feff}\r\n\n"), "stdin: the input is empty");
+    assert_eq!(
+        complaint(&format!("{header}1,2,3,4\n1,abc,3,4\n")),
+        "stdin: line 3, column \"sepal width\": \"abc\" is not a number"
+    );
+    assert_eq!(
+        complaint("1,2,3,4\r\n\r\n1,2,3,4\r\n1,2,,true\r\n"),
+        "stdin: line 4, column \"petal width\": \"true\" is not a number"
+    );
+    assert_eq!(complaint(&format!("{header}1,2,3,4\n1,2,3\n")), "stdin: line 3: 3 fields, but the first line has 4");
+    assert_eq!(complaint("1,2,3,4\n1,2,3,4,5\n"), "stdin: line 2: 5 fields, but the first line has 4");
+    assert_eq!(complaint("1,2,3\n"), "stdin: 3 columns, but the model has 4 features");
+    assert_eq!(
+        complaint("1;2;3;4\n"),
+        "stdin: no column for feature \"sepal length\" (and 3 more); fields are separated by commas, not semicolons"
+    );
+    assert_eq!(
+        complaint("sepal length,petal width,sepal width\n1,2,3\n"),
+        "stdin: no column for feature \"petal length\""
+    );
+    assert_eq!(complaint("petal width,petal width\n"), "stdin: column \"petal width\" appears twice");
+}
+
+#[test]
+fn arrays_of_another_kind_are_refused_by_name() {
+    let folder = Folder::new();
+    let complaint = |input: &str| {
+        let text = sawmill(&["predict", &model(XGBOOST), input]).fails(1);
+        text.strip_prefix(&format!("{input}: ")).unwrap_or(&text).to_owned()
+    };
+    let whole = folder.path("int.npy");
+    write_npy(&whole, &Array2::<i64>::zeros((2, 30))).unwrap();
+    assert!(complaint(&whole).starts_with("dtype int64 is not read; save X.astype(\"float32\")"));
+    let flat = folder.path("flat.npy");
+    write_npy(&flat, &Array1::<f32>::zeros(30)).unwrap();
+    assert_eq!(
+        complaint(&flat),
+        "shape (30,), but rows need two dimensions [rows, features]; one row is X.reshape(1, -1)"
+    );
+    let narrow = folder.path("narrow.npy");
+    write_npy(&narrow, &Array2::<f32>::zeros((2, 29))).unwrap();
+    assert_eq!(complaint(&narrow), "rows have 29 columns, but the model has 30 features");
+
+    let good = fs::read(beside(XGBOOST, "X.npy")).unwrap();
+    assert!(complaint(&folder.write("cut.npy", &good[..good.len() - 8])).contains("cut off or broken"));
+    assert!(complaint(&folder.write("head.npy", &good[..60])).contains("cut off"));
+    assert!(complaint(&folder.write("empty.npy", "")).contains("not a .npy file"));
+    let huge = String::from_utf8_lossy(&good[10..128]).replace("(463, 30)", "(463000000000, 30)");
+    let huge = [&good[..10], &huge.as_bytes()[..117], b"\n", &good[128..]].concat();
+    assert!(complaint(&folder.write("huge.npy", huge)).contains("the header promises"));
+    let nested = [&b"\x93NUMPY\x01\x00\xf4\x03"[..], &[b'('; 1011], b"\n"].concat();
+    assert!(complaint(&folder.write("nested.npy", nested)).contains("header"));
+    assert!(complaint("X.parquet").contains(".parquet is not in this version"));
+    assert!(complaint("X.tsv").contains("unknown extension .tsv; known are .npy and .csv"));
+    assert!(complaint(&folder.path("nowhere.csv")).starts_with("No such file"));
+    assert_eq!(complaint(&folder.path("nowhere.csv")).matches("No such file").count(), 1);
+}
+
+#[test]
+fn bad_models_are_refused_by_name() {
+    let folder = Folder::new();
+    let rows = beside(XGBOOST, "rows.csv");
+    let complaint = |path: &str| {
+        let text = sawmill(&["predict", path, &rows]).fails(1);
+        text.strip_prefix(&format!("{path}: ")).expect("the file is named once").to_owned()
+    };
+    assert_eq!(complaint(&folder.write("empty.json", "")), "the file is empty");
+    assert!(complaint(&folder.write("junk.bin", "PK\x03\x04 junk \n\n")).starts_with("not a model file"));
+    for name in [XGBOOST, LIGHTGBM, "xgboost/breast_cancer/model.ubj"] {
+        let bytes = fs::read(model(name)).unwrap();
+        let cut = folder.write("cut", &bytes[..bytes.len() / 2]);
+        assert!(!complaint(&cut).is_empty(), "{name}");
+    }
+    assert!(complaint(&folder.path("nowhere.json")).starts_with("No such file"));
+}
+
+#[test]
+fn a_failure_leaves_no_file_and_keeps_the_old_one() {
+    let folder = Folder::new();
+    let rows = folder.write("rows.csv", "1,2,3,4\n1,2,3,x\n");
+    let old = folder.write("old.npy", "old");
+    sawmill(&["predict", &model("xgboost/iris/model.json"), &rows, "-o", &folder.path("new.csv")]).fails(1);
+    sawmill(&["predict", &model("xgboost/iris/model.json"), &rows, "-o", &old]).fails(1);
+    let mut names = folder.names();
+    names.sort();
+    assert_eq!(names, [PathBuf::from(&old), PathBuf::from(&rows)]);
+    assert_eq!(fs::read_to_string(&old).unwrap(), "old");
+    let nowhere = folder.path("no/folder/out.csv");
+    assert!(sawmill(&["predict", &model(XGBOOST), &rows, "-o", &nowhere]).fails(1).starts_with(&nowhere));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let (model, rows) = (model(XGBOOST), beside(XGBOOST, "rows.csv"));
+    let predict = |more: &[&str]| sawmill(&[&["predict", &model, &rows], more].concat()).fails(2);
+    assert!(predict(&["--kind", "probability"]).contains("value, margin, label, leaf"));
+    assert!(predict(&["--isa", "mmx"]).contains("isa \"mmx\" is not available"));
+    assert!(predict(&["--format", "pickle"]).contains("known are: xgboost-json"));
+    assert!(predict(&["--precision", "half"]).contains("exact"));
+    assert!(predict(&["--threads", "0"]).contains("--threads"));
+    assert!(predict(&["--threads", "many"]).contains("--threads"));
+    assert!(predict(&["--colour"]).contains("--colour"));
+    assert!(sawmill(&["predict", &model]).fails(2).contains("<INPUT>"));
+    assert!(sawmill(&["saw"]).fails(2).contains("saw"));
+    assert_eq!(sawmill(&[]).code, 2);
+}
+
+#[test]
+fn a_forced_format_is_obeyed() {
+    let rows = beside(XGBOOST, "rows.csv");
+    let plain = sawmill(&["predict", &model(XGBOOST), &rows]).ok();
+    assert_eq!(sawmill(&["predict", &model(XGBOOST), &rows, "--format", "xgboost-json"]).ok(), plain);
+    assert_eq!(
+        sawmill(&["predict", &model(XGBOOST), &rows, "--isa", "portable", "--precision", "exact", "--threads", "2"])
+            .ok(),
+        plain
+    );
+    sawmill(&["predict", &model(XGBOOST), &rows, "--format", "lightgbm-text"]).fails(1);
+    let refused = sawmill(&["predict", &model("xgboost/diabetes/model.json"), &rows, "--kind", "label"]).fails(1);
+    assert!(refused.contains("no classifier"), "{refused}");
+}
+
+// ---- inspect
+
+#[test]
+fn inspect_tells_people_the_facts() {
+    let text = sawmill(&["inspect", &model(XGBOOST)]).ok();
+    for fact in [
+        "xgboost-json",
+        "XGBoost 3.2.0",
+        "binary:logistic",
+        "20 in 20 iterations",
+        "30, of which 22 are used",
+        "mean radius",
+        "… and 10 more",
+        "sigmoid",
+        "value < threshold",
+        "walk",
+    ] {
+        assert!(text.contains(fact), "{fact:?} is not in\n{text}");
+    }
+    let text = sawmill(&["inspect", &model("xgboost/early_stopped/model.json")]).ok();
+    assert!(text.contains("predictions use all iterations, --iterations 0..6 uses the best"), "{text}");
+    let text = sawmill(&["inspect", &model("lightgbm/category_names/model.txt"), "--format", "lightgbm-text"]).ok();
+    assert!(text.contains("colour (category)"), "{text}");
+}
+
+#[test]
+fn inspect_json_has_stable_keys() {
+    for name in [XGBOOST, LIGHTGBM, "xgboost/linear/model.json"] {
+        let report: Value = serde_json::from_str(&sawmill(&["inspect", &model(name), "--json"]).ok()).unwrap();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&report), ["arithmetic", "facts", "plan", "schema", "source"]);
+        assert_eq!(keys(&report["arithmetic"]), ["aggregate", "base", "labels", "link", "profile"]);
+        for pointer in
+            ["/source/digest", "/schema/task", "/schema/features/0/kind", "/facts/trees", "/plan/kernels/0/reason"]
+        {
+            assert!(report.pointer(pointer).is_some(), "{name}: {pointer}");
+        }
+    }
+    let report = sawmill(&["inspect", &model(LIGHTGBM), "--json"]).ok();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["source"]["format"], "lightgbm-text");
+    assert_eq!(report["facts"]["trees"], 20);
+    assert_eq!(report["schema"]["features"][0]["name"], "mean_radius");
+    assert_eq!(report["arithmetic"]["profile"]["comparison"], "<=");
+}
+
+#[test]
+fn inspect_refuses_what_is_no_model() {
+    let folder = Folder::new();
+    let junk = folder.write("junk.json", "{}");
+    assert!(sawmill(&["inspect", &junk]).fails(1).starts_with(&junk));
+    assert!(sawmill(&["inspect"]).fails(2).contains("<MODEL>"));
+}
+
+// ---- validate
+
+#[test]
+fn validate_says_healthy() {
+    for name in [XGBOOST, LIGHTGBM] {
+        let text = sawmill(&["validate", &model(name)]).ok();
+        assert_eq!(text.lines().last(), Some(format!("{}: healthy", model(name)).as_str()));
+        assert!(!text.contains("FAIL"), "{text}");
+    }
+}
+
+#[test]
+fn validate_compares_with_expected_answers() {
+    for case in [XGBOOST, LIGHTGBM, "xgboost/iris/model.json"] {
+        for kind in ["value", "margin", "label", "leaf"] {
+            let (input, expect) = (beside(case, "X.npy"), beside(case, &format!("{kind}.npy")));
+            let text =
+                sawmill(&["validate", &model(case), "--input", &input, "--expect", &expect, "--kind", kind]).ok();
+            assert!(text.contains("rows: all equal to the bit"), "{case}: {kind}: {text}");
+        }
+    }
+    // What the program itself wrote as text is the same to the bit.
+    let folder = Folder::new();
+    for case in [XGBOOST, LIGHTGBM] {
+        let (input, expect) = (beside(case, "X.npy"), folder.path("expect.csv"));
+        sawmill(&["predict", &model(case), &input, "-o", &expect]).ok();
+        sawmill(&["validate", &model(case), "--input", &input, "--expect", &expect]).ok();
+    }
+}
+
+#[test]
+fn validate_finds_what_differs() {
+    let folder = Folder::new();
+    let mut values: Array1<f32> = read_npy(beside(XGBOOST, "value.npy")).unwrap();
+    let right = values[7];
+    values[7] = right.next_up();
+    values[9] = values[9].next_up().next_up();
+    let wrong = folder.path("wrong.npy");
+    write_npy(&wrong, &values).unwrap();
+    let (model, input) = (model(XGBOOST), beside(XGBOOST, "X.npy"));
+    let arguments = ["validate", &model, "--input", &input, "--expect", &wrong];
+
+    let run = sawmill(&arguments);
+    assert_eq!((run.code, run.stderr.as_str()), (1, ""));
+    let line = run.stdout.lines().find(|line| line.starts_with("FAIL  expected")).unwrap();
+    assert!(line.contains("2 of 463 rows are not equal to the bit"), "{line}");
+    assert!(line.contains("worst 2 ulp"), "{line}");
+    assert!(line.contains(&format!("first row 7: {right:?} instead of {:?}", right.next_up())), "{line}");
+
+    let run = sawmill(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(run.code, 1);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["model"], model.as_str());
+    assert_eq!(report["digest"].as_str().unwrap().len(), 64);
+    assert!(
+        report["checks"].as_array().unwrap().iter().any(|check| check["name"] == "expected" && check["ok"] == false)
+    );
+
+    let text = sawmill(&[&arguments[..], &["--tolerance", "1e-6"]].concat()).ok();
+    assert!(text.contains("463 rows: all within 1e-6; worst absolute difference"), "{text}");
+    assert_eq!(sawmill(&[&arguments[..], &["--tolerance", "1e-12"]].concat()).code, 1);
+
+    let short = folder.path("short.npy");
+    write_npy(&short, &values.slice(ndarray::s![..400]).to_owned()).unwrap();
+    let run = sawmill(&["validate", &model, "--input", &input, "--expect", &short]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("predictions have shape (463, 1), expected are (400, 1)"), "{}", run.stdout);
+}
+
+#[test]
+fn validate_exits_with_2_when_there_is_nothing_to_judge() {
+    let folder = Folder::new();
+    let junk = folder.write("junk.txt", "junk");
+    assert!(sawmill(&["validate", &junk]).fails(2).starts_with(&junk));
+    assert!(sawmill(&["validate", &folder.path("nowhere.json")]).fails(2).contains("No such file"));
+    assert!(sawmill(&["validate", &model(XGBOOST), "--input", "X.npy"]).fails(2).contains("--expect"));
+    assert!(sawmill(&["validate", &model(XGBOOST), "--expect", "Y.npy"]).fails(2).contains("--input"));
+    let nowhere = folder.path("nowhere.npy");
+    let (input, expect) = (beside(XGBOOST, "X.npy"), beside(XGBOOST, "value.npy"));
+    assert!(
+        sawmill(&["validate", &model(XGBOOST), "--input", &nowhere, "--expect", &expect]).fails(2).contains("nowhere")
+    );
+    assert!(
+        sawmill(&["validate", &model(XGBOOST), "--input", &input, "--expect", &nowhere]).fails(2).contains("nowhere")
+    );
+    let junk = ["validate", &model(XGBOOST), "--input", &input, "--expect", &expect, "--tolerance", "-1"];
+    assert!(sawmill(&junk).fails(2).contains("--tolerance"));
+}
+
+// ---- help
+
+#[test]
+fn help_and_version() {
+    assert_eq!(sawmill(&["--version"]).ok(), format!("sawmill {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(sawmill(&["-V"]).ok(), sawmill(&["--version"]).ok());
+    for command in [&["--help"][..], &["predict", "--help"], &["inspect", "--help"], &["validate", "--help"]] {
+        assert!(sawmill(command).ok().contains("Examples:\n"), "{command:?}");
+    }
+}
