@@ -1,7 +1,7 @@
 //! XGBoost's JSON: like the standard's, but `NaN`, `Infinity` and `-Infinity` are numbers and `\u` is not an escape
 //! (XGBoost `src/common/json.cc`).
 
-use super::document::{Document, MAX_NESTING, Number};
+use super::document::{Document, MAX_NESTING, Number, check_keys};
 use crate::error::Result;
 
 pub(super) struct Json<'a> {
@@ -114,14 +114,16 @@ impl<'a> Document<'a> for Json<'a> {
     fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()> {
         let mut more = self.open(b'{', b'}')?;
         self.depth += 1;
+        let mut keys = Vec::new();
         while more {
             let key = self.raw_string()?;
+            keys.push(key);
             self.expect(b':')?;
             field(self, key)?;
             more = self.more(b'}')?;
         }
         self.depth -= 1;
-        Ok(())
+        check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.at)))
     }
 
     fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
