@@ -122,6 +122,12 @@ impl<'a> Ubjson<'a> {
     /// Calls `element` for every element; with the type of all of them, if the array states it.
     fn elements(&mut self, mut element: impl FnMut(&mut Self, Option<u8>) -> Result<()>) -> Result<()> {
         let (kind, count) = self.array_head()?;
+        if let Some(kind) = kind
+            && size_of_type(kind).is_none()
+        {
+            // Elements of no bytes would let an array claim any count.
+            return Err(self.unexpected(kind, "an array of numbers"));
+        }
         self.enter()?;
         match count {
             Some(count) => {
