@@ -98,7 +98,7 @@ impl TreeBlock {
             }
         }
         let num_cat = num_cat.ok_or_else(|| missing("num_cat"))?;
-        if num_cat > 0 && self.cat_boundaries.len() != num_cat + 1 {
+        if num_cat > 0 && self.cat_boundaries.len().checked_sub(1) != Some(num_cat) {
             let finding = format!("cat_boundaries has {} entries for {num_cat} sets", self.cat_boundaries.len());
             return Err(Error::invalid_model(finding));
         }
