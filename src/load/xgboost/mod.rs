@@ -183,8 +183,8 @@ impl Learner {
             let ends = indptr.iter().skip(1).map(|&end| usize::try_from(end));
             let ends = ends.collect::<Result<Vec<_>, _>>().ok();
             return ends
-                .filter(|_| indptr.first().is_none_or(|&first| first == 0))
-                .ok_or_else(|| Error::invalid_model("iteration_indptr does not count up from 0"));
+                .filter(|ends| indptr.first() == Some(&0) && (!ends.is_empty() || n_trees == 0))
+                .ok_or_else(|| Error::invalid_model(format!("iteration_indptr does not count up from 0 to {n_trees}")));
         }
         let groups = if self.builder.has_vector_leaves() { 1 } else { n_outputs };
         let per_iteration = self.num_parallel_tree.max(1).saturating_mul(groups);
