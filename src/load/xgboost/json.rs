@@ -153,6 +153,8 @@ impl<'a> Document<'a> for Json<'a> {
             "-Infinity" => T::from_f64(f64::NEG_INFINITY),
             "true" => T::from_i64(1),
             "false" => T::from_i64(0),
+            // Rust would take "-inf" and "-nan" too.
+            _ if token.ends_with(|last: char| last.is_ascii_alphabetic()) => None,
             _ if token.starts_with(|first: char| first.is_ascii_digit() || first == '-') => T::parse(token),
             _ => None,
         };
@@ -243,7 +245,9 @@ mod tests {
         let read = floats("[5E-1, -0E0,1.17549435E-38 ,3, true,Infinity,-Infinity]").unwrap();
         assert_eq!(read, [0.5, -0.0, 1.175_494_4e-38, 3.0, 1.0, f32::INFINITY, f32::NEG_INFINITY]);
         assert!(floats("[NaN]").unwrap()[0].is_nan());
-        for junk in ["[inf]", "[nan]", "[\"1\"]", "[1 2]", "[1,]", "[,1]", "[1", "[+1]", "[0x1]", "[null]", "7"] {
+        for junk in
+            ["[inf]", "[nan]", "[\"1\"]", "[1 2]", "[1,]", "[,1]", "[1", "[+1]", "[0x1]", "[null]", "[-inf]", "7"]
+        {
             assert!(floats(junk).is_err(), "{junk}");
         }
         let mut integers = Vec::<i32>::new();
