@@ -48,6 +48,14 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
         return Err(Error::invalid_model(finding));
     }
     objective.check_outputs(n_outputs)?;
+    let classes =
+        head.objective.and_then(|line| line.split_ascii_whitespace().find_map(|word| word.strip_prefix("num_class:")));
+    if let Some(classes) = classes
+        && classes.parse() != Ok(n_outputs)
+    {
+        let finding = format!("objective num_class is {classes:?}, but num_tree_per_iteration {n_outputs}");
+        return Err(Error::invalid_model(finding));
+    }
     let schema = head.schema(options, objective, n_outputs)?;
 
     let mut builder = ForestBuilder::new(&schema)
