@@ -14,6 +14,9 @@ pub struct Error {
     inner: Box<Inner>,
 }
 
+/// Bytes of a finding that are shown.
+const MAX_FINDING: usize = 300;
+
 struct Inner {
     kind: Kind,
     /// Outermost first: file, tree, node.
@@ -66,7 +69,13 @@ impl Error {
     }
 
     fn new(kind: Kind, finding: impl Into<String>) -> Self {
-        let inner = Inner { kind, places: Vec::new(), finding: finding.into(), source: None };
+        let mut finding = finding.into();
+        // A file may hold names of any length.
+        if finding.len() > MAX_FINDING {
+            finding.truncate(finding.floor_char_boundary(MAX_FINDING));
+            finding.push('…');
+        }
+        let inner = Inner { kind, places: Vec::new(), finding, source: None };
         Self { inner: Box::new(inner) }
     }
 

@@ -76,7 +76,8 @@ impl Model {
     /// Cost: allocates the result and working memory; see [`predict_into`](Self::predict_into).
     ///
     /// # Errors
-    /// A shape error when the rows do not have [`n_features`](Schema::n_features) columns.
+    /// A shape error when the rows do not have [`n_features`](Schema::n_features) columns, or there is no memory
+    /// for the predictions.
     pub fn predict<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
         let mut predictions = Predictions::default();
         self.predict_into(rows, &mut predictions, &mut Scratch::default())?;
@@ -98,8 +99,7 @@ impl Model {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let batch = rows.into().batch(self.inner.schema.n_features())?;
-        run::predict(&self.inner, self.inner.output, &batch, predictions, scratch);
-        Ok(())
+        run::predict(&self.inner, self.inner.output, &batch, predictions, scratch)
     }
 
     /// What the model takes and gives.

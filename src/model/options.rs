@@ -1,5 +1,7 @@
 //! How a model is loaded and what it predicts.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
@@ -137,11 +139,15 @@ impl ModelOptions {
     pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         let read = || {
-            let size = std::fs::metadata(path).map_err(Error::io)?.len();
+            let file = File::open(path).map_err(Error::io)?;
+            let size = file.metadata().map_err(Error::io)?.len();
             if size > self.limits.max_bytes {
                 return Err(Error::limit("bytes", size, self.limits.max_bytes));
             }
-            std::fs::read(path).map_err(Error::io)
+            // Pipes and devices tell no size; one byte too many is told by `load_slice`.
+            let mut bytes = Vec::with_capacity(size as usize);
+            file.take(self.limits.max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io)?;
+            Ok(bytes)
         };
         read().and_then(|bytes| self.load_slice(self.format, &bytes)).map_err(|error| error.at(path.display()))
     }

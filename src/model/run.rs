@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Inner, Output, Predictions, Values};
+use crate::error::{Error, Result};
 use crate::ir::real::Real;
 use crate::kernel::{BLOCK_ROWS, Buffers, Kernel};
 use crate::plan::Runner;
@@ -23,13 +24,16 @@ const PARALLEL_VISITS: f64 = 50_000.0;
 /// Shares of a batch per thread; more than one lets a fast thread help a slow one.
 const SHARES_PER_THREAD: usize = 4;
 
+/// At most this many values are staged at once, unless one row has more.
+const BLOCK_CELLS: usize = 1 << 20;
+
 pub(super) fn predict(
     model: &Inner,
     output: Output,
     batch: &Batch<'_>,
     predictions: &mut Predictions,
     scratch: &mut Scratch,
-) {
+) -> Result<()> {
     match &model.runner {
         Runner::F32(kernel) => predict_sums(model, kernel.as_ref(), output, batch, predictions, scratch),
         Runner::F64(kernel) => predict_sums(model, kernel.as_ref(), output, batch, predictions, scratch),
@@ -81,7 +85,7 @@ fn predict_sums<S: Sum>(
     batch: &Batch<'_>,
     predictions: &mut Predictions,
     scratch: &mut Scratch,
-) {
+) -> Result<()> {
     let forest = &model.forest;
     let (n_rows, n_outputs) = (batch.n_rows(), forest.n_outputs());
     let n_values = forest.link().n_values(n_outputs);
@@ -92,14 +96,14 @@ fn predict_sums<S: Sum>(
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, margins, buffers| {
                 kernel.margins(batch, rows, margins, buffers);
-            });
+            })
         }
         Output::Value if n_values == n_outputs => {
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, values, buffers| {
                 kernel.margins(batch, rows, values, buffers);
                 link(model, values);
-            });
+            })
         }
         Output::Value => {
             predictions.n_columns = n_values;
@@ -109,7 +113,7 @@ fn predict_sums<S: Sum>(
                         value.copy_from_slice(&linked[..n_values]);
                     }
                 });
-            });
+            })
         }
         Output::Label => {
             predictions.n_columns = 1;
@@ -119,7 +123,7 @@ fn predict_sums<S: Sum>(
                         *label = forest.labels().of(&linked[..n_values]).expect("checked when the model was loaded");
                     }
                 });
-            });
+            })
         }
         Output::Leaf => {
             let n_trees = forest.n_trees();
@@ -133,7 +137,7 @@ fn predict_sums<S: Sum>(
                     *id = forest.leaf_ids()[leaf as usize] as i32;
                 }
                 buffers.leaves = leaves;
-            });
+            })
         }
     }
 }
@@ -172,6 +176,9 @@ fn with_linked<S: Sum>(
 }
 
 /// Calls `work(rows, their part of out, buffers)` for all rows, in blocks, perhaps on several threads.
+///
+/// # Errors
+/// A shape error when there is no memory for the result: views can claim any number of rows.
 fn in_blocks<V: Clone + Default + Send>(
     model: &Inner,
     n_rows: usize,
@@ -179,15 +186,20 @@ fn in_blocks<V: Clone + Default + Send>(
     out: &mut Vec<V>,
     scratch: &mut Scratch,
     work: impl Fn(Range<usize>, &mut [V], &mut Buffers) + Sync,
-) {
+) -> Result<()> {
     out.clear();
-    out.resize(n_rows * width, V::default());
+    let total = n_rows.checked_mul(width).filter(|&total| out.try_reserve_exact(total).is_ok()).ok_or_else(|| {
+        Error::shape(format!("{n_rows} rows of {width} predictions are more than memory has room for"))
+    })?;
+    out.resize(total, V::default());
     if out.is_empty() {
-        return;
+        return Ok(());
     }
+    // Blocks are staged whole, so rows of very many columns come in blocks of few.
+    let block_rows = (BLOCK_CELLS / model.forest.n_features().max(1)).clamp(1, BLOCK_ROWS);
     let share = |first: usize, out: &mut [V], buffers: &mut Buffers| {
-        for (block, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
-            let start = first + block * BLOCK_ROWS;
+        for (block, out) in out.chunks_mut(block_rows * width).enumerate() {
+            let start = first + block * block_rows;
             work(start..start + out.len() / width, out, buffers);
         }
     };
@@ -204,4 +216,5 @@ fn in_blocks<V: Clone + Default + Send>(
             share(0, out, &mut scratch.shares[0]);
         }
     }
+    Ok(())
 }

@@ -45,6 +45,9 @@ const RANDOM_ROWS: usize = 256;
 /// At most this many visits of trees by the reference evaluator, so that a huge model is still checked in seconds.
 const MAX_VISITS: usize = 1 << 21;
 
+/// At most this many random values, so that a model of millions of features is checked in bounded memory.
+const MAX_CELLS: usize = 1 << 22;
+
 pub(super) fn validate(model: &Inner) -> ValidationReport {
     let mut report = ValidationReport { ok: true, checks: Vec::new() };
     let (source, schema, facts) = (&model.source, &model.schema, &model.facts);
@@ -57,7 +60,7 @@ pub(super) fn validate(model: &Inner) -> ValidationReport {
     );
     report.push("plan", true, model.plan.to_string());
 
-    let rows = MAX_VISITS / facts.trees.max(1);
+    let rows = (MAX_VISITS / facts.trees.max(1)).min(MAX_CELLS / schema.n_features().max(1));
     let special = special_rows(model.schema.n_features());
     report.push_comparison(model, "special values", &special, Storage::Dense);
     let random = random_rows(&model.forest, RANDOM_ROWS.min(rows).max(1));
@@ -110,7 +113,7 @@ fn predict(model: &Inner, output: Output, rows: &Array2<f64>) -> Predictions {
 
 fn predict_batch(model: &Inner, output: Output, batch: &Batch<'_>) -> Predictions {
     let mut predictions = Predictions::default();
-    run::predict(model, output, batch, &mut predictions, &mut Scratch::default());
+    run::predict(model, output, batch, &mut predictions, &mut Scratch::default()).expect("a few hundred rows");
     predictions
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `key=value` lines: a head up to the first `Tree=`, then one block a tree, then `end of trees`. What follows
 //! (importances, parameters) does not affect predictions. Trees are found by their `Tree=` lines; the byte offsets of
-//! `tree_sizes` are not used, since edited files and CRLF make them lie (LightGBM itself aborts then).
+//! `tree_sizes` are not used, since edited files and CRLF make them lie (LightGBM itself aborts then), but their number
+//! is that of the trees.
 
 mod objective;
 mod text;
@@ -27,6 +28,7 @@ struct Head<'a> {
     average_output: bool,
     feature_names: Option<&'a str>,
     feature_infos: Option<&'a str>,
+    tree_sizes: Option<&'a str>,
 }
 
 /// Loads the text of a model file.
@@ -41,7 +43,19 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     if n_outputs == 0 {
         return Err(Error::invalid_model("num_tree_per_iteration is 0"));
     }
+    if num_class != n_outputs as u64 {
+        let finding = format!("num_class is {num_class}, but num_tree_per_iteration {n_outputs}");
+        return Err(Error::invalid_model(finding));
+    }
     objective.check_outputs(n_outputs)?;
+    let classes =
+        head.objective.and_then(|line| line.split_ascii_whitespace().find_map(|word| word.strip_prefix("num_class:")));
+    if let Some(classes) = classes
+        && classes.parse() != Ok(n_outputs)
+    {
+        let finding = format!("objective num_class is {classes:?}, but num_tree_per_iteration {n_outputs}");
+        return Err(Error::invalid_model(finding));
+    }
     let schema = head.schema(options, objective, n_outputs)?;
 
     let mut builder = ForestBuilder::new(&schema)
@@ -51,6 +65,12 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     read_trees(&mut lines, n_outputs, options, &mut builder)?;
 
     let n_trees = builder.n_trees();
+    if let Some(sizes) = head.tree_sizes
+        && sizes.split_ascii_whitespace().count() != n_trees
+    {
+        let listed = sizes.split_ascii_whitespace().count();
+        return Err(Error::invalid_model(format!("tree_sizes lists {listed} trees, but the file has {n_trees}")));
+    }
     if !n_trees.is_multiple_of(n_outputs) {
         let finding = format!("{n_trees} trees do not make whole iterations of {n_outputs}");
         return Err(Error::invalid_model(finding));
@@ -115,6 +135,7 @@ impl<'a> Head<'a> {
                 "average_output" => head.average_output = true,
                 "feature_names" => head.feature_names = Some(value),
                 "feature_infos" => head.feature_infos = Some(value),
+                "tree_sizes" => head.tree_sizes = Some(value),
                 _ => {}
             }
         }

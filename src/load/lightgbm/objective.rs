@@ -33,7 +33,7 @@ impl Objective {
         let name = words.next().unwrap_or("custom");
         let parameters: Vec<&str> = words.collect();
         let sigmoid = || -> Result<f64> {
-            let Some(text) = parameters.iter().find_map(|word| word.strip_prefix("sigmoid:")) else {
+            let Some(text) = parameters.iter().rev().find_map(|word| word.strip_prefix("sigmoid:")) else {
                 return Ok(1.0);
             };
             let sigmoid = text.parse().ok().filter(|sigmoid: &f64| *sigmoid > 0.0);

@@ -119,8 +119,16 @@ impl TreeBlock {
             }
         }
         let num_cat = num_cat.ok_or_else(|| missing("num_cat"))?;
-        if num_cat > 0 && self.cat_boundaries.len() != num_cat + 1 {
+        if num_cat > 0 && self.cat_boundaries.len().checked_sub(1) != Some(num_cat) {
             let finding = format!("cat_boundaries has {} entries for {num_cat} sets", self.cat_boundaries.len());
+            return Err(Error::invalid_model(finding));
+        }
+        // Every split has a set of its own; a shared one would be copied for each.
+        let is_category = |&split: &usize| self.decision_type[split] & 1 != 0;
+        let words = |split| self.set_words(split).map_or(0, <[u32]>::len);
+        let used = (0..splits).filter(is_category).map(words).fold(0, usize::saturating_add);
+        if used > self.cat_threshold.len() {
+            let finding = format!("category sets of {used} words, but cat_threshold has {}", self.cat_threshold.len());
             return Err(Error::invalid_model(finding));
         }
         Ok(())
@@ -196,6 +204,10 @@ impl TreeBlock {
 
     /// The set of a category split, whose threshold is the number of its set.
     fn category_set(&self, id: usize) -> Result<CategorySet> {
+        self.set_words(id).map(CategorySet::from_words)
+    }
+
+    fn set_words(&self, id: usize) -> Result<&[u32]> {
         let threshold = self.threshold[id];
         let index = threshold as usize;
         let bounds = self.cat_boundaries.get(index..).and_then(|rest| rest.get(..2));
@@ -204,10 +216,9 @@ impl TreeBlock {
             Error::invalid_model(format!("category set {threshold}, but the tree has {sets}"))
         })?;
         let range = usize::try_from(bounds[0]).ok().zip(usize::try_from(bounds[1]).ok());
-        let words = range.and_then(|(start, end)| self.cat_threshold.get(start..end)).ok_or_else(|| {
+        range.and_then(|(start, end)| self.cat_threshold.get(start..end)).ok_or_else(|| {
             let words = self.cat_threshold.len();
             Error::invalid_model(format!("category set at words {}..{}, but there are {words}", bounds[0], bounds[1]))
-        })?;
-        Ok(CategorySet::from_words(words))
+        })
     }
 }

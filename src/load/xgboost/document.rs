@@ -8,9 +8,22 @@ use crate::error::{Error, Result};
 /// Objects and arrays within one another; deeper files are refused rather than risk the stack.
 pub(super) const MAX_NESTING: usize = 64;
 
+/// Refuses an object whose keys are not all different. XGBoost keeps the last of two; no version writes two, and a
+/// one-pass reader would have used both.
+pub(super) fn check_keys(keys: &mut [&str]) -> Result<()> {
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let key: String = pair[0].chars().take(24).collect();
+            Err(Error::invalid_model(format!("key {key:?} twice in one object")))
+        }
+    }
+}
+
 /// A cursor over an encoded document of lifetime `'a`. Every method consumes one value.
 pub(super) trait Document<'a>: Sized {
-    /// Calls `field` with every key; it must consume that key's value.
+    /// Calls `field` with every key; it must consume that key's value. A key that comes twice is an error.
     fn object(&mut self, field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()>;
 
     /// Calls `element` for every element; it must consume it.

@@ -1,7 +1,7 @@
 //! XGBoost's JSON: like the standard's, but `NaN`, `Infinity` and `-Infinity` are numbers and `\u` is not an escape
 //! (XGBoost `src/common/json.cc`).
 
-use super::document::{Document, MAX_NESTING, Number};
+use super::document::{Document, MAX_NESTING, Number, check_keys};
 use crate::error::Result;
 
 pub(super) struct Json<'a> {
@@ -114,14 +114,16 @@ impl<'a> Document<'a> for Json<'a> {
     fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()> {
         let mut more = self.open(b'{', b'}')?;
         self.depth += 1;
+        let mut keys = Vec::new();
         while more {
             let key = self.raw_string()?;
+            keys.push(key);
             self.expect(b':')?;
             field(self, key)?;
             more = self.more(b'}')?;
         }
         self.depth -= 1;
-        Ok(())
+        check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.at)))
     }
 
     fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
@@ -151,6 +153,8 @@ impl<'a> Document<'a> for Json<'a> {
             "-Infinity" => T::from_f64(f64::NEG_INFINITY),
             "true" => T::from_i64(1),
             "false" => T::from_i64(0),
+            // Rust would take "-inf" and "-nan" too.
+            _ if token.ends_with(|last: char| last.is_ascii_alphabetic()) => None,
             _ if token.starts_with(|first: char| first.is_ascii_digit() || first == '-') => T::parse(token),
             _ => None,
         };
@@ -241,7 +245,9 @@ mod tests {
         let read = floats("[5E-1, -0E0,1.17549435E-38 ,3, true,Infinity,-Infinity]").unwrap();
         assert_eq!(read, [0.5, -0.0, 1.175_494_4e-38, 3.0, 1.0, f32::INFINITY, f32::NEG_INFINITY]);
         assert!(floats("[NaN]").unwrap()[0].is_nan());
-        for junk in ["[inf]", "[nan]", "[\"1\"]", "[1 2]", "[1,]", "[,1]", "[1", "[+1]", "[0x1]", "[null]", "7"] {
+        for junk in
+            ["[inf]", "[nan]", "[\"1\"]", "[1 2]", "[1,]", "[,1]", "[1", "[+1]", "[0x1]", "[null]", "[-inf]", "7"]
+        {
             assert!(floats(junk).is_err(), "{junk}");
         }
         let mut integers = Vec::<i32>::new();

@@ -92,6 +92,10 @@ impl Learner {
         let name = self.objective.take().ok_or_else(|| missing("objective.name"))?;
         let objective = Objective::from_name(&name)?;
 
+        if self.num_target > 1 && self.num_class > 1 {
+            let finding = format!("num_class is {} and num_target {}: not both", self.num_class, self.num_target);
+            return Err(Error::invalid_model(finding));
+        }
         let n_outputs = options.limits.outputs(self.num_target.max(self.num_class).max(1))?;
         let schema = self.schema(options, &name, objective, n_outputs)?;
         self.builder.set_shape(&schema);
@@ -179,7 +183,7 @@ impl Learner {
         let text = self.base_score.as_deref().unwrap_or("0.5");
         let invalid = || Error::invalid_model(format!("base_score {text:?} is not a number or a list of numbers"));
         let inner = text.trim().trim_start_matches(['[', '(']).trim_end_matches([']', ')']);
-        let parse = |part: &str| part.trim().parse::<f32>().ok().filter(|score| !score.is_nan()).ok_or_else(invalid);
+        let parse = |part: &str| part.trim().parse::<f32>().ok().filter(|score| score.is_finite()).ok_or_else(invalid);
         let mut scores =
             inner.split(',').filter(|part| !part.trim().is_empty()).map(parse).collect::<Result<Vec<_>>>()?;
         if scores.len() == 1 {
@@ -225,9 +229,9 @@ impl Learner {
         if let Some(indptr) = &self.iteration_indptr {
             let ends = indptr.iter().skip(1).map(|&end| usize::try_from(end));
             let ends = ends.collect::<Result<Vec<_>, _>>().ok();
-            return ends
-                .filter(|_| indptr.first().is_none_or(|&first| first == 0))
-                .ok_or_else(|| Error::invalid_model("iteration_indptr does not count up from 0"));
+            return ends.filter(|ends| indptr.first() == Some(&0) && (!ends.is_empty() || n_trees == 0)).ok_or_else(
+                || Error::invalid_model(format!("iteration_indptr does not count up from 0 to {n_trees}")),
+            );
         }
         let groups = if self.builder.has_vector_leaves() { 1 } else { n_outputs };
         let per_iteration = self.num_parallel_tree.max(1).saturating_mul(groups);

@@ -93,13 +93,15 @@ impl Reader<'_> {
             "model" => self.trees(document),
             // DART up to 3.2 wraps a gbtree; its own name, "dart", follows.
             "gbtree" => self.booster(document),
-            "weight_drop" => document.numbers(&mut self.learner.weight_drop),
+            "weight_drop" if self.learner.weight_drop.is_empty() => document.numbers(&mut self.learner.weight_drop),
+            "weight_drop" => Err(document.error("a second weight_drop")),
             _ => document.skip(),
         })
     }
 
     fn trees<'a, D: Document<'a>>(&mut self, document: &mut D) -> Result<()> {
         document.object(|document, key| match key {
+            "trees" if self.learner.builder.n_trees() > 0 => Err(document.error("a second list of trees")),
             "trees" => document.array(|document| {
                 let index = self.learner.builder.n_trees();
                 self.limits.trees(index + 1)?;
@@ -131,7 +133,8 @@ impl Reader<'_> {
                 Ok(())
             }
             // DART since 3.4.
-            "weight_drop" => document.numbers(&mut self.learner.weight_drop),
+            "weight_drop" if self.learner.weight_drop.is_empty() => document.numbers(&mut self.learner.weight_drop),
+            "weight_drop" => Err(document.error("a second weight_drop")),
             _ => document.skip(),
         })
     }

@@ -112,6 +112,12 @@ impl TreeArrays {
             (_, false) => &self.leaf_weights,
             (_, true) => &self.base_weights,
         };
+        // Likewise every vector leaf has values of its own.
+        let leaves = self.left_children.iter().filter(|&&child| child == -1).count();
+        if self.leaf_width > 1 && leaves.saturating_mul(self.leaf_width) > values.len() {
+            let finding = format!("{} values for {leaves} leaves of {}", values.len(), self.leaf_width);
+            return Err(Error::invalid_model(finding));
+        }
         self.values.clear();
         self.values.extend(values.iter().map(|&value| f64::from(value)));
         self.index_categories()
@@ -142,6 +148,14 @@ impl TreeArrays {
                 "{segments} categories_nodes, but {} categories_segments and {} categories_sizes",
                 self.categories_segments.len(),
                 self.categories_sizes.len()
+            )));
+        }
+        // Every split has categories of its own; shared ones would be copied for each.
+        let listed = self.categories_sizes.iter().filter_map(|&size| usize::try_from(size).ok());
+        if listed.fold(0, usize::saturating_add) > self.categories.len() {
+            return Err(Error::invalid_model(format!(
+                "categories_sizes add up to more than the {} categories",
+                self.categories.len()
             )));
         }
         self.segment_of.clear();

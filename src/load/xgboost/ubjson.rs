@@ -4,7 +4,7 @@
 //! `[$<type>#L<n>values` (typed), `[#L<n>values` (counted, no closing bracket) or `[ values ]`. The three integer
 //! sizes of a length are accepted wherever XGBoost writes `L`.
 
-use super::document::{Document, MAX_NESTING, Number};
+use super::document::{Document, MAX_NESTING, Number, check_keys};
 use crate::error::{Error, Result};
 
 pub(super) struct Ubjson<'a> {
@@ -122,6 +122,12 @@ impl<'a> Ubjson<'a> {
     /// Calls `element` for every element; with the type of all of them, if the array states it.
     fn elements(&mut self, mut element: impl FnMut(&mut Self, Option<u8>) -> Result<()>) -> Result<()> {
         let (kind, count) = self.array_head()?;
+        if let Some(kind) = kind
+            && size_of_type(kind).is_none()
+        {
+            // Elements of no bytes would let an array claim any count.
+            return Err(self.unexpected(kind, "an array of numbers"));
+        }
         self.enter()?;
         match count {
             Some(count) => {
@@ -159,13 +165,15 @@ impl<'a> Document<'a> for Ubjson<'a> {
             return Err(self.unexpected(marker, "an object"));
         }
         self.enter()?;
+        let mut keys = Vec::new();
         while self.peek()? != b'}' {
             let key = self.string()?;
+            keys.push(key);
             field(self, key)?;
         }
         self.at += 1;
         self.depth -= 1;
-        Ok(())
+        check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.at)))
     }
 
     fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
