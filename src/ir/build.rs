@@ -5,8 +5,8 @@
 //! and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without being looked at.
 
 use super::{
-    Aggregate, CategorySet, Child, Forest, Labels, Link, Missing, NumericProfile, Split, SplitTest, Target,
-    Tree as FlatTree,
+    Aggregate, CategorySet, Child, Forest, Labels, LinearLeaf, LinearLeaves, LinearMissing, Link, Missing,
+    NumericProfile, Split, SplitTest, Target, Tree as FlatTree,
 };
 use crate::error::{Error, Result};
 use crate::schema::Schema;
@@ -33,6 +33,17 @@ pub enum Node<'a> {
         id: u32,
         /// One value, or one per output if the tree has vector leaves.
         values: &'a [f64],
+    },
+    /// The end of a path, with a linear model of the row: `constant + Σ coefficient * value`, in the order of terms.
+    LinearLeaf {
+        /// As for [`Leaf`](Self::Leaf).
+        id: u32,
+        /// The value where one of the features is missing.
+        value: f64,
+        /// The model's constant.
+        constant: f64,
+        /// Features and their coefficients.
+        terms: &'a [(u32, f64)],
     },
 }
 
@@ -78,6 +89,7 @@ pub struct ForestBuilder {
     forest: Forest,
     /// Greatest feature used, with the tree and node that use it.
     max_feature: Option<(u32, usize, u32)>,
+    linear_missing: LinearMissing,
     /// Values per leaf, once there is one.
     leaf_width: Option<usize>,
     /// Tree in which each node number was last met.
@@ -112,9 +124,18 @@ impl ForestBuilder {
             leaf_ids: Vec::new(),
             leaf_values: Vec::new(),
             vector_leaves: false,
+            linear: None,
             iterations: Vec::new(),
         };
-        Self { forest, max_feature: None, leaf_width: None, met: Vec::new(), stack: Vec::new(), failure: None }
+        Self {
+            forest,
+            max_feature: None,
+            linear_missing: LinearMissing::default(),
+            leaf_width: None,
+            met: Vec::new(),
+            stack: Vec::new(),
+            failure: None,
+        }
     }
 
     /// Sets the arithmetic.
@@ -196,6 +217,9 @@ impl ForestBuilder {
             let finding = format!("vector leaves of {width} values, but the model has {} outputs", forest.n_outputs);
             return Err(Error::invalid_model(finding));
         }
+        if let Some(linear) = &mut forest.linear {
+            linear.models.resize(forest.leaf_ids.len(), None);
+        }
         if forest.base.is_empty() {
             forest.base = vec![0.0; forest.n_outputs];
         }
@@ -272,6 +296,9 @@ impl ForestBuilder {
             self.met.resize(n_nodes, 0);
         }
         let target = output.map_or(Target::All, Target::One);
+        if output.is_none() && self.forest.linear.is_some() {
+            return Err(Error::invalid_model("linear leaves beside vector leaves").at(format!("tree {tree}")));
+        }
         let (first_split, first_leaf) = (self.forest.splits.len() as u32, self.forest.leaf_ids.len() as u32);
         if tree == 0 {
             self.forest.vector_leaves = output.is_none();
@@ -307,9 +334,7 @@ impl ForestBuilder {
                             SplitTest::Set(self.forest.sets.len() as u32 - 1)
                         }
                     };
-                    if self.max_feature.is_none_or(|(max, ..)| feature > max) {
-                        self.max_feature = Some((feature, tree, id));
-                    }
+                    self.uses_feature(feature, tree, id);
                     let unset = Child::leaf(0);
                     self.forest.splits.push(Split { feature, left: unset, right: unset, missing, test });
                     self.stack.push((right, Slot::Right(index)));
@@ -326,6 +351,18 @@ impl ForestBuilder {
                     self.forest.leaf_values.extend_from_slice(values);
                     Child::leaf(self.forest.leaf_ids.len() - 1)
                 }
+                Node::LinearLeaf { id: leaf_id, value, constant, terms } => {
+                    if output.is_none() {
+                        return Err(Error::invalid_model("a linear leaf in a tree of vector leaves").at(place()));
+                    }
+                    for &(feature, _) in terms {
+                        self.uses_feature(feature, tree, id);
+                    }
+                    self.add_linear_leaf(constant, terms);
+                    self.forest.leaf_ids.push(leaf_id);
+                    self.forest.leaf_values.push(value);
+                    Child::leaf(self.forest.leaf_ids.len() - 1)
+                }
             };
             match slot {
                 Slot::Root => root = child,
@@ -335,6 +372,31 @@ impl ForestBuilder {
         }
         self.forest.trees.push(FlatTree { root, target, weight, first_split, first_leaf });
         Ok(())
+    }
+
+    /// Remembers the greatest feature, and who uses it.
+    fn uses_feature(&mut self, feature: u32, tree: usize, node: u32) {
+        if self.max_feature.is_none_or(|(max, ..)| feature > max) {
+            self.max_feature = Some((feature, tree, node));
+        }
+    }
+
+    /// The model of the leaf that is pushed next.
+    fn add_linear_leaf(&mut self, constant: f64, terms: &[(u32, f64)]) {
+        let linear = self.forest.linear.get_or_insert_with(|| LinearLeaves {
+            missing: self.linear_missing,
+            models: Vec::new(),
+            terms: Vec::new(),
+        });
+        linear.models.resize(self.forest.leaf_ids.len(), None);
+        let first_term = linear.terms.len() as u32;
+        linear.terms.extend_from_slice(terms);
+        linear.models.push(Some(LinearLeaf { constant, first_term, end_term: linear.terms.len() as u32 }));
+    }
+
+    /// For formats whose linear models leave missing values out.
+    pub(crate) fn set_linear_missing(&mut self, missing: LinearMissing) {
+        self.linear_missing = missing;
     }
 }
 
@@ -348,6 +410,7 @@ impl Forest {
             trees: self.trees[first..end].to_vec(),
             splits: Vec::new(),
             sets: self.sets.clone(),
+            linear: self.linear.clone(),
             leaf_ids: Vec::new(),
             leaf_values: Vec::new(),
             iterations: self.iterations[range].iter().map(|end| end - first).collect(),
@@ -368,6 +431,9 @@ impl Forest {
             let move_split = |split: &Split| Split { left: moved(split.left), right: moved(split.right), ..*split };
             kept.splits = self.splits[splits.clone()].iter().map(move_split).collect();
             kept.leaf_ids = self.leaf_ids[leaves.clone()].to_vec();
+            if let Some(linear) = &mut kept.linear {
+                linear.models = linear.models[leaves.clone()].to_vec();
+            }
             kept.leaf_values = leaves.flat_map(|leaf| self.leaf(leaf)).copied().collect();
         }
         kept

@@ -5,7 +5,8 @@
 
 use super::real::Real;
 use super::{
-    Absent, BasePosition, Child, Comparison, Forest, Missing, Position, Split, SplitTest, Target, ZERO_THRESHOLD,
+    Absent, BasePosition, Child, Comparison, Forest, LinearMissing, Missing, Position, Split, SplitTest, Target,
+    ZERO_THRESHOLD,
 };
 
 /// Where the values of a row were stored; LightGBM reads tiny values of dense rows as zero.
@@ -85,13 +86,14 @@ impl Forest {
             BasePosition::First => base.clone(),
             BasePosition::Last => vec![T::ZERO; self.n_outputs],
         };
+        let read = self.read_row(row, storage);
         for (tree, leaf) in self.trees.iter().zip(self.eval_leaves(row, storage)) {
-            let weighted = |value: f64| T::from_f64(value) * T::from_f64(tree.weight);
+            let weight = T::from_f64(tree.weight);
             match tree.target {
-                Target::One(output) => sums[output as usize] += weighted(self.leaf(leaf)[0]),
+                Target::One(output) => sums[output as usize] += self.eval_leaf::<T>(leaf, &read) * weight,
                 Target::All => {
                     for (sum, &value) in sums.iter_mut().zip(self.leaf(leaf)) {
-                        *sum += weighted(value);
+                        *sum += T::from_f64(value) * weight;
                     }
                 }
             }
@@ -102,6 +104,23 @@ impl Forest {
             }
         }
         sums
+    }
+
+    /// The value of a scalar leaf, or of the linear model in its place.
+    fn eval_leaf<T: Real>(&self, leaf: usize, row: &[f64]) -> T {
+        let value = T::from_f64(self.leaf(leaf)[0]);
+        let Some(linear) = &self.linear else { return value };
+        let Some(model) = linear.models[leaf] else { return value };
+        let mut sum = T::from_f64(model.constant);
+        for &(feature, coefficient) in &linear.terms[model.terms()] {
+            let x = row[feature as usize];
+            match linear.missing {
+                LinearMissing::UseLeafValue if x.is_nan() => return value,
+                LinearMissing::SkipTerm if x.is_nan() => {}
+                _ => sum += T::from_f64(coefficient) * T::from_f64(x),
+            }
+        }
+        sum
     }
 
     /// The values of a row: what the source library's plain `predict` returns.

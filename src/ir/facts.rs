@@ -22,12 +22,14 @@ pub struct Facts {
     pub max_depth: usize,
     /// Mean over trees of their longest path.
     pub mean_depth: f64,
-    /// Features that some split tests.
+    /// Features that some split or linear model uses.
     pub features_used: usize,
     /// Distinct thresholds of the feature that has most.
     pub max_cuts: usize,
     /// Splits that test membership in a set of categories.
     pub category_splits: usize,
+    /// Leaves that hold a linear model.
+    pub linear_leaves: usize,
     /// Splits for which zero counts as missing.
     pub zero_as_missing_splits: usize,
 }
@@ -38,17 +40,20 @@ impl Facts {
         let depths = tree_depths(forest);
         let cuts = cuts(forest);
         let count = |f: fn(&super::Split) -> bool| forest.splits().iter().filter(|split| f(split)).count();
+        // A linear model is kept as leaves without splits, which are no trees to anybody else.
+        let trees = if forest.is_linear_model() { 0 } else { forest.n_trees() };
         Self {
-            trees: forest.n_trees(),
-            iterations: forest.n_iterations(),
+            trees,
+            iterations: if trees == 0 { 0 } else { forest.n_iterations() },
             splits: forest.splits().len(),
-            leaves: forest.n_leaves(),
-            max_leaves: (0..forest.n_trees()).map(|tree| forest.leaves_of(tree).len()).max().unwrap_or(0),
+            leaves: if trees == 0 { 0 } else { forest.n_leaves() },
+            max_leaves: (0..trees).map(|tree| forest.leaves_of(tree).len()).max().unwrap_or(0),
             max_depth: depths.iter().copied().max().unwrap_or(0),
             mean_depth: depths.iter().sum::<usize>() as f64 / depths.len().max(1) as f64,
             features_used: features_used(forest).len(),
             max_cuts: cuts.iter().map(|(_, cuts)| cuts.len()).max().unwrap_or(0),
             category_splits: count(|split| matches!(split.test, SplitTest::Set(_))),
+            linear_leaves: forest.linear().map_or(0, |linear| linear.models.iter().flatten().count()),
             zero_as_missing_splits: count(|split| matches!(split.missing, Missing::ZeroLeft | Missing::ZeroRight)),
         }
     }
@@ -74,9 +79,10 @@ pub(crate) fn tree_depths(forest: &Forest) -> Vec<usize> {
     (0..forest.n_trees()).map(&mut of_tree).collect()
 }
 
-/// The features that some split tests, ascending.
+/// The features that some split tests or some linear model uses, ascending.
 pub(crate) fn features_used(forest: &Forest) -> Vec<u32> {
     let mut features: Vec<u32> = forest.splits().iter().map(|split| split.feature).collect();
+    features.extend(forest.linear().iter().flat_map(|linear| &linear.terms).map(|(feature, _)| feature));
     features.sort_unstable();
     features.dedup();
     features
@@ -95,11 +101,12 @@ pub(crate) fn cuts(forest: &Forest) -> Vec<(u32, Vec<f64>)> {
     groups.map(|group| (group[0].0, group.iter().map(|cut| cut.1).collect())).collect()
 }
 
-/// Whether reading tiny values as 0.0 can change the outcome of any test: some threshold lies within ±1e-35.
-pub(crate) fn has_tiny_cuts(forest: &Forest) -> bool {
+/// Whether reading tiny values as 0.0 can change any outcome: some threshold lies within ±1e-35, or linear models use
+/// the values themselves.
+pub(crate) fn tells_tiny_values(forest: &Forest) -> bool {
     let tiny = |split: &super::Split| match split.test {
         SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..ZERO_THRESHOLD).contains(&threshold),
         SplitTest::Set(_) => false,
     };
-    forest.splits().iter().any(tiny)
+    forest.linear().is_some() || forest.splits().iter().any(tiny)
 }

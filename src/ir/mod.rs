@@ -47,6 +47,8 @@ pub struct Forest {
     /// One value per leaf, or `n_outputs` of them if `vector_leaves`.
     leaf_values: Vec<f64>,
     vector_leaves: bool,
+    /// Models in the leaves, if any leaf has one.
+    linear: Option<LinearLeaves>,
     /// Number of trees at the end of every boosting iteration.
     iterations: Vec<usize>,
 }
@@ -185,6 +187,41 @@ pub(crate) struct Tree {
     /// Index of the tree's first split and leaf; those of the next tree end it.
     pub(crate) first_split: u32,
     pub(crate) first_leaf: u32,
+}
+
+/// Linear models that take the place of leaf values: `constant + Σ coefficient * value`, in the order of terms, every
+/// operation rounded to the sum type.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearLeaves {
+    pub(crate) missing: LinearMissing,
+    /// For every leaf of the forest its model, if it has one.
+    pub(crate) models: Vec<Option<LinearLeaf>>,
+    /// Features and coefficients of all models.
+    pub(crate) terms: Vec<(u32, f64)>,
+}
+
+/// The model of a leaf; `terms` is a range of [`LinearLeaves::terms`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinearLeaf {
+    pub(crate) constant: f64,
+    pub(crate) first_term: u32,
+    pub(crate) end_term: u32,
+}
+
+/// What a missing value does to a linear model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LinearMissing {
+    /// The leaf's plain value is used (LightGBM's linear trees).
+    #[default]
+    UseLeafValue,
+    /// The term is left out (XGBoost's gblinear).
+    SkipTerm,
+}
+
+impl LinearLeaf {
+    pub(crate) fn terms(self) -> Range<usize> {
+        self.first_term as usize..self.end_term as usize
+    }
 }
 
 /// The outputs a tree adds to.
@@ -370,6 +407,15 @@ impl Forest {
         &self.leaf_values[leaf * width..][..width]
     }
 
+    pub(crate) fn linear(&self) -> Option<&LinearLeaves> {
+        self.linear.as_ref()
+    }
+
+    /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).
+    pub(crate) fn is_linear_model(&self) -> bool {
+        self.linear.as_ref().is_some_and(|linear| linear.missing == LinearMissing::SkipTerm)
+    }
+
     /// Indices of the splits of tree `tree`.
     pub(crate) fn splits_of(&self, tree: usize) -> Range<usize> {
         let end = self.trees.get(tree + 1).map_or(self.splits.len(), |next| next.first_split as usize);
@@ -390,6 +436,7 @@ impl Forest {
             + size_of_val(&*self.leaf_ids)
             + size_of_val(&*self.leaf_values)
             + sets
+            + self.linear.as_ref().map_or(0, |linear| size_of_val(&*linear.models) + size_of_val(&*linear.terms))
     }
 }
 

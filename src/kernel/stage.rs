@@ -78,8 +78,8 @@ impl<T: Input> InputRule<T> {
         Self {
             n_features: forest.n_features(),
             sentinel: sentinel.filter(|value| !value.is_nan()).map(T::from_f64),
-            // Where no threshold is that small, flushing changes no outcome and the rows can stay where they are.
-            flush_tiny: forest.profile().flush_tiny && facts::has_tiny_cuts(forest),
+            // Where flushing changes no outcome the rows can stay where they are.
+            flush_tiny: forest.profile().flush_tiny && facts::tells_tiny_values(forest),
             absent: match forest.profile().absent {
                 Absent::Missing => T::NAN,
                 Absent::Zero => T::ZERO,

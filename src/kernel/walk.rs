@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::stage::{Block, Input, InputRule};
 use super::{Buffers, Kernel};
 use crate::ir::real::Real;
-use crate::ir::{BasePosition, Comparison, Forest, NumericProfile, Target, ZERO_THRESHOLD};
-use crate::layout::walk::{WalkLayout, WalkNode, WalkTree};
+use crate::ir::{BasePosition, Comparison, Forest, LinearMissing, NumericProfile, Target, ZERO_THRESHOLD};
+use crate::layout::walk::{LinearModel, WalkLayout, WalkNode, WalkTree};
 use crate::rows::Batch;
 
 /// Walks in flight.
@@ -85,6 +85,16 @@ impl<T: Input, S: Real> WalkKernel<T, S> {
         }
     }
 
+    /// The weighted value of a scalar leaf, or of the linear model in its place.
+    #[inline(always)]
+    fn leaf_value(&self, leaf: usize, row: &[T]) -> S {
+        let value = self.layout.leaf_values[leaf];
+        match self.layout.linear.get(leaf) {
+            Some(Some(model)) => model.of(row).map_or(value, |sum| sum * model.weight),
+            _ => value,
+        }
+    }
+
     /// Where walks from `start` have arrived after `steps` steps.
     #[inline(always)]
     fn walk<const OR_EQUAL: bool, const N: usize>(
@@ -143,6 +153,22 @@ impl<T: Input, S: Real> WalkKernel<T, S> {
     }
 }
 
+impl<S: Real> LinearModel<S> {
+    /// The model of a row; `None` where a missing value makes the leaf's own value stand.
+    fn of<T: Real>(&self, row: &[T]) -> Option<S> {
+        let mut sum = self.constant;
+        for &(feature, coefficient) in &self.terms {
+            let x = row[feature as usize];
+            match (is_nan(x), self.missing) {
+                (true, LinearMissing::UseLeafValue) => return None,
+                (true, LinearMissing::SkipTerm) => {}
+                (false, _) => sum += coefficient * S::from_f64(x.to_f64()),
+            }
+        }
+        Some(sum)
+    }
+}
+
 /// A plain split: a threshold, NaN going one way.
 #[inline(always)]
 fn goes_right<T: Real, const OR_EQUAL: bool>(node: &WalkNode<T>, x: T) -> bool {
@@ -168,7 +194,7 @@ impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
             }
         }
         self.walk_all(&block, n_rows, |tree, row, leaf| match self.layout.trees[tree].target {
-            Target::One(output) => margins[row * k + output as usize] += self.layout.leaf_values[leaf as usize],
+            Target::One(output) => margins[row * k + output as usize] += self.leaf_value(leaf as usize, block.row(row)),
             Target::All => {
                 let values = &self.layout.leaf_values[leaf as usize * k..][..k];
                 for (sum, &value) in margins[row * k..][..k].iter_mut().zip(values) {

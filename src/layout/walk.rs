@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 
 use crate::ir::real::Real;
-use crate::ir::{CategorySet, Child, Comparison, Forest, Missing, Position, SplitTest, Target, facts};
+use crate::ir::{
+    CategorySet, Child, Comparison, Forest, LinearLeaf, LinearMissing, Missing, Position, SplitTest, Target, facts,
+};
 
 /// What the splits of a forest become.
 #[derive(Debug)]
@@ -18,7 +20,19 @@ pub(crate) struct WalkLayout<T, S> {
     pub(crate) sets: Vec<CategorySet>,
     /// Leaf values in the sum type, multiplied by their tree's weight.
     pub(crate) leaf_values: Vec<S>,
+    /// Models in the leaves, in the sum type; empty if no leaf has one.
+    pub(crate) linear: Vec<Option<LinearModel<S>>>,
     pub(crate) base: Vec<S>,
+}
+
+/// The linear model of a leaf.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearModel<S> {
+    pub(crate) missing: LinearMissing,
+    pub(crate) constant: S,
+    pub(crate) terms: Box<[(u32, S)]>,
+    /// The weight of the tree.
+    pub(crate) weight: S,
 }
 
 /// A split or a leaf.
@@ -88,6 +102,7 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
             trees: Vec::with_capacity(forest.n_trees()),
             sets: Vec::new(),
             leaf_values: Vec::with_capacity(forest.n_leaves()),
+            linear: Vec::new(),
             base: forest.base().iter().map(|&base| S::from_f64(base)).collect(),
         };
         let depths = facts::tree_depths(forest);
@@ -100,6 +115,15 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
             for leaf in forest.leaves_of(index) {
                 let weighted = |value: &f64| S::from_f64(*value) * S::from_f64(tree.weight);
                 layout.leaf_values.extend(forest.leaf(leaf).iter().map(weighted));
+                if let Some(linear) = forest.linear() {
+                    let model = |model: LinearLeaf| LinearModel {
+                        missing: linear.missing,
+                        constant: S::from_f64(model.constant),
+                        terms: linear.terms[model.terms()].iter().map(|&(f, c)| (f, S::from_f64(c))).collect(),
+                        weight: S::from_f64(tree.weight),
+                    };
+                    layout.linear.push(linear.models[leaf].map(model));
+                }
             }
         }
         layout

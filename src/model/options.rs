@@ -189,6 +189,9 @@ impl ModelOptions {
                 "labels asked of a model that is no classifier (objective {objective:?})"
             )));
         }
+        if self.output == Output::Leaf && forest.is_linear_model() {
+            return Err(Error::option("leaves asked of a linear model, which has none"));
+        }
         let facts = Facts::of(&forest);
         let isa = self.isa.unwrap_or(Isa::available()[0]);
         let (plan, runner) = plan::choose(&forest, &facts, isa, self.missing)?;

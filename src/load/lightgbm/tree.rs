@@ -20,6 +20,15 @@ pub(super) struct TreeBlock {
     leaf_value: Vec<f64>,
     cat_boundaries: Vec<i64>,
     cat_threshold: Vec<u32>,
+    is_linear: bool,
+    leaf_const: Vec<f64>,
+    /// Terms of the linear model of each leaf.
+    num_features: Vec<usize>,
+    leaf_features: Vec<u32>,
+    leaf_coeff: Vec<f64>,
+    /// The terms of all leaves, and where those of each leaf start.
+    terms: Vec<(u32, f64)>,
+    term_starts: Vec<usize>,
 }
 
 impl TreeBlock {
@@ -38,6 +47,11 @@ impl TreeBlock {
         self.cat_threshold.clear();
         self.threshold.clear();
         self.leaf_value.clear();
+        self.is_linear = false;
+        self.leaf_const.clear();
+        self.num_features.clear();
+        self.leaf_features.clear();
+        self.leaf_coeff.clear();
         let (mut num_leaves, mut num_cat) = (None, None::<usize>);
         while let Some(line) = lines.peek()? {
             if line.starts_with("Tree=") || line == "end of trees" {
@@ -62,7 +76,11 @@ impl TreeBlock {
                 "leaf_value" => numbers(value, &mut self.leaf_value),
                 "cat_boundaries" => numbers(value, &mut self.cat_boundaries),
                 "cat_threshold" => numbers(value, &mut self.cat_threshold),
-                "is_linear" if value.trim() != "0" => Err(Error::unsupported("linear trees are not supported")),
+                "is_linear" => number::<u8>(value).map(|flag| self.is_linear = flag != 0),
+                "leaf_const" => numbers(value, &mut self.leaf_const),
+                "num_features" => numbers(value, &mut self.num_features),
+                "leaf_features" => numbers(value, &mut self.leaf_features),
+                "leaf_coeff" => numbers(value, &mut self.leaf_coeff),
                 _ => Ok(()),
             };
             read.map_err(|error| error.at(format!("line {}: {key}", lines.number())))?;
@@ -77,6 +95,9 @@ impl TreeBlock {
         if self.num_leaves == 0 || self.num_leaves != claimed {
             let finding = format!("num_leaves is {claimed}, but leaf_value has {} entries", self.num_leaves);
             return Err(Error::invalid_model(finding));
+        }
+        if self.is_linear {
+            self.check_linear()?;
         }
         let splits = self.num_leaves - 1;
         if splits == 0 {
@@ -105,6 +126,30 @@ impl TreeBlock {
         Ok(())
     }
 
+    /// The lists of all leaves' terms stand one after another, parted by `num_features`.
+    fn check_linear(&mut self) -> Result<()> {
+        for (key, len) in [("leaf_const", self.leaf_const.len()), ("num_features", self.num_features.len())] {
+            if len != self.num_leaves {
+                return Err(Error::invalid_model(format!("{key} has {len} entries for {} leaves", self.num_leaves)));
+            }
+        }
+        self.term_starts.clear();
+        self.term_starts.push(0);
+        let mut end = 0usize;
+        for &count in &self.num_features {
+            end = end.saturating_add(count);
+            self.term_starts.push(end);
+        }
+        for (key, len) in [("leaf_features", self.leaf_features.len()), ("leaf_coeff", self.leaf_coeff.len())] {
+            if len != end {
+                return Err(Error::invalid_model(format!("{key} has {len} entries, but num_features makes {end}")));
+            }
+        }
+        self.terms.clear();
+        self.terms.extend(self.leaf_features.iter().copied().zip(self.leaf_coeff.iter().copied()));
+        Ok(())
+    }
+
     /// Adds the tree to the builder.
     pub(super) fn lower(&self, builder: &mut ForestBuilder, output: u32) -> Result<()> {
         // Numbered for the builder as splits first, then leaves.
@@ -115,6 +160,11 @@ impl TreeBlock {
         let splits = self.num_leaves - 1;
         if id >= splits {
             let leaf = id - splits;
+            if self.is_linear {
+                let terms = &self.terms[self.term_starts[leaf]..self.term_starts[leaf + 1]];
+                let (value, constant) = (self.leaf_value[leaf], self.leaf_const[leaf]);
+                return Ok(Node::LinearLeaf { id: leaf as u32, value, constant, terms });
+            }
             return Ok(Node::Leaf { id: leaf as u32, values: &self.leaf_value[leaf..=leaf] });
         }
         let child = |child: i32| match usize::try_from(child) {

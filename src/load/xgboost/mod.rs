@@ -12,9 +12,9 @@ mod ubjson;
 
 use std::ops::Range;
 
-use super::{LoadOptions, Loaded, Source};
+use super::{Iterations, LoadOptions, Loaded, Source};
 use crate::error::{Error, Result};
-use crate::ir::{ForestBuilder, NumericProfile};
+use crate::ir::{ForestBuilder, LinearMissing, Node, NumericProfile};
 use crate::schema::{Feature, FeatureKind, Schema};
 use document::Document;
 use objective::{Objective, Version};
@@ -52,6 +52,8 @@ struct Learner {
     iteration_indptr: Option<Vec<i64>>,
     /// DART's weight of each tree.
     weight_drop: Vec<f32>,
+    /// gblinear's weights: a row for every feature, then one of biases; a column for every output.
+    weights: Option<Vec<f32>>,
     feature_names: Vec<String>,
     feature_types: Vec<String>,
     best_iteration: Option<usize>,
@@ -72,6 +74,7 @@ impl Learner {
             num_parallel_tree: 1,
             iteration_indptr: None,
             weight_drop: Vec::new(),
+            weights: None,
             feature_names: Vec::new(),
             feature_types: Vec::new(),
             best_iteration: None,
@@ -81,23 +84,28 @@ impl Learner {
     fn finish(mut self, options: &LoadOptions) -> Result<Loaded> {
         let missing = |what: &str| Error::invalid_model(format!("the model has no {what}"));
         let booster = self.booster.take().ok_or_else(|| missing("gradient_booster.name"))?;
-        match booster.as_str() {
-            "gbtree" | "dart" => {}
+        let is_linear = match booster.as_str() {
+            "gbtree" | "dart" => false,
+            "gblinear" => true,
             other => return Err(Error::unsupported(format!("booster {other:?} is not supported"))),
-        }
+        };
         let name = self.objective.take().ok_or_else(|| missing("objective.name"))?;
         let objective = Objective::from_name(&name)?;
 
         let n_outputs = options.limits.outputs(self.num_target.max(self.num_class).max(1))?;
         let schema = self.schema(options, &name, objective, n_outputs)?;
         self.builder.set_shape(&schema);
-        let base = self.base_margins(objective, n_outputs)?;
-
-        let n_trees = self.builder.n_trees();
-        self.assign_outputs(n_trees)?;
-        self.assign_weights(n_trees)?;
-        let iterations = self.iterations(n_trees, n_outputs)?;
-        self.builder.set_iterations(iterations);
+        let mut base = self.base_margins(objective, n_outputs)?;
+        if is_linear {
+            if options.iterations != Iterations::default() {
+                return Err(Error::option("iterations asked of a linear model, which has none"));
+            }
+            self.lower_linear(schema.n_features(), base[0] as f32, n_outputs)?;
+            // The constants hold the base score already; −0.0 is what leaves every sum as it is.
+            base = vec![-0.0; n_outputs];
+        } else {
+            self.place_trees(n_outputs)?;
+        }
 
         let (link, labels) = (objective.link(self.version), objective.labels(n_outputs));
         let forest = self.builder.base(base).link(link, labels).finish()?;
@@ -111,6 +119,40 @@ impl Learner {
             best_iteration: self.best_iteration,
         };
         Ok(Loaded { schema, source, forest })
+    }
+
+    /// A gblinear model as one leaf an output: `(bias + base) + Σ value * weight` over the values that are not missing
+    /// (XGBoost `src/gbm/gblinear.cc`, `Pred`). Every output starts from the first base score, as XGBoost has it.
+    fn lower_linear(&mut self, n_features: usize, base: f32, n_outputs: usize) -> Result<()> {
+        let weights = self.weights.take().ok_or_else(|| Error::invalid_model("a linear model without weights"))?;
+        let expected = (n_features + 1).saturating_mul(n_outputs);
+        if weights.len() != expected || self.builder.n_trees() > 0 {
+            let finding =
+                format!("{} weights, but {n_features} features and {n_outputs} outputs need {expected}", weights.len());
+            return Err(Error::invalid_model(finding));
+        }
+        self.builder.set_linear_missing(LinearMissing::SkipTerm);
+        let mut terms = Vec::with_capacity(n_features);
+        for output in 0..n_outputs {
+            let weight = |row: usize| weights[row * n_outputs + output];
+            terms.clear();
+            terms.extend((0..n_features).map(|feature| (feature as u32, f64::from(weight(feature)))));
+            let constant = f64::from(weight(n_features) + base);
+            let leaf = Node::LinearLeaf { id: 0, value: constant, constant, terms: &terms };
+            self.builder.add_tree(Some(output as u32), 1.0, 1, |_| Ok(leaf.clone()))?;
+        }
+        self.builder.set_iterations(vec![n_outputs]);
+        Ok(())
+    }
+
+    /// Gives every tree its output, weight and iteration.
+    fn place_trees(&mut self, n_outputs: usize) -> Result<()> {
+        let n_trees = self.builder.n_trees();
+        self.assign_outputs(n_trees)?;
+        self.assign_weights(n_trees)?;
+        let iterations = self.iterations(n_trees, n_outputs)?;
+        self.builder.set_iterations(iterations);
+        Ok(())
     }
 
     fn schema(&self, options: &LoadOptions, name: &str, objective: Objective, n_outputs: usize) -> Result<Schema> {

@@ -123,6 +123,13 @@ impl Reader<'_> {
                 }
                 _ => document.skip(),
             }),
+            // gblinear.
+            "weights" => {
+                let mut weights = Vec::new();
+                document.numbers(&mut weights)?;
+                self.learner.weights = Some(weights);
+                Ok(())
+            }
             // DART since 3.4.
             "weight_drop" => document.numbers(&mut self.learner.weight_drop),
             _ => document.skip(),

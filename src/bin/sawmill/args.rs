@@ -1,0 +1,276 @@
+//! What the user may write. Scripts rely on these names; they only grow.
+
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision};
+
+/// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
+///
+/// Loads models that XGBoost saved as JSON or UBJSON, and LightGBM as text.
+#[derive(Parser)]
+#[command(name = "sawmill", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sawmill inspect model.json                       what the model is and how it will run
+  sawmill predict model.json rows.csv              predictions as CSV on the terminal
+  sawmill predict model.txt X.npy -o value.npy     arrays in, arrays out
+  sawmill validate model.json                      does it compute right on this machine?
+
+Exit codes: 0 success, 1 bad model, rows or output, 2 wrong usage.
+Help for one command: sawmill predict --help";
+
+#[derive(Subcommand)]
+pub enum Command {
+    Predict(PredictArgs),
+    Inspect(InspectArgs),
+    Validate(ValidateArgs),
+}
+
+/// Predict rows and write the result.
+#[derive(Args)]
+#[command(after_long_help = PREDICT_EXAMPLES)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Rows: a .npy or .csv file, or - for CSV on stdin
+    ///
+    /// .npy: two dimensions, float32 or float64, in C or Fortran order.
+    ///
+    /// .csv: comma-separated numbers. If the first line is a header and the model names its features, columns are
+    /// matched by name, in any order, and other columns are ignored; else by position. A field that is empty, NA, NaN
+    /// or null is a missing value.
+    #[arg(value_name = "INPUT")]
+    pub input: PathBuf,
+
+    /// Where the predictions go: a .npy or .csv file, or - for CSV on stdout
+    ///
+    /// One number per row makes an array of shape [n], several make [n, k]. Numbers have the type the model computes
+    /// in (float32 for XGBoost, float64 for LightGBM); leaves and labels are int32. The file appears when it is
+    /// complete.
+    #[arg(short, long = "output", value_name = "OUT", default_value = "-", hide_default_value = true)]
+    pub out: PathBuf,
+
+    /// What to predict
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::Value)]
+    pub kind: Kind,
+}
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  sawmill predict model.json rows.csv                    values as CSV on stdout
+  sawmill predict model.json X.npy -o value.npy          as numpy.save would write them
+  sawmill predict model.txt rows.csv --kind leaf         the leaf every tree ends in
+  sawmill predict model.json X.npy --iterations 0..50    the first 50 boosting rounds only
+  zcat big.csv.gz | sawmill predict model.json - | head  CSV streams; memory stays bounded";
+
+/// Show what a model is: its task, features, trees, arithmetic, and how it will run.
+#[derive(Args)]
+#[command(after_long_help = INSPECT_EXAMPLES)]
+pub struct InspectArgs {
+    /// The model file
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+
+    /// The model file's format; recognised by its content if not given
+    #[arg(long, value_name = "NAME", value_parser = Format::from_name)]
+    pub format: Option<Format>,
+
+    /// Print one JSON object: source, schema, facts, arithmetic, plan
+    #[arg(long)]
+    pub json: bool,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  sawmill inspect model.json
+  sawmill inspect model.json --json | jq .facts.trees";
+
+/// Check a model on this machine, and against answers you have.
+///
+/// Exit codes: 0 healthy, 1 not healthy, 2 the model or a file cannot be loaded.
+#[derive(Args)]
+#[command(after_long_help = VALIDATE_EXAMPLES)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Rows to predict, to be compared with --expect: a .npy or .csv file, or - for CSV on stdin
+    #[arg(long, value_name = "X", requires = "expect")]
+    pub input: Option<PathBuf>,
+
+    /// The right answers for --input: a .npy or .csv file, for instance the source library's own
+    ///
+    /// They must be equal to the bit, unless --tolerance is given. NaN equals NaN.
+    #[arg(long, value_name = "Y", requires = "input")]
+    pub expect: Option<PathBuf>,
+
+    /// Accept |a - b| <= T * max(1, |b|), where b is the expected number
+    #[arg(long, value_name = "T", requires = "expect", value_parser = tolerance)]
+    pub tolerance: Option<f64>,
+
+    /// What --expect holds
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Kind::Value)]
+    pub kind: Kind,
+
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  sawmill validate model.json
+  sawmill validate model.json --input X.npy --expect value.npy
+  sawmill validate model.txt --input rows.csv --expect margin.csv --kind margin --tolerance 1e-9";
+
+/// The model and how to load it.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// The model file
+    #[arg(value_name = "MODEL")]
+    pub path: PathBuf,
+
+    /// The model file's format; recognised by its content if not given
+    #[arg(long, value_name = "NAME", value_parser = Format::from_name)]
+    pub format: Option<Format>,
+
+    /// Threads to predict with; all cores if not given. The result is the same for any number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+
+    /// A number that stands for a missing value, beside NaN
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub missing: Option<f64>,
+
+    /// Use the boosting rounds from A up to, not including, B: A..B, A.. or ..B, counted from 0
+    #[arg(long, value_name = "A..B", value_parser = iterations)]
+    pub iterations: Option<Iterations>,
+
+    /// Force an instruction set; the best of this machine if not given
+    #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
+    pub isa: Option<Isa>,
+
+    /// How exactly to compute: exact, as the source library does
+    #[arg(long, value_name = "NAME", default_value = "exact", value_parser = precision)]
+    pub precision: Precision,
+}
+
+impl ModelArgs {
+    /// Loads the model to predict `kind`.
+    pub fn load(&self, kind: Kind) -> Result<Model> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let mut options = ModelOptions::default()
+            .output(kind.output())
+            .precision(self.precision)
+            .threads(self.threads.map_or_else(cores, usize::from));
+        if let Some(format) = self.format {
+            options = options.format(format);
+        }
+        if let Some(isa) = self.isa {
+            options = options.isa(isa);
+        }
+        if let Some(missing) = self.missing {
+            options = options.missing(missing);
+        }
+        if let Some(range) = self.iterations {
+            options = options.iterations(range);
+        }
+        Ok(options.load(&self.path)?)
+    }
+}
+
+/// What a prediction holds, as the user names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// What the source library's plain predict returns
+    Value,
+    /// The raw score
+    Margin,
+    /// The class of a classifier
+    Label,
+    /// The leaf index per tree, as the source library numbers it
+    Leaf,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Margin => "margin",
+            Self::Label => "label",
+            Self::Leaf => "leaf",
+        }
+    }
+
+    fn output(self) -> Output {
+        match self {
+            Self::Value => Output::Value,
+            Self::Margin => Output::Margin,
+            Self::Label => Output::Label,
+            Self::Leaf => Output::Leaf,
+        }
+    }
+}
+
+type Iterations = (Bound<usize>, Bound<usize>);
+
+fn iterations(text: &str) -> Result<Iterations, String> {
+    let form = || "write A..B, A.. or ..B, with whole numbers".to_owned();
+    let (start, end) = text.split_once("..").ok_or_else(form)?;
+    let number = |text: &str| match text {
+        "" => Ok(None),
+        digits => digits.parse::<usize>().map(Some).map_err(|_| form()),
+    };
+    match (number(start)?, number(end)?) {
+        (None, None) => Err(form()),
+        (start, Some(end)) if start.unwrap_or(0) >= end => Err("the range is empty".to_owned()),
+        (start, end) => {
+            Ok((start.map_or(Bound::Unbounded, Bound::Included), end.map_or(Bound::Unbounded, Bound::Excluded)))
+        }
+    }
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    match name {
+        "exact" => Ok(Precision::Exact),
+        _ => Err("known is: exact".to_owned()),
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err("not a number of at least 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn iteration_ranges() {
+        use Bound::{Excluded, Included, Unbounded};
+        assert_eq!(iterations("0..5"), Ok((Included(0), Excluded(5))));
+        assert_eq!(iterations("5.."), Ok((Included(5), Unbounded)));
+        assert_eq!(iterations("..5"), Ok((Unbounded, Excluded(5))));
+        for junk in ["", "..", "5", "5..5", "7..3", "..0", "a..b", "-1..4", "0..=4", "0...4", "1..99999999999999999999"]
+        {
+            assert!(iterations(junk).is_err(), "{junk}");
+        }
+    }
+}
