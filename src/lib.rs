@@ -46,6 +46,9 @@ mod plan;
 mod rows;
 mod schema;
 
+/// The version of `ndarray` whose views [`Rows`] takes.
+pub use ndarray;
+
 pub use error::{Error, Result};
 pub use ir::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, ForestBuilder,

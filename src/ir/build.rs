@@ -410,7 +410,7 @@ impl Forest {
             trees: self.trees[first..end].to_vec(),
             splits: Vec::new(),
             sets: self.sets.clone(),
-            linear: self.linear.clone(),
+            linear: self.linear.as_ref().map(|linear| LinearLeaves { models: Vec::new(), ..linear.clone() }),
             leaf_ids: Vec::new(),
             leaf_values: Vec::new(),
             iterations: self.iterations[range].iter().map(|end| end - first).collect(),
@@ -431,8 +431,8 @@ impl Forest {
             let move_split = |split: &Split| Split { left: moved(split.left), right: moved(split.right), ..*split };
             kept.splits = self.splits[splits.clone()].iter().map(move_split).collect();
             kept.leaf_ids = self.leaf_ids[leaves.clone()].to_vec();
-            if let Some(linear) = &mut kept.linear {
-                linear.models = linear.models[leaves.clone()].to_vec();
+            if let (Some(kept), Some(linear)) = (&mut kept.linear, &self.linear) {
+                kept.models = linear.models[leaves.clone()].to_vec();
             }
             kept.leaf_values = leaves.flat_map(|leaf| self.leaf(leaf)).copied().collect();
         }

@@ -105,7 +105,7 @@ pub(crate) fn cuts(forest: &Forest) -> Vec<(u32, Vec<f64>)> {
 /// the values themselves.
 pub(crate) fn tells_tiny_values(forest: &Forest) -> bool {
     let tiny = |split: &super::Split| match split.test {
-        SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..ZERO_THRESHOLD).contains(&threshold),
+        SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..=ZERO_THRESHOLD).contains(&threshold),
         SplitTest::Set(_) => false,
     };
     forest.linear().is_some() || forest.splits().iter().any(tiny)

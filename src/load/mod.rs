@@ -68,7 +68,7 @@ impl Format {
         let after_brace = text[1..].iter().find(|byte| !byte.is_ascii_whitespace());
         if text[0] == b'{' {
             return match after_brace {
-                Some(b'"') if names_before_trees(text, b"\"tree_info\"", b"\"learner\"") => Err(Error::unsupported(
+                Some(b'"') if is_lightgbm_dump(text) => Err(Error::unsupported(
                     "a LightGBM JSON dump is not loaded; save the model as text with Booster.save_model",
                 )),
                 Some(b'"' | b'}') => Ok(Self::XgboostJson),
@@ -99,10 +99,11 @@ impl fmt::Display for Format {
     }
 }
 
-/// Whether `name` stands in the head of a text in which `other` does not.
-fn names_before_trees(text: &[u8], name: &[u8], other: &[u8]) -> bool {
+/// Whether a JSON text is what LightGBM's `dump_model` writes, as far as its head tells.
+fn is_lightgbm_dump(text: &[u8]) -> bool {
     let head = &text[..text.len().min(1 << 20)];
-    memchr::memmem::find(head, name).is_some() && memchr::memmem::find(head, other).is_none()
+    let has = |key: &str| memchr::memmem::find(head, key.as_bytes()).is_some();
+    has("\"tree_info\"") && has("\"max_feature_idx\"") && !has("\"learner\"")
 }
 
 /// How large a model may be. What a file merely claims never costs memory: these bound what it really holds.
@@ -249,7 +250,9 @@ mod tests {
         assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightgbmText);
         assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightgbmText);
         assert!(Format::detect(b"binf\0\0\0").unwrap_err().is_unsupported());
-        assert!(Format::detect(b"{\"name\":\"tree\",\"tree_info\":[]}").unwrap_err().is_unsupported());
+        assert!(
+            Format::detect(b"{\"name\":\"tree\",\"max_feature_idx\":1,\"tree_info\":[]}").unwrap_err().is_unsupported()
+        );
         assert_eq!(Format::detect(b" \n").unwrap_err().to_string(), "the file is empty");
         let junk = Format::detect(b"\x00\xffPK").unwrap_err().to_string();
         assert!(junk.starts_with("not a model file this version knows (it starts with \"\\x00\\xffPK\")"), "{junk}");

@@ -203,7 +203,7 @@ fn in_blocks<V: Clone + Default + Send>(
             work(start..start + out.len() / width, out, buffers);
         }
     };
-    let visits = n_rows as f64 * model.facts.trees as f64 * model.facts.mean_depth.max(1.0);
+    let visits = n_rows as f64 * model.forest.n_trees() as f64 * model.facts.mean_depth.max(1.0);
     match &model.pool {
         Some(pool) if visits >= PARALLEL_VISITS && n_rows > 1 => {
             let rows_per_share = n_rows.div_ceil(pool.current_num_threads() * SHARES_PER_THREAD);

@@ -133,6 +133,9 @@ impl CsvRows {
     pub fn new(mut records: Records, name: &str, schema: &Schema) -> Result<Self> {
         ensure!(records.advance()?, "the {} is empty", if name == "stdin" { "input" } else { "file" });
         let is_header = has_text(records.record()) || names_features(records.record(), schema);
+        if is_header && let Some(field) = misplaced_text(records.record(), schema) {
+            bail!("line {}: {field} is neither a number nor the name of a column", records.line());
+        }
         let columns = Columns::new(records.record(), is_header, name, schema)?;
         Ok(Self { records, pending: !is_header, columns, values: Vec::new() })
     }
@@ -207,6 +210,16 @@ fn names_features(record: &ByteRecord, schema: &Schema) -> bool {
     features.sort_unstable();
     features.dedup();
     features.len() == record.len() && features.iter().all(Option::is_some)
+}
+
+/// In a first line of numbers and text that names no feature, the text: more likely a typing error than a header.
+fn misplaced_text(record: &ByteRecord, schema: &Schema) -> Option<String> {
+    let is_number = |field: &[u8]| number::<f64>(field).is_some_and(|value| !value.is_nan());
+    let names_any = record.iter().any(|field| feature_called(field, schema).is_some());
+    if names_any || !record.iter().any(is_number) {
+        return None;
+    }
+    record.iter().find(|field| number::<f64>(field).is_none()).map(shown)
 }
 
 /// For every feature the field of the header that names it; `None` if the model does not name its features.
