@@ -307,6 +307,10 @@ fn xgboost_topology() {
     refuses(
         xgboost,
         &[
+            (
+                &[("\"default_left\":[1,0,0]", "\"default_left\":[1,0,-1]")],
+                "tree 0: default_left is -1, neither 0 nor 1",
+            ),
             (&[(LEFT, "\"left_children\":[0,-1,-1]")], "tree 0, node 0: reached twice: a cycle or a shared child"),
             (&[(LEFT, "\"left_children\":[2,-1,-1]")], "tree 0, node 2: reached twice: a cycle or a shared child"),
             (&[(LEFT, "\"left_children\":[3,-1,-1]")], "tree 0, node 3: no such node, the tree has 3"),
