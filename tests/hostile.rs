@@ -602,6 +602,10 @@ fn lightgbm_topology() {
     refuses(
         lightgbm,
         &[
+            (
+                &[("shrinkage=1\n", "shrinkage=1\nnum_leaves=3\n")],
+                "tree 0: line 26: num_leaves: twice: a \"Tree=\" line is lost",
+            ),
             (&[("right_child=1 -3", "right_child=0 -3")], "tree 0, node 0: reached twice: a cycle or a shared child"),
             (&[("right_child=1 -3", "right_child=1 -2")], "tree 0, node 3: reached twice: a cycle or a shared child"),
             (&[("right_child=1 -3", "right_child=2 -3")], "tree 0, node 0: child 2, but the tree has 2 splits"),
@@ -716,7 +720,7 @@ fn lightgbm_header() {
                 "objective binary: sigmoid \"nan\" is not positive",
             ),
             (&[("end of trees", "end of tree")], "line 28: \"end of tree\" where a tree is expected"),
-            (&[("Tree=0", "Tre=0")], "tree_sizes lists 1 trees, but the file has 0"),
+            (&[("Tree=0", "Tre=0")], "line 13: num_leaves: no \"Tree=\" line before it"),
             (&[("is_linear=0", "is_linear=7")], "tree 0: line 24: is_linear: linear trees are not supported"),
         ],
     );
