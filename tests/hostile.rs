@@ -602,6 +602,7 @@ fn lightgbm_topology() {
     refuses(
         lightgbm,
         &[
+            (&[("shrinkage=1\n", "shrinkage=\0\n")], "tree 0: line 25: not UTF-8 text"),
             (
                 &[("shrinkage=1\n", "shrinkage=1\nnum_leaves=3\n")],
                 "tree 0: line 26: num_leaves: twice: a \"Tree=\" line is lost",
@@ -809,7 +810,7 @@ fn the_wrong_format_by_force() {
             "xgboost-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
             "xgboost-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
             "xgboost-ubjson as xgboost-json: byte 1: found 'L' where '\"' is expected",
-            "xgboost-ubjson as lightgbm-text: line 3: not UTF-8",
+            "xgboost-ubjson as lightgbm-text: line 1: not UTF-8 text",
             "lightgbm-text as xgboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as xgboost-ubjson: byte 1: found marker 't' where an object is expected",
         ]
