@@ -307,6 +307,10 @@ fn xgboost_topology() {
     refuses(
         xgboost,
         &[
+            (
+                &[("\"default_left\":[1,0,0]", "\"default_left\":[1,0,-1]")],
+                "tree 0: default_left is -1, neither 0 nor 1",
+            ),
             (&[(LEFT, "\"left_children\":[0,-1,-1]")], "tree 0, node 0: reached twice: a cycle or a shared child"),
             (&[(LEFT, "\"left_children\":[2,-1,-1]")], "tree 0, node 2: reached twice: a cycle or a shared child"),
             (&[(LEFT, "\"left_children\":[3,-1,-1]")], "tree 0, node 3: no such node, the tree has 3"),
@@ -598,6 +602,11 @@ fn lightgbm_topology() {
     refuses(
         lightgbm,
         &[
+            (&[("shrinkage=1\n", "shrinkage=\0\n")], "tree 0: line 25: not UTF-8 text"),
+            (
+                &[("shrinkage=1\n", "shrinkage=1\nnum_leaves=3\n")],
+                "tree 0: line 26: num_leaves: twice: a \"Tree=\" line is lost",
+            ),
             (&[("right_child=1 -3", "right_child=0 -3")], "tree 0, node 0: reached twice: a cycle or a shared child"),
             (&[("right_child=1 -3", "right_child=1 -2")], "tree 0, node 3: reached twice: a cycle or a shared child"),
             (&[("right_child=1 -3", "right_child=2 -3")], "tree 0, node 0: child 2, but the tree has 2 splits"),
@@ -712,7 +721,7 @@ fn lightgbm_header() {
                 "objective binary: sigmoid \"nan\" is not positive",
             ),
             (&[("end of trees", "end of tree")], "line 28: \"end of tree\" where a tree is expected"),
-            (&[("Tree=0", "Tre=0")], "tree_sizes lists 1 trees, but the file has 0"),
+            (&[("Tree=0", "Tre=0")], "line 13: num_leaves: no \"Tree=\" line before it"),
             (&[("is_linear=0", "is_linear=7")], "tree 0: line 24: is_linear: linear trees are not supported"),
         ],
     );
@@ -801,7 +810,7 @@ fn the_wrong_format_by_force() {
             "xgboost-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
             "xgboost-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
             "xgboost-ubjson as xgboost-json: byte 1: found 'L' where '\"' is expected",
-            "xgboost-ubjson as lightgbm-text: line 3: not UTF-8",
+            "xgboost-ubjson as lightgbm-text: line 1: not UTF-8 text",
             "lightgbm-text as xgboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as xgboost-ubjson: byte 1: found marker 't' where an object is expected",
         ]

@@ -127,6 +127,7 @@ impl<'a> Head<'a> {
             let (key, value) = line.split_once('=').unwrap_or((line, ""));
             let place = |error: Error| error.at(format!("line {}: {key}", lines.number()));
             match key {
+                "num_leaves" => return Err(place(Error::invalid_model("no \"Tree=\" line before it"))),
                 "version" => head.version = value,
                 "num_class" => head.num_class = Some(number(value).map_err(place)?),
                 "num_tree_per_iteration" => head.num_tree_per_iteration = Some(number(value).map_err(place)?),

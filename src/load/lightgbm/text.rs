@@ -27,8 +27,9 @@ impl<'a> Lines<'a> {
         }
         let end = memchr::memchr(b'\n', self.rest).unwrap_or(self.rest.len());
         let line = self.rest[..end].strip_suffix(b"\r").unwrap_or(&self.rest[..end]);
-        let text = std::str::from_utf8(line);
-        text.map(Some).map_err(|_| Error::invalid_model(format!("line {}: not UTF-8", self.number + 1)))
+        // LightGBM takes a NUL for the end of the file.
+        let text = std::str::from_utf8(line).ok().filter(|_| memchr::memchr(0, line).is_none());
+        text.map(Some).ok_or_else(|| Error::invalid_model(format!("line {}: not UTF-8 text", self.number + 1)))
     }
 
     pub(super) fn next(&mut self) -> Result<Option<&'a str>> {

@@ -66,6 +66,7 @@ impl TreeBlock {
                 return Err(Error::invalid_model(finding));
             };
             let read = match key {
+                "num_leaves" if num_leaves.is_some() => Err(Error::invalid_model("twice: a \"Tree=\" line is lost")),
                 "num_leaves" => number::<usize>(value).map(|count| num_leaves = Some(count)),
                 "num_cat" => number(value).map(|count| num_cat = Some(count)),
                 "split_feature" => numbers(value, &mut self.split_feature),

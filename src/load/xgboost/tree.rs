@@ -107,6 +107,10 @@ impl TreeArrays {
             document.seek(end);
         }
         self.check_lengths()?;
+        // XGBoost reads other integers by their lowest bits or as a truth value, depending on the encoding.
+        if let Some(other) = self.default_left.iter().find(|flag| !(0..=1).contains(*flag)) {
+            return Err(Error::invalid_model(format!("default_left is {other}, neither 0 nor 1")));
+        }
         let values = match (self.leaf_width, self.leaf_weights.is_empty()) {
             (1, _) => &self.split_conditions,
             (_, false) => &self.leaf_weights,
