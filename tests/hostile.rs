@@ -40,6 +40,8 @@ fn survives(format: Format, bytes: &[u8], healthy: bool) -> Result<bool, String>
         for output in [Output::Value, Output::Leaf] {
             match Model::options().output(output).from_slice(format, bytes) {
                 Ok(model) => predicts(&model, healthy && output == Output::Value)?,
+                // A mutation may make a linear model, which has no leaves to ask for.
+                Err(error) if output == Output::Leaf && error.is_option() => {}
                 Err(error) => return is_plain(&error).map(|()| false),
             }
         }
@@ -722,7 +724,7 @@ fn lightgbm_header() {
             ),
             (&[("end of trees", "end of tree")], "line 28: \"end of tree\" where a tree is expected"),
             (&[("Tree=0", "Tre=0")], "line 13: num_leaves: no \"Tree=\" line before it"),
-            (&[("is_linear=0", "is_linear=7")], "tree 0: line 24: is_linear: linear trees are not supported"),
+            (&[("is_linear=0", "is_linear=7")], "tree 0: leaf_const has 0 entries for 3 leaves"),
         ],
     );
     let long = "x".repeat(100_000);

@@ -99,7 +99,11 @@ impl Model {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let batch = rows.into().batch(self.inner.schema.n_features())?;
-        run::predict(&self.inner, self.inner.output, &batch, predictions, scratch)
+        let predicted = run::predict(&self.inner, self.inner.output, &batch, predictions, scratch);
+        if predicted.is_err() {
+            *predictions = Predictions::default();
+        }
+        predicted
     }
 
     /// What the model takes and gives.
