@@ -402,7 +402,10 @@ impl ForestBuilder {
 
 impl Forest {
     /// The forest of the boosting iterations `range`, which must lie within those there are.
-    pub(crate) fn with_iterations(&self, range: std::ops::Range<usize>) -> Self {
+    pub(crate) fn with_iterations(self, range: std::ops::Range<usize>) -> Self {
+        if range == (0..self.n_iterations()) {
+            return self;
+        }
         let end_of = |iteration: usize| iteration.checked_sub(1).map_or(0, |last| self.iterations[last]);
         let (first, end) = (end_of(range.start), end_of(range.end));
         let mut kept = Self {
@@ -414,7 +417,7 @@ impl Forest {
             leaf_ids: Vec::new(),
             leaf_values: Vec::new(),
             iterations: self.iterations[range].iter().map(|end| end - first).collect(),
-            ..*self
+            ..self
         };
         if first < end {
             let splits = self.splits_of(first).start..self.splits_of(end - 1).end;
@@ -508,7 +511,7 @@ mod tests {
             builder = builder.tree(Tree { output: Some(0), weight: 1.0, nodes });
         }
         let forest = builder.finish().unwrap();
-        let margin = |range| forest.with_iterations(range).eval_margins::<f32>(&[5.0], Storage::Dense)[0];
+        let margin = |range| forest.clone().with_iterations(range).eval_margins::<f32>(&[5.0], Storage::Dense)[0];
         assert_eq!([margin(0..3), margin(0..1), margin(1..3), margin(2..2)], [114.0, 102.0, 112.0, 100.0]);
     }
 }

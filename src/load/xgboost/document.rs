@@ -98,7 +98,7 @@ impl Number for i64 {
 
 impl Number for i32 {
     fn parse(text: &str) -> Option<Self> {
-        Self::from_i64(i64::parse(text)?)
+        text.parse().ok().or_else(|| Self::from_i64(i64::parse(text)?))
     }
     fn from_i64(value: i64) -> Option<Self> {
         value.try_into().ok()

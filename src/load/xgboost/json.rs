@@ -105,9 +105,24 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Shown in errors, so cut short.
-fn short(token: &str) -> String {
-    token.chars().take(24).collect()
+/// The number a token spells.
+fn number<T: Number>(token: &str) -> Option<T> {
+    let (first, last) = (token.bytes().next()?, token.bytes().next_back()?);
+    match token {
+        // Rust would take "-inf" and "-nan" too.
+        _ if (first.is_ascii_digit() || first == b'-') && last.is_ascii_digit() => T::parse(token),
+        "NaN" => T::from_f64(f64::NAN),
+        "Infinity" => T::from_f64(f64::INFINITY),
+        "-Infinity" => T::from_f64(f64::NEG_INFINITY),
+        "true" => T::from_i64(1),
+        "false" => T::from_i64(0),
+        _ => None,
+    }
+}
+
+fn not_a_number(token: &str) -> String {
+    let short: String = token.chars().take(24).collect();
+    format!("{short:?} is not a number of the kind expected")
 }
 
 impl<'a> Document<'a> for Json<'a> {
@@ -138,29 +153,38 @@ impl<'a> Document<'a> for Json<'a> {
     }
 
     fn numbers<T: Number>(&mut self, out: &mut Vec<T>) -> Result<()> {
-        self.array(|json| {
-            out.push(json.number()?);
-            Ok(())
-        })
+        if !self.open(b'[', b']')? {
+            return Ok(());
+        }
+        // Numbers hold no bracket, so the next one ends the array; nearly all of a model is read by this loop.
+        let rest = &self.bytes[self.at..];
+        let end = memchr::memchr(b']', rest).ok_or_else(|| self.error("the file ends within an array"))?;
+        let items = std::str::from_utf8(&rest[..end]).map_err(|_| self.error("an array that is not of numbers"))?;
+        let mut from = 0;
+        loop {
+            let len = items.as_bytes()[from..].iter().position(|&byte| byte == b',').unwrap_or(end - from);
+            let token = items[from..from + len].trim_ascii();
+            match number(token) {
+                Some(number) => out.push(number),
+                None => {
+                    self.at += from;
+                    return Err(self.error(not_a_number(token)));
+                }
+            }
+            from += len + 1;
+            if from > end {
+                self.at += end + 1;
+                return Ok(());
+            }
+        }
     }
 
     fn number<T: Number>(&mut self) -> Result<T> {
         let start = self.at;
         let token = self.token()?;
-        let number = match token {
-            "NaN" => T::from_f64(f64::NAN),
-            "Infinity" => T::from_f64(f64::INFINITY),
-            "-Infinity" => T::from_f64(f64::NEG_INFINITY),
-            "true" => T::from_i64(1),
-            "false" => T::from_i64(0),
-            // Rust would take "-inf" and "-nan" too.
-            _ if token.ends_with(|last: char| last.is_ascii_alphabetic()) => None,
-            _ if token.starts_with(|first: char| first.is_ascii_digit() || first == '-') => T::parse(token),
-            _ => None,
-        };
-        number.ok_or_else(|| {
+        number(token).ok_or_else(|| {
             self.at = start;
-            self.error(format!("{:?} is not a number of the kind expected", short(token)))
+            self.error(not_a_number(token))
         })
     }
 
