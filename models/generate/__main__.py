@@ -1,19 +1,20 @@
-"""Writes the cases: `python models/generate [OUT_DIR] [--only NAME] [--check]`.
+"""Writes the cases: `python models/generate [OUT_DIR] [--only NAME] [--check] [--versions]`.
 
+`--versions` is about the cases of other versions of the libraries instead: see `versions.py`.
 OUT_DIR is the models folder itself unless given. `--check` writes into a temporary folder instead and compares it
 byte for byte with OUT_DIR.
 """
 
 import argparse
 import filecmp
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import lightgbm_cases
+import versions
 import xgboost_cases
-from common import write_case
+from common import replace_case
 
 MODELS = Path(__file__).resolve().parent.parent
 PRODUCERS = {"xgboost": xgboost_cases.case, "lightgbm": lightgbm_cases.case}
@@ -27,11 +28,13 @@ def generate(out: Path, only: str | None) -> list[str]:
             place = f"{producer}/{name}"
             if only not in (None, name, place):
                 continue
-            shutil.rmtree(out / place, ignore_errors=True)
-            write_case(out / place, about, build())
-            size = sum(file.stat().st_size for file in (out / place).iterdir())
-            print(f"{place:44} {size / 1024:7.1f} KiB", flush=True)
+            replace_case(out, place, about, build())
             done.append(place)
+    return done
+
+
+def make(out: Path, only: str | None, other_versions: bool) -> list[str]:
+    done = (versions.generate if other_versions else generate)(out, only)
     if not done:
         sys.exit(f"no case is called {only}")
     return done
@@ -48,13 +51,14 @@ def differences(fresh: Path, kept: Path, places: list[str]) -> list[str]:
     return found
 
 
-def check(kept: Path, only: str | None) -> int:
+def check(kept: Path, only: str | None, other_versions: bool) -> int:
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
-        places = generate(fresh, only)
+        places = make(fresh, only, other_versions)
         if only is None:  # also cases that are on disk but no longer made
             on_disk = (f"{p}/{d.name}" for p in PRODUCERS for d in sorted((kept / p).glob("*")) if d.is_dir())
-            places += [place for place in on_disk if place not in places]
+            mine = (place for place in on_disk if bool(versions.PLACE.fullmatch(place)) == other_versions)
+            places += [place for place in mine if place not in places]
         different = differences(fresh, kept, places)
     for path in different[:10]:
         print(f"differs or missing: {path}", file=sys.stderr)
@@ -67,10 +71,11 @@ def main() -> int:
     parser.add_argument("out", nargs="?", type=Path, default=MODELS, help="the models folder")
     parser.add_argument("--only", metavar="NAME", help="one case: breast_cancer or xgboost/breast_cancer")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    parser.add_argument("--versions", action="store_true", help="the cases of other versions")
     options = parser.parse_args()
     if options.check:
-        return check(options.out, options.only)
-    generate(options.out, options.only)
+        return check(options.out, options.only, options.versions)
+    make(options.out, options.only, options.versions)
     return 0
 
 

@@ -10,6 +10,7 @@ Only `+ - * /`, comparisons and the random generator's integers and uniform numb
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, NamedTuple, Protocol
@@ -82,6 +83,20 @@ class Cases(dict):
     def __call__(self, build: Callable[[], Case]) -> Callable[[], Case]:
         self[build.__name__] = (" ".join(build.__doc__.split()), build)
         return build
+
+
+class VersionCases(list):
+    """The same for the cases of other versions: `@case(v1_3="What it guards", v1_7="…")` names the folders' starts."""
+
+    def __call__(self, **versions: str) -> Callable:
+        def keep(build: Callable[[], Case]) -> Callable[[], Case]:
+            self.extend((start, build, about) for start, about in versions.items())
+            return build
+        return keep
+
+    def of(self, version: str) -> dict[str, tuple[str, Callable[[], Case]]]:
+        start = "v" + "_".join(version.split(".")[:2])
+        return {f"{start}_{build.__name__}": (about, build) for name, build, about in self if name == start}
 
 
 # ---- data ---------------------------------------------------------------------------------------------------------
@@ -259,3 +274,10 @@ def write_case(folder: Path, about: str, case: Case) -> None:
             np.save(folder / f"{kind}_{start}_{stop}.npy", model.predict(rows, kind, (start, stop)))
     if case.csv:
         write_csv(folder, case)
+
+
+def replace_case(out: Path, place: str, about: str, case: Case) -> None:
+    shutil.rmtree(out / place, ignore_errors=True)
+    write_case(out / place, about, case)
+    size = sum(file.stat().st_size for file in (out / place).iterdir())
+    print(f"{place:44} {size / 1024:7.1f} KiB", flush=True)

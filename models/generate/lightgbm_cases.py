@@ -38,8 +38,9 @@ class LightgbmModel:
     producer = "lightgbm"
     version = lgb.__version__
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, edit=lambda text: text):
         self._text = text
+        self._file = edit(text).encode()
         # Predict with what is written, not with what was trained.
         self.booster = lgb.Booster(model_str=text)
         header = dict(line.partition("=")[::2] for line in text.split("Tree=")[0].splitlines())
@@ -50,7 +51,7 @@ class LightgbmModel:
         self.feature_names = self.booster.feature_name()
 
     def files(self):
-        return {"model.txt": self._text.encode()}
+        return {"model.txt": self._file}
 
     def splits(self):
         found = []
@@ -72,10 +73,13 @@ class LightgbmModel:
                 found.append(Split(number, int(feature), cut, codes, leaves(node)))
         return found
 
+    def rounds(self, span: tuple[int, int]) -> dict:
+        return {"start_iteration": span[0], "num_iteration": span[1] - span[0]}
+
     def predict(self, rows, kind, span=None):
         options = {"margin": {"raw_score": True}, "value": {}, "leaf": {"pred_leaf": True}}[kind]
         if span:
-            options |= {"start_iteration": span[0], "num_iteration": span[1] - span[0]}
+            options |= self.rounds(span)
         out = self.booster.predict(rows, num_threads=1, **options)
         return out.reshape(len(out), self.trees) if kind == "leaf" else out
 

@@ -31,28 +31,35 @@ class XgboostModel:
         loaded = [xgb.Booster({"nthread": 1}, model_file=bytearray(file)) for file in self._files.values()]
         self.booster = loaded[0]
         assert len({bytes(booster.save_raw("ubj")) for booster in loaded}) == 1
-        model = json.loads(self._files.get("model.json", booster.save_raw("json")))["learner"]
-        types = model["feature_types"]
+        self.describe(json.loads(self._files.get("model.json", booster.save_raw("json")))["learner"])
+
+    def describe(self, model: dict):
+        types = model.get("feature_types", [])
         self._types = types if "c" in types else None
         self.objective = model["objective"]["name"]
         shape = model["learner_model_param"]
-        self.outputs = max(int(shape["num_class"]), int(shape["num_target"]), 1)
+        self.outputs = max(int(shape["num_class"]), int(shape.get("num_target", 1)), 1)
         boosted = model["gradient_booster"]
-        self.booster_name = boosted["name"]
+        # inplace_predict gives the same. Not for dropout trees, whose weights stand beside the trees.
+        self.inplace = boosted["name"] == "gbtree"
         self._trees = boosted.get("gbtree", boosted).get("model", {}).get("trees", [])
         self.trees = len(self._trees)
         self.profile = {"input": "f32", "comparison": "lt", "sum": "f32", "base": "first"}
-        self.feature_names = model["feature_names"] or [f"f{i}" for i in range(int(shape["num_feature"]))]
+        self.feature_names = model.get("feature_names") or [f"f{i}" for i in range(int(shape["num_feature"]))]
 
     def files(self):
         return self._files
+
+    def replace_files(self, files: dict[str, bytes]):
+        """Writes other files than were loaded, which must hold the same model."""
+        self._files = files
 
     def splits(self):
         found = []
         for number, tree in enumerate(self._trees):
             sets = {}
-            segments = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"])
-            for node, start, size in segments:
+            segments = (tree.get(f"categories_{part}", []) for part in ("nodes", "segments", "sizes"))
+            for node, start, size in zip(*segments):
                 sets[node] = tree["categories"][start:start + size]
             below = {}
 
@@ -69,10 +76,17 @@ class XgboostModel:
                 found.append(Split(number, tree["split_indices"][node], cut, sets.get(node, []), leaves))
         return found
 
+    def matrix(self, rows, missing: float) -> xgb.DMatrix:
+        categories = self._types is not None
+        return xgb.DMatrix(rows, missing=missing, nthread=1, feature_types=self._types, enable_categorical=categories)
+
+    def rounds(self, span: tuple[int, int]) -> dict:
+        return {"iteration_range": span}
+
     def predict(self, rows, kind, span=None):
         options = {"margin": {"output_margin": True}, "value": {}, "leaf": {"pred_leaf": True}}[kind]
         if span:
-            options["iteration_range"] = span
+            options |= self.rounds(span)
         with np.errstate(over="ignore"):
             if scipy.sparse.issparse(rows):
                 positive = np.zeros(rows.shape[0], dtype=bool)
@@ -83,15 +97,13 @@ class XgboostModel:
         for chosen, missing in ((~positive, np.inf), (positive, -np.inf)):
             if not chosen.any():
                 continue
-            matrix = xgb.DMatrix(rows[chosen], missing=missing, nthread=1, feature_types=self._types,
-                                 enable_categorical=self._types is not None)
-            part = self.booster.predict(matrix, validate_features=False, **options)
+            part = self.booster.predict(self.matrix(rows[chosen], missing), validate_features=False, **options)
             if kind == "leaf":
                 part = part.reshape(len(part), self.trees)
             if out is None:
                 out = np.empty((rows.shape[0],) + part.shape[1:], part.dtype)
             out[chosen] = part
-        if self.booster_name == "gbtree" and kind != "leaf":
+        if self.inplace and kind != "leaf":
             options = {"iteration_range": span or (0, 0), "predict_type": kind, "validate_features": False}
             again = self.booster.inplace_predict(rows, **options)
             assert np.array_equal(out.reshape(len(out), -1), again.reshape(len(out), -1), equal_nan=True)
