@@ -19,9 +19,10 @@ format:
 lint:
     for features in {{feature_sets}}; do cargo clippy --locked --all-targets --features "$features" -- -D warnings; done
 
-# All tests: the README's command.
+# All tests: the README's command, then those of bits again in an optimised build.
 test:
-    cargo test --release --locked --features full
+    cargo test --features full
+    cargo test --release --locked --test models --test kernels --test invariance
 
 # Documentation; a broken link is an error.
 doc:
@@ -34,7 +35,7 @@ examples:
 
 # The public corpus, beside the golden models: a folder of cases (see tests/corpus.rs).
 corpus folder:
-    SAWMILL_CORPUS="{{folder}}" cargo test --release --locked --features full --test corpus -- --nocapture
+    SAWMILL_CORPUS="{{folder}}" cargo test --release --locked --test corpus -- --nocapture
 
 # Makes the golden models again, with the original libraries (Python 3.11).
 models *arguments:
@@ -44,3 +45,6 @@ models *arguments:
 
 # Whether the golden models are, byte for byte, what the generator makes.
 models-check: (models "--check")
+
+# The same for the models of other library versions; downloads each version's wheel.
+models-check-versions: (models "--check" "--versions")
