@@ -190,14 +190,14 @@ fn mutated_xgboost_json() {
         "category_names",
     ];
     let files = files.map(|case| format!("xgboost/{case}/model.json"));
-    mutations_survive(Format::XgboostJson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::XgBoostJson, &files.each_ref().map(String::as_str), 3000);
 }
 
 #[test]
 fn mutated_xgboost_ubjson() {
     let files = ["vector_leaves", "category_names", "breast_cancer", "linear", "missing_both_ways", "category_sets"];
     let files = files.map(|case| format!("xgboost/{case}/model.ubj"));
-    mutations_survive(Format::XgboostUbjson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::XgBoostUbjson, &files.each_ref().map(String::as_str), 3000);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn mutated_lightgbm_text() {
         "forest_classes",
     ];
     let files = files.map(|case| format!("lightgbm/{case}/model.txt"));
-    mutations_survive(Format::LightgbmText, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::LightGbmText, &files.each_ref().map(String::as_str), 3000);
 }
 
 #[test]
@@ -231,22 +231,22 @@ fn a_file_cut_short_is_never_a_model() {
     {
         let path = format!("xgboost/{case}/model.json");
         let bytes = file(&path);
-        check(Format::XgboostJson, &path, bytes.trim_ascii_end().len(), step, &bytes);
+        check(Format::XgBoostJson, &path, bytes.trim_ascii_end().len(), step, &bytes);
     }
     for (case, step) in
         [("linear", 1), ("breast_cancer", 307), ("iris", 401), ("vector_leaves", 61), ("category_sets", 409)]
     {
         let path = format!("xgboost/{case}/model.ubj");
         let bytes = file(&path);
-        check(Format::XgboostUbjson, &path, bytes.len(), step, &bytes);
+        check(Format::XgBoostUbjson, &path, bytes.len(), step, &bytes);
     }
     for (case, step) in [("leaf_only", 1), ("tie", 5), ("wine", 103), ("category_sets", 97), ("breast_cancer", 211)] {
         let path = format!("lightgbm/{case}/model.txt");
         let bytes = file(&path);
         let ending = b"end of trees";
         let end = bytes.windows(ending.len()).position(|window| window == ending).unwrap() + ending.len();
-        check(Format::LightgbmText, &path, end, step, &bytes);
-        assert!(Model::options().from_slice(Format::LightgbmText, &bytes[..end]).is_ok(), "{path}: whole");
+        check(Format::LightGbmText, &path, end, step, &bytes);
+        assert!(Model::options().from_slice(Format::LightGbmText, &bytes[..end]).is_ok(), "{path}: whole");
     }
 }
 
@@ -267,11 +267,11 @@ fn edited(text: &str, edits: &[(&str, &str)]) -> String {
 }
 
 fn xgboost(edits: &[(&str, &str)]) -> sawmill::Result<Model> {
-    Model::options().from_slice(Format::XgboostJson, edited(XGBOOST, edits).as_bytes())
+    Model::options().from_slice(Format::XgBoostJson, edited(XGBOOST, edits).as_bytes())
 }
 
 fn lightgbm(edits: &[(&str, &str)]) -> sawmill::Result<Model> {
-    Model::options().from_slice(Format::LightgbmText, edited(LIGHTGBM, edits).as_bytes())
+    Model::options().from_slice(Format::LightGbmText, edited(LIGHTGBM, edits).as_bytes())
 }
 
 fn refusal(model: sawmill::Result<Model>) -> String {
@@ -586,7 +586,7 @@ fn a_key_twice_is_no_model() {
     // Keys of different objects that fill in the same thing.
     let both = XGBOOST
         .replace(",\"name\":\"gbtree\"", &format!(",\"name\":\"dart\",\"gbtree\":{{{model},\"name\":\"gbtree\"}}"));
-    let both = refusal(Model::options().from_slice(Format::XgboostJson, both.as_bytes()));
+    let both = refusal(Model::options().from_slice(Format::XgBoostJson, both.as_bytes()));
     assert!(both.ends_with(": a second list of trees"), "{both}");
     let weights = edited(
         XGBOOST,
@@ -595,7 +595,7 @@ fn a_key_twice_is_no_model() {
             ("\"tree_info\"", "\"weight_drop\":[2],\"tree_info\""),
         ],
     );
-    let weights = refusal(Model::options().from_slice(Format::XgboostJson, weights.as_bytes()));
+    let weights = refusal(Model::options().from_slice(Format::XgBoostJson, weights.as_bytes()));
     assert!(weights.ends_with(": a second weight_drop"), "{weights}");
 }
 
@@ -756,9 +756,9 @@ fn what_is_no_model_at_all() {
     let with_bom = [b"\xef\xbb\xbf", XGBOOST.as_bytes()].concat();
     assert!(detected(&with_bom).starts_with("not a model file this version knows (it starts with \"\\xef\\xbb\\xbf{"));
     let utf16: Vec<u8> = XGBOOST.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    is_plain(&Model::options().from_slice(Format::XgboostJson, &utf16).unwrap_err()).unwrap();
+    is_plain(&Model::options().from_slice(Format::XgBoostJson, &utf16).unwrap_err()).unwrap();
     let utf16: Vec<u8> = LIGHTGBM.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    is_plain(&Model::options().from_slice(Format::LightgbmText, &utf16).unwrap_err()).unwrap();
+    is_plain(&Model::options().from_slice(Format::LightGbmText, &utf16).unwrap_err()).unwrap();
     for format in Format::ALL {
         for bytes in [
             &b""[..],
@@ -796,9 +796,9 @@ fn what_is_no_model_at_all() {
 #[test]
 fn the_wrong_format_by_force() {
     let files = [
-        (Format::XgboostJson, XGBOOST.as_bytes().to_vec()),
-        (Format::XgboostUbjson, file("xgboost/iris/model.ubj")),
-        (Format::LightgbmText, LIGHTGBM.as_bytes().to_vec()),
+        (Format::XgBoostJson, XGBOOST.as_bytes().to_vec()),
+        (Format::XgBoostUbjson, file("xgboost/iris/model.ubj")),
+        (Format::LightGbmText, LIGHTGBM.as_bytes().to_vec()),
     ];
     let mut texts = Vec::new();
     for (format, bytes) in &files {
@@ -823,17 +823,17 @@ fn the_wrong_format_by_force() {
 fn deep_nesting_is_refused() {
     for text in ["[", "{\"a\":", "[[1],", "{\"Model\":", "{\"learner\":{\"gradient_booster\":{\"gbtree\":"] {
         let deep = text.repeat(1_000_000 / text.len());
-        is_plain(&Model::options().from_slice(Format::XgboostJson, deep.as_bytes()).unwrap_err()).unwrap();
+        is_plain(&Model::options().from_slice(Format::XgBoostJson, deep.as_bytes()).unwrap_err()).unwrap();
         let inside = edited(XGBOOST, &[("\"attributes\":{}", &format!("\"attributes\":{deep}"))]);
-        is_plain(&Model::options().from_slice(Format::XgboostJson, inside.as_bytes()).unwrap_err()).unwrap();
+        is_plain(&Model::options().from_slice(Format::XgBoostJson, inside.as_bytes()).unwrap_err()).unwrap();
     }
     let inside =
         edited(XGBOOST, &[("\"attributes\":{}", &format!("\"attributes\":{{\"x\":{}", "[".repeat(1_000_000)))]);
-    let error = Model::options().from_slice(Format::XgboostJson, inside.as_bytes()).unwrap_err().to_string();
+    let error = Model::options().from_slice(Format::XgBoostJson, inside.as_bytes()).unwrap_err().to_string();
     assert!(error.ends_with(": nested more than 64 deep"), "{error}");
     for start in [&b"{L\0\0\0\0\0\0\0\x01a"[..], b"[", b"{L\0\0\0\0\0\0\0\x05Model", b"[#i\x01"] {
         let deep = [&b"{L\0\0\0\0\0\0\0\x01a"[..], &start.repeat(100_000)].concat();
-        is_plain(&Model::options().from_slice(Format::XgboostUbjson, &deep).unwrap_err()).unwrap();
+        is_plain(&Model::options().from_slice(Format::XgBoostUbjson, &deep).unwrap_err()).unwrap();
     }
 }
 
@@ -849,13 +849,13 @@ fn lightgbm_files_of_editors() {
                 text.replace(line, &format!("tree_sizes={}", vec!["99999999999"; trees].join(" ")))
             }
         };
-        let model = Model::options().from_slice(Format::LightgbmText, &bytes).unwrap();
+        let model = Model::options().from_slice(Format::LightGbmText, &bytes).unwrap();
         let mut random = Random(1);
         let rows = Array2::from_shape_fn((50, model.schema().n_features()), |_| random.below(300) as f64 / 7.0);
         let bits =
             |model: &Model| model.predict(&rows).unwrap().to_f64().into_iter().map(f64::to_bits).collect::<Vec<_>>();
         for other in [text.replace('\n', "\r\n"), lying, text.replace("\n\n\nend of trees", "\n\n\n\n\nend of trees")] {
-            let other = Model::options().from_slice(Format::LightgbmText, other.as_bytes()).unwrap();
+            let other = Model::options().from_slice(Format::LightGbmText, other.as_bytes()).unwrap();
             assert_eq!(bits(&other), bits(&model), "{case}");
         }
     }
@@ -872,7 +872,7 @@ fn every_limit_is_kept() {
     };
     for (format, path, expected) in [
         (
-            Format::XgboostJson,
+            Format::XgBoostJson,
             "xgboost/iris/model.json",
             [
                 "23313 bytes, but the limit is 100",
@@ -883,7 +883,7 @@ fn every_limit_is_kept() {
             ],
         ),
         (
-            Format::XgboostUbjson,
+            Format::XgBoostUbjson,
             "xgboost/iris/model.ubj",
             [
                 "27769 bytes, but the limit is 100",
@@ -894,7 +894,7 @@ fn every_limit_is_kept() {
             ],
         ),
         (
-            Format::LightgbmText,
+            Format::LightGbmText,
             "lightgbm/wine/model.txt",
             [
                 "15263 bytes, but the limit is 100",
@@ -938,7 +938,7 @@ fn costs_little(what: &str, format: Format, bytes: &[u8]) {
 #[test]
 fn claims_cost_no_memory() {
     let json =
-        |what: &str, edits: Edits<'_>| costs_little(what, Format::XgboostJson, edited(XGBOOST, edits).as_bytes());
+        |what: &str, edits: Edits<'_>| costs_little(what, Format::XgBoostJson, edited(XGBOOST, edits).as_bytes());
     json("size_leaf_vector", &[("\"size_leaf_vector\":\"1\"", "\"size_leaf_vector\":\"2147483647\"")]);
     json("num_target", &[(PARAM, "\"num_feature\":\"2\",\"num_target\":\"65536\"")]);
     json(
@@ -946,7 +946,7 @@ fn claims_cost_no_memory() {
         &[("\"num_parallel_tree\":\"1\"", "\"num_parallel_tree\":\"1048576\""), ("\"iteration_indptr\":[0,1],", "")],
     );
     let text =
-        |what: &str, edits: Edits<'_>| costs_little(what, Format::LightgbmText, edited(LIGHTGBM, edits).as_bytes());
+        |what: &str, edits: Edits<'_>| costs_little(what, Format::LightGbmText, edited(LIGHTGBM, edits).as_bytes());
     text("num_leaves", &[("num_leaves=3", "num_leaves=2147483647")]);
     text("num_cat", &[("num_cat=1", "num_cat=2147483647")]);
     text("cat_boundaries", &[("cat_boundaries=0 2", "cat_boundaries=0 2147483647")]);
@@ -956,7 +956,7 @@ fn claims_cost_no_memory() {
             for key in ["learner", "version", "other"] {
                 let key = [b"{L\0\0\0\0\0\0\0".as_slice(), &[key.len() as u8], key.as_bytes()].concat();
                 let bytes = [&key, kind, b"L", &length, b"\0\0\0\0"].concat();
-                costs_little("a UBJSON length", Format::XgboostUbjson, &bytes);
+                costs_little("a UBJSON length", Format::XgBoostUbjson, &bytes);
             }
         }
     }
@@ -1001,10 +1001,10 @@ fn shared_parts_cost_no_memory() {
         list(n, "0"),
         list(n, &n.to_string())
     );
-    costs_little("shared categories", Format::XgboostJson, tree(&shared, 1, &right).as_bytes());
+    costs_little("shared categories", Format::XgBoostJson, tree(&shared, 1, &right).as_bytes());
     let shared = format!("\"leaf_weights\":[{}]", list(n, "0"));
     let right: Vec<_> = right.split(',').enumerate().map(|(node, child)| if node < n { child } else { "0" }).collect();
-    costs_little("shared vector leaves", Format::XgboostJson, tree(&shared, n, &right.join(",")).as_bytes());
+    costs_little("shared vector leaves", Format::XgBoostJson, tree(&shared, n, &right.join(",")).as_bytes());
 
     let spaced = |text: String| text.replace(',', " ");
     let right = numbers(1, 1, n - 1) + &format!(",-{}", n + 1);
@@ -1025,7 +1025,7 @@ fn shared_parts_cost_no_memory() {
             ("cat_threshold=2 2", &format!("cat_threshold={}", spaced(list(n, "1")))),
         ],
     );
-    costs_little("shared category sets", Format::LightgbmText, text.as_bytes());
+    costs_little("shared category sets", Format::LightGbmText, text.as_bytes());
 }
 
 #[test]
@@ -1037,11 +1037,11 @@ fn many_small_parts_cost_little_memory() {
         bytes.extend(b"L\0\0\0\0\0\0\0\x0bweight_drop[$T#L");
         bytes.extend((index as u64 * 28).to_be_bytes());
     }
-    costs_little("arrays of no bytes", Format::XgboostUbjson, &bytes);
+    costs_little("arrays of no bytes", Format::XgBoostUbjson, &bytes);
     let stump = "Tree=0\nnum_leaves=1\nleaf_value=0\n\n";
     let start = LIGHTGBM.find("Tree=0").unwrap();
     let text = format!("{}{}end of trees\n", &LIGHTGBM[..start], stump.repeat(5000)).replace("tree_sizes=300\n", "");
-    costs_little("stumps", Format::LightgbmText, text.as_bytes());
+    costs_little("stumps", Format::LightGbmText, text.as_bytes());
     let names = vec!["a"; 20_000].join(" ");
     let text = edited(
         LIGHTGBM,
@@ -1051,11 +1051,11 @@ fn many_small_parts_cost_little_memory() {
             ("feature_infos=[0:1] 1:33\n", ""),
         ],
     );
-    costs_little("names", Format::LightgbmText, text.as_bytes());
+    costs_little("names", Format::LightGbmText, text.as_bytes());
     let keys: String = (0..20_000).map(|key| format!("\"{key}\":0,")).collect();
     costs_little(
         "keys",
-        Format::XgboostJson,
+        Format::XgBoostJson,
         edited(XGBOOST, &[("\"version\"", &format!("{keys}\"version\""))]).as_bytes(),
     );
 }
@@ -1070,7 +1070,7 @@ fn the_widest_model_costs_what_its_schema_takes() {
     let text = edited(LIGHTGBM, &edits);
     let mut model = None;
     let info = allocation_counter::measure(|| {
-        model = Some(Model::options().from_slice(Format::LightgbmText, text.as_bytes()).unwrap());
+        model = Some(Model::options().from_slice(Format::LightGbmText, text.as_bytes()).unwrap());
     });
     println!("4,194,304 features: {} bytes", info.bytes_max);
     assert!(info.bytes_max < 300 << 20, "{} bytes", info.bytes_max);
@@ -1128,7 +1128,7 @@ fn models_without_features_or_trees() {
     ];
     for output in [Output::Value, Output::Leaf, Output::Margin] {
         let text = edited(XGBOOST, &none);
-        let model = Model::options().output(output).from_slice(Format::XgboostJson, text.as_bytes()).unwrap();
+        let model = Model::options().output(output).from_slice(Format::XgBoostJson, text.as_bytes()).unwrap();
         assert!(model.validate().ok);
         let empty = Array2::<f64>::zeros((20, 0));
         assert_eq!(model.predict(&empty).unwrap().n_rows(), 20);
@@ -1142,21 +1142,21 @@ fn models_without_features_or_trees() {
         let end = XGBOOST.find("]},\"name\":\"gbtree\"").unwrap();
         let bare = format!("{}\"trees\":[{}", &XGBOOST[..start], &XGBOOST[end..]);
         let bare = edited(&bare, &[("\"tree_info\":[0]", "\"tree_info\":[]"), ("[0,1]", "[0]"), ("[0E0]", "[3E0]")]);
-        let model = Model::options().output(output).from_slice(Format::XgboostJson, bare.as_bytes()).unwrap();
+        let model = Model::options().output(output).from_slice(Format::XgBoostJson, bare.as_bytes()).unwrap();
         assert!(model.validate().ok);
         let predictions = model.predict(&[0.0f32; 4]).unwrap();
         assert_eq!(predictions.n_rows(), 2);
         assert_eq!(predictions.to_f64(), if output == Output::Leaf { vec![] } else { vec![3.0; 2] });
-        let ranged = |options: ModelOptions| refusal(options.from_slice(Format::XgboostJson, bare.as_bytes()));
+        let ranged = |options: ModelOptions| refusal(options.from_slice(Format::XgBoostJson, bare.as_bytes()));
         assert!(ranged(Model::options().iterations(0..1)).contains("iterations 0..1 asked of a model that has 0"));
 
         let start = LIGHTGBM.find("Tree=0").unwrap();
         let bare = format!("{}end of trees\n", &LIGHTGBM[..start]).replace("tree_sizes=300\n", "");
-        let model = Model::options().output(output).from_slice(Format::LightgbmText, bare.as_bytes()).unwrap();
+        let model = Model::options().output(output).from_slice(Format::LightGbmText, bare.as_bytes()).unwrap();
         assert!(model.validate().ok);
         assert_eq!(model.predict(&[0.0f32; 4]).unwrap().n_rows(), 2);
     }
     let stump = edited(XGBOOST, &[(LEFT, "\"left_children\":[-1,-1,-1]"), (PARAM, "\"num_feature\":\"1\"")]);
-    let model = Model::options().from_slice(Format::XgboostJson, stump.as_bytes()).unwrap();
+    let model = Model::options().from_slice(Format::XgBoostJson, stump.as_bytes()).unwrap();
     assert_eq!(model.predict(&[7.0f64, f64::NAN]).unwrap().to_f64(), [0.5, 0.5]);
 }

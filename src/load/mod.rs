@@ -18,27 +18,29 @@ use crate::schema::Schema;
 
 /// A model file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Format {
     /// XGBoost's JSON: `save_model("model.json")`, `save_raw("json")`, or a memory snapshot of it.
-    XgboostJson,
+    #[serde(rename = "xgboost-json")]
+    XgBoostJson,
     /// XGBoost's UBJSON: `save_model("model.ubj")`, `save_raw("ubj")`, or a memory snapshot of it.
-    XgboostUbjson,
+    #[serde(rename = "xgboost-ubjson")]
+    XgBoostUbjson,
     /// LightGBM's text: `save_model("model.txt")`, `model_to_string()`.
-    LightgbmText,
+    #[serde(rename = "lightgbm-text")]
+    LightGbmText,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &'static [Self] = &[Self::XgboostJson, Self::XgboostUbjson, Self::LightgbmText];
+    pub const ALL: &'static [Self] = &[Self::XgBoostJson, Self::XgBoostUbjson, Self::LightGbmText];
 
     /// The format's name, as the command line takes it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::XgboostJson => "xgboost-json",
-            Self::XgboostUbjson => "xgboost-ubjson",
-            Self::LightgbmText => "lightgbm-text",
+            Self::XgBoostJson => "xgboost-json",
+            Self::XgBoostUbjson => "xgboost-ubjson",
+            Self::LightGbmText => "lightgbm-text",
         }
     }
 
@@ -71,12 +73,12 @@ impl Format {
                 Some(b'"') if is_lightgbm_dump(text) => Err(Error::unsupported(
                     "a LightGBM JSON dump is not loaded; save the model as text with Booster.save_model",
                 )),
-                Some(b'"' | b'}') => Ok(Self::XgboostJson),
-                _ => Ok(Self::XgboostUbjson),
+                Some(b'"' | b'}') => Ok(Self::XgBoostJson),
+                _ => Ok(Self::XgBoostUbjson),
             };
         }
         if text.starts_with(b"tree\n") || text.starts_with(b"tree\r") || text.starts_with(b"version=") {
-            return Ok(Self::LightgbmText);
+            return Ok(Self::LightGbmText);
         }
         if text.starts_with(b"binf") {
             return Err(Error::unsupported(
@@ -229,9 +231,9 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         None => Format::detect(bytes)?,
     };
     let mut loaded = match format {
-        Format::XgboostJson => xgboost::load_json(bytes, options),
-        Format::XgboostUbjson => xgboost::load_ubjson(bytes, options),
-        Format::LightgbmText => lightgbm::load_text(bytes, options),
+        Format::XgBoostJson => xgboost::load_json(bytes, options),
+        Format::XgBoostUbjson => xgboost::load_ubjson(bytes, options),
+        Format::LightGbmText => lightgbm::load_text(bytes, options),
     }?;
     loaded.source.format = Some(format);
     loaded.source.digest = blake3::hash(bytes).to_hex().to_string();
@@ -244,11 +246,11 @@ mod tests {
 
     #[test]
     fn formats_are_recognised_by_content() {
-        assert_eq!(Format::detect(b"{\"learner\":{}}").unwrap(), Format::XgboostJson);
-        assert_eq!(Format::detect(b"  {\n \"learner\":{}}").unwrap(), Format::XgboostJson);
-        assert_eq!(Format::detect(b"{L\0\0\0\0\0\0\0\x07learner").unwrap(), Format::XgboostUbjson);
-        assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightgbmText);
-        assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightgbmText);
+        assert_eq!(Format::detect(b"{\"learner\":{}}").unwrap(), Format::XgBoostJson);
+        assert_eq!(Format::detect(b"  {\n \"learner\":{}}").unwrap(), Format::XgBoostJson);
+        assert_eq!(Format::detect(b"{L\0\0\0\0\0\0\0\x07learner").unwrap(), Format::XgBoostUbjson);
+        assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightGbmText);
+        assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightGbmText);
         assert!(Format::detect(b"binf\0\0\0").unwrap_err().is_unsupported());
         assert!(
             Format::detect(b"{\"name\":\"tree\",\"max_feature_idx\":1,\"tree_info\":[]}").unwrap_err().is_unsupported()
