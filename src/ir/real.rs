@@ -21,10 +21,10 @@ pub(crate) trait Real:
     const ZERO: Self;
     const ONE: Self;
     const NAN: Self;
+    const INFINITY: Self;
     /// Rounds to nearest, ties to even.
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
-    fn next_up(self) -> Self;
     fn next_down(self) -> Self;
     fn exp(self) -> Self;
     fn ln_1p(self) -> Self;
@@ -36,14 +36,12 @@ macro_rules! real {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const NAN: Self = $float::NAN;
+            const INFINITY: Self = $float::INFINITY;
             fn from_f64(value: f64) -> Self {
                 value as $float
             }
             fn to_f64(self) -> f64 {
                 self as f64
-            }
-            fn next_up(self) -> Self {
-                $float::next_up(self)
             }
             fn next_down(self) -> Self {
                 $float::next_down(self)

@@ -1,7 +1,7 @@
 //! Arrays for walking: small nodes whose children lie side by side, so that a step is an addition, not a branch.
 //!
-//! The next node is `left + go_right`. A leaf's `left` is itself and it never goes right, so a walk that has arrived
-//! stays where it is and walks of different lengths can share one loop.
+//! The next node is `left + (value > threshold)`. A leaf's `left` is itself and its threshold infinite, so a walk that
+//! has arrived stays where it is and walks of different lengths can share one loop.
 
 use std::collections::VecDeque;
 
@@ -57,7 +57,6 @@ pub(crate) struct WalkTree {
     pub(crate) plain: bool,
 }
 
-const LEAF: u32 = 1 << 31;
 const NAN_LEFT: u32 = 1 << 30;
 const ZERO_IS_MISSING: u32 = 1 << 29;
 const CATEGORY: u32 = 1 << 28;
@@ -73,13 +72,8 @@ impl<T> WalkNode<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn is_leaf(&self) -> bool {
-        self.tagged & LEAF != 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn missing_goes_left(&self) -> bool {
-        self.tagged & NAN_LEFT != 0
+    pub(crate) fn missing_goes_left(&self) -> u32 {
+        self.tagged >> NAN_LEFT.trailing_zeros() & 1
     }
 
     #[inline(always)]
@@ -136,7 +130,7 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
         while let Some((at, child)) = queue.pop_front() {
             match child.position() {
                 Position::Leaf(leaf) => {
-                    self.nodes[at] = WalkNode { threshold: T::ZERO, tagged: LEAF, left: at as u32 };
+                    self.nodes[at] = WalkNode { left: at as u32, ..arrival() };
                     self.payload[at] = leaf as u32;
                 }
                 Position::Split(index) => {
@@ -144,12 +138,13 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
                     let left = self.reserve(2);
                     queue.extend([(left, split.left), (left + 1, split.right)]);
                     let (threshold, is_category) = match split.test {
-                        SplitTest::Threshold(threshold) => (narrow(threshold, forest.profile().comparison), 0),
-                        SplitTest::Set(set) => {
-                            self.payload[at] = self.sets.len() as u32;
-                            self.sets.push(forest.set(set).clone());
-                            (T::ZERO, CATEGORY)
+                        SplitTest::Threshold(threshold) => {
+                            match greatest_left(threshold, forest.profile().comparison) {
+                                Some(greatest) => (greatest, 0),
+                                None => self.add_set(at, CategorySet::default()),
+                            }
                         }
+                        SplitTest::Set(set) => self.add_set(at, forest.set(set).clone()),
                     };
                     let missing = match split.missing {
                         Missing::Left => NAN_LEFT,
@@ -168,9 +163,16 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
         plain
     }
 
+    /// Makes `set` that of the node `at`; what its threshold and flag then are.
+    fn add_set(&mut self, at: usize, set: CategorySet) -> (T, u32) {
+        self.payload[at] = self.sets.len() as u32;
+        self.sets.push(set);
+        (T::ZERO, CATEGORY)
+    }
+
     fn reserve(&mut self, count: usize) -> usize {
         let first = self.nodes.len();
-        self.nodes.resize(first + count, WalkNode { threshold: T::ZERO, tagged: LEAF, left: 0 });
+        self.nodes.resize(first + count, arrival());
         self.payload.resize(first + count, 0);
         first
     }
@@ -184,15 +186,21 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
     }
 }
 
-/// The threshold among the values of `T` that sends every value of `T` the way `threshold` does: the greatest one not
-/// above it for `<=`, the least one not below it for `<`. Plain rounding would be wrong at the threshold itself.
-fn narrow<T: Real>(threshold: f64, comparison: Comparison) -> T {
+/// A node from which nothing goes right.
+fn arrival<T: Real>() -> WalkNode<T> {
+    WalkNode { threshold: T::INFINITY, tagged: NAN_LEFT, left: 0 }
+}
+
+/// The value of `T` such that `x > it` for just those `x` of `T` that `comparison` with `threshold` sends right: the
+/// greatest value that goes left. Plain rounding would be wrong at the threshold itself. `None` where no value goes left
+/// (`x < -∞`).
+fn greatest_left<T: Real>(threshold: f64, comparison: Comparison) -> Option<T> {
     let nearest = T::from_f64(threshold);
-    match comparison {
-        Comparison::LessOrEqual if nearest.to_f64() > threshold => nearest.next_down(),
-        Comparison::Less if nearest.to_f64() < threshold => nearest.next_up(),
-        _ => nearest,
-    }
+    let goes_left = |value: T| match comparison {
+        Comparison::Less => value.to_f64() < threshold,
+        Comparison::LessOrEqual => value.to_f64() <= threshold,
+    };
+    [nearest, nearest.next_down()].into_iter().find(|&value| goes_left(value))
 }
 
 fn zero_goes_left(forest: &Forest, test: SplitTest) -> bool {
@@ -210,14 +218,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn narrowed_thresholds_part_f32_values_as_the_f64_ones_do() {
-        for threshold in [0.1, -0.1, 1e300, -1e300, 1e-300, 0.5, f64::INFINITY, 16_777_217.0] {
-            let (le, lt): (f32, f32) =
-                (narrow(threshold, Comparison::LessOrEqual), narrow(threshold, Comparison::Less));
+    fn thresholds_part_f32_values_as_the_f64_ones_do() {
+        let thresholds =
+            [0.1, -0.1, 0.0, -0.0, 1e300, -1e300, 1e-300, 0.5, 16_777_217.0, f64::INFINITY, f64::NEG_INFINITY];
+        for threshold in thresholds {
             let near = threshold as f32;
-            for x in [near.next_down(), near, near.next_up(), f32::MAX, f32::MIN, f32::INFINITY, 0.0] {
-                assert_eq!(x <= le, f64::from(x) <= threshold, "{x} <= {threshold}");
-                assert_eq!(x < lt, f64::from(x) < threshold, "{x} < {threshold}");
+            for x in [near.next_down(), near, near.next_up(), f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY, 0.0]
+            {
+                let goes_left = |comparison| greatest_left::<f32>(threshold, comparison).is_some_and(|left| x <= left);
+                assert_eq!(goes_left(Comparison::LessOrEqual), f64::from(x) <= threshold, "{x} <= {threshold}");
+                assert_eq!(goes_left(Comparison::Less), f64::from(x) < threshold, "{x} < {threshold}");
             }
         }
     }
