@@ -2,8 +2,7 @@
 //! on data, so that their loads overlap.
 //!
 //! A block of rows walks one tree in [`LANES`] rows at a time; a lone row walks [`LANES`] trees at a time. Either way
-//! a row's leaves are summed in tree order. Safe, portable code: the layout keeps every index in range, and the bounds
-//! checks are cheap beside the loads.
+//! a row's leaves are summed in tree order. Safe, portable code: the layout keeps every index in range.
 
 use std::ops::Range;
 

@@ -93,10 +93,10 @@ impl ValidationReport {
     /// A batch against its rows one by one.
     fn push_batches(&mut self, model: &Inner, rows: &Array2<f64>) {
         let whole = predict(model, Output::Margin, rows);
-        let width = whole.n_columns();
+        let (width, whole) = (whole.n_columns(), bits(&whole));
         let same = (0..rows.nrows()).all(|row| {
             let one = rows.select(ndarray::Axis(0), &[row]);
-            bits(&predict(model, Output::Margin, &one)) == bits(&whole)[row * width..][..width]
+            bits(&predict(model, Output::Margin, &one)) == whole[row * width..][..width]
         });
         let detail = if same {
             "a batch equals its rows one by one to the bit"

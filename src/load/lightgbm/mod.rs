@@ -65,10 +65,10 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     read_trees(&mut lines, n_outputs, options, &mut builder)?;
 
     let n_trees = builder.n_trees();
-    if let Some(sizes) = head.tree_sizes
-        && sizes.split_ascii_whitespace().count() != n_trees
+    let listed = head.tree_sizes.map(|sizes| sizes.split_ascii_whitespace().count());
+    if let Some(listed) = listed
+        && listed != n_trees
     {
-        let listed = sizes.split_ascii_whitespace().count();
         return Err(Error::invalid_model(format!("tree_sizes lists {listed} trees, but the file has {n_trees}")));
     }
     if !n_trees.is_multiple_of(n_outputs) {
