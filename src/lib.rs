@@ -41,6 +41,7 @@ mod ir;
 mod kernel;
 mod layout;
 mod load;
+pub mod metrics;
 mod model;
 mod plan;
 mod rows;
@@ -55,6 +56,7 @@ pub use ir::{
     Labels, Link, Missing, Node, NumericProfile, Test, TreeSpec,
 };
 pub use load::{Format, Limits, Source};
+pub use metrics::Priority;
 pub use model::{Check, Model, ModelOptions, Output, Precision, Predictions, Scratch, ValidationReport, Values};
 pub use plan::{Isa, Plan, PlannedKernel};
 pub use rows::{Rows, Value};
