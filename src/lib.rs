@@ -25,8 +25,8 @@
 //!
 //! # Where to look
 //!
-//! * [`Model`] predicts; [`ModelOptions`] chooses the [`Output`] (values, margins, leaves or labels), iterations,
-//!   threads and a value that stands for a missing one.
+//! * [`Model`] predicts; [`ModelOptions`] chooses the [`Output`] (values, margins, labels, leaves or what trees add),
+//!   iterations, threads and a value that stands for a missing one.
 //! * [`Rows`] are slices, `ndarray` views or compressed sparse rows, of `f32` or `f64`. NaN is a missing value.
 //! * [`Predictions`] are in the type the source library computes in: `f32` for XGBoost, `f64` for LightGBM.
 //! * [`Model::validate`] checks a model on this machine: kernels against the reference evaluator.

@@ -13,6 +13,7 @@ fn predict_into_allocates_nothing_once_warm() {
         "xgboost/category_sets",
         "lightgbm/missing_nan",
         "lightgbm/forest_classes",
+        "lightgbm/linear_leaves",
     ] {
         let case = Case::named(name);
         let (wide, narrow) = match case.rows() {
@@ -20,7 +21,7 @@ fn predict_into_allocates_nothing_once_warm() {
             Matrix::F64(rows) => (rows.clone(), rows.mapv(|value| value as f32)),
             Matrix::Int(_) => unreachable!("rows are floats"),
         };
-        for output in [Output::Value, Output::Margin, Output::Leaf, Output::Label] {
+        for output in [Output::Value, Output::Margin, Output::Leaf, Output::Label, Output::TreeValues] {
             let Ok(model) = case.load(Model::options().output(output)) else { continue };
             let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());
             let mut predict_all = || {

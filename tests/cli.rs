@@ -301,6 +301,69 @@ fn iterations_are_a_half_open_range() {
 }
 
 #[test]
+fn trees_and_rounds_one_by_one() {
+    let folder = Folder::new();
+    let (input, out) = (folder.path("X.npy"), folder.path("out.npy"));
+    // Every tenth row of a case, which its bulky arrays are for.
+    let tenth = |case: &str| {
+        let rows: Array2<f64> = read_npy(beside(case, "X.npy")).unwrap();
+        write_npy(&input, &rows.slice(ndarray::s![..;10, ..])).unwrap();
+    };
+    let arrays = |expected: &str| {
+        let found: ArrayD<f32> = read_npy(&out).unwrap();
+        let expected: ArrayD<f32> = read_npy(expected).unwrap();
+        assert_eq!(bits32(found.iter().copied()), bits32(expected.iter().copied()));
+        found.shape().to_vec()
+    };
+    let case = "xgboost/iris/model.json";
+    tenth(case);
+    let rows = read_npy::<_, Array2<f64>>(&input).unwrap().nrows();
+    sawmill(&["predict", &model(case), &input, "-o", &out, "--kind", "tree-value"]).ok();
+    assert_eq!(arrays(&beside(case, "tree_value.npy")), [rows, 30]);
+    sawmill(&["predict", &model(case), &input, "-o", &out, "--staged"]).ok();
+    assert_eq!(arrays(&beside(case, "staged_value.npy")), [rows, 10, 3]);
+    sawmill(&["predict", &model(case), &input, "-o", &out, "--kind", "margin", "--staged"]).ok();
+    assert_eq!(arrays(&beside(case, "staged_margin.npy")), [rows, 10, 3]);
+    let base = beside(case, "base_margin.npy");
+    sawmill(&["predict", &model(case), &input, "-o", &out, "--base-margin", &base]).ok();
+    assert_eq!(arrays(&beside(case, "from_base_value.npy")), [rows, 3]);
+    let case = "xgboost/vector_leaves/model.json";
+    tenth(case);
+    let rows = read_npy::<_, Array2<f64>>(&input).unwrap().nrows();
+    sawmill(&["predict", &model(case), &input, "-o", &out, "--kind", "tree-value"]).ok();
+    assert_eq!(arrays(&beside(case, "tree_value.npy")), [rows, 6, 3]);
+
+    let (path, rows) = (model(XGBOOST), beside(XGBOOST, "rows.csv"));
+    let text =
+        |arguments: &[&str]| sawmill(&[&["predict", &path, &rows, "--iterations", "..2"], arguments].concat()).ok();
+    assert_eq!(text(&["--staged"]).lines().next(), Some("value_0,value_1"));
+    assert_eq!(text(&["--kind", "tree-value"]).lines().next(), Some("tree-value_0,tree-value_1"));
+    let margins = folder.write("base.csv", "0.25\n".repeat(20));
+    assert_eq!(text(&["--base-margin", &margins]).lines().count(), 21);
+
+    let complaint = |arguments: &[&str]| sawmill(&[&["predict", &path, &rows], arguments].concat()).fails(1);
+    let few = folder.write("few.csv", "0.25\n".repeat(19));
+    assert_eq!(complaint(&["--base-margin", &few]), "19 rows of base margins, but there are more rows to predict");
+    let many = folder.write("many.csv", "0.25\n".repeat(21));
+    assert_eq!(complaint(&["--base-margin", &many]), "21 rows of base margins for 20 rows");
+    let wide = folder.write("wide.csv", "0.25,1\n".repeat(20));
+    assert_eq!(complaint(&["--base-margin", &wide]), "base margins have 2 columns, but the model has 1 outputs");
+    assert!(complaint(&["--staged", "--kind", "leaf"]).contains("stages of leaves"));
+    let lightgbm = ["predict", &model(LIGHTGBM), &beside(LIGHTGBM, "rows.csv"), "--base-margin", &margins];
+    assert!(sawmill(&lightgbm).fails(1).contains("whose library predicts without"));
+}
+
+#[test]
+fn the_best_rounds_are_those_of_the_scikit_learn_wrapper() {
+    let (case, folder) = ("xgboost/early_stopped/model.json", Folder::new());
+    let out = folder.path("out.npy");
+    sawmill(&["predict", &model(case), &beside(case, "X.npy"), "-o", &out, "--best-iteration"]).ok();
+    assert!(fs::read(&out).unwrap() == fs::read(beside(case, "wrapper_value.npy")).unwrap());
+    let both = ["predict", &model(case), &out, "--best-iteration", "--iterations", "0..2"];
+    assert!(sawmill(&both).fails(2).contains("--iterations"));
+}
+
+#[test]
 fn a_number_may_stand_for_a_missing_value() {
     let case = "lightgbm/missing_nan/model.txt";
     let text = fs::read_to_string(beside(case, "rows.csv")).unwrap();
@@ -431,7 +494,7 @@ fn a_failure_leaves_no_file_and_keeps_the_old_one() {
 fn wrong_usage_exits_with_2() {
     let (model, rows) = (model(XGBOOST), beside(XGBOOST, "rows.csv"));
     let predict = |more: &[&str]| sawmill(&[&["predict", &model, &rows], more].concat()).fails(2);
-    assert!(predict(&["--kind", "probability"]).contains("value, margin, label, leaf"));
+    assert!(predict(&["--kind", "probability"]).contains("value, margin, label, leaf, tree-value"));
     assert!(predict(&["--isa", "mmx"]).contains("isa \"mmx\" is not available"));
     assert!(predict(&["--format", "pickle"]).contains("known are: xgboost-json"));
     assert!(predict(&["--precision", "half"]).contains("exact"));
@@ -478,7 +541,7 @@ fn inspect_tells_people_the_facts() {
         assert!(text.contains(fact), "{fact:?} is not in\n{text}");
     }
     let text = sawmill(&["inspect", &model("xgboost/early_stopped/model.json")]).ok();
-    assert!(text.contains("predictions use all iterations, --iterations 0..6 uses the best"), "{text}");
+    assert!(text.contains("5; predictions use all iterations, with --best-iteration those up to the best"), "{text}");
     let text = sawmill(&["inspect", &model("lightgbm/category_names/model.txt"), "--format", "lightgbm-text"]).ok();
     assert!(text.contains("colour (category)"), "{text}");
 }

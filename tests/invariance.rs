@@ -19,9 +19,10 @@ const CASES: &[&str] = &[
     "lightgbm/missing_nan",
     "lightgbm/zero_as_missing",
     "lightgbm/tiny_threshold",
+    "lightgbm/linear_leaves",
 ];
 
-const OUTPUTS: [Output; 3] = [Output::Value, Output::Margin, Output::Leaf];
+const OUTPUTS: [Output; 4] = [Output::Value, Output::Margin, Output::Leaf, Output::TreeValues];
 
 fn rows_as_f64(case: &Case) -> Array2<f64> {
     match case.rows() {
@@ -139,4 +140,65 @@ fn one_model_serves_many_threads_at_once() {
             scope.spawn(|| assert_eq!(bits(&model.clone().predict(&rows).unwrap()), whole));
         }
     });
+}
+
+#[test]
+fn a_stage_has_the_bits_of_a_model_of_so_many_iterations() {
+    for name in CASES {
+        let case = Case::named(name);
+        let rows = rows_as_f64(&case).slice_move(ndarray::s![..40, ..]);
+        for output in [Output::Value, Output::Margin, Output::Label] {
+            let Ok(model) = case.load(Model::options().output(output)) else { continue };
+            let n_iterations = model.facts().iterations;
+            let staged = model.predict_staged(&rows).unwrap();
+            assert_eq!((staged.n_rows(), staged.n_columns()), (40, n_iterations * model.n_columns()), "{name}");
+            let staged = Array2::from_shape_vec((40 * n_iterations, model.n_columns()), bits(&staged)).unwrap();
+            for iteration in [0, 1, n_iterations / 2, n_iterations - 1] {
+                let one = case.load(Model::options().output(output).iterations(..=iteration)).unwrap();
+                let stage = staged.slice(ndarray::s![iteration..;n_iterations, ..]);
+                let same = bits(&one.predict(&rows).unwrap()).iter().eq(stage.iter());
+                assert!(same, "{name}: {output:?} after iteration {iteration}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_base_margin_of_base_scores_changes_no_bit() {
+    for case in Case::all().into_iter().filter(|case| case.name.starts_with("xgboost/")) {
+        let rows = case.rows();
+        for output in [Output::Value, Output::Margin] {
+            let model = case.load(Model::options().output(output)).unwrap();
+            let base = match model.facts().trees {
+                // A linear model's base scores are in its constants.
+                0 => continue,
+                _ => model.forest().base().iter().map(|&base| base as f32).collect::<Vec<_>>(),
+            };
+            let base = base.repeat(rows.n_rows());
+            let found = bits(&model.predict_with_base_margin(rows.rows(), &base).unwrap());
+            assert_eq!(found, bits(&model.predict(rows.rows()).unwrap()), "{}: {output:?}", case.name);
+        }
+    }
+}
+
+#[test]
+fn what_a_model_cannot_show_is_refused() {
+    let (xgboost, lightgbm) = (Case::named("xgboost/iris"), Case::named("lightgbm/wine"));
+    let linear = Case::named("xgboost/linear");
+    let row = [0.5f32; 4];
+    let model = xgboost.load(Model::options()).unwrap();
+    let error = model.predict_with_base_margin(&row[..], &[0.5]).unwrap_err();
+    assert!(error.is_shape());
+    assert_eq!(error.to_string(), "1 base margins for 1 rows of 3 outputs");
+    let model = lightgbm.load(Model::options()).unwrap();
+    let error = model.predict_with_base_margin(&[0.5f64; 13][..], &[0.5; 3]).unwrap_err();
+    assert!(error.is_option() && error.to_string().contains("lightgbm-text"), "{error}");
+    for output in [Output::Leaf, Output::TreeValues] {
+        assert!(
+            xgboost.load(Model::options().output(output)).unwrap().predict_staged(&row[..]).unwrap_err().is_option()
+        );
+        assert!(linear.load(Model::options().output(output)).unwrap_err().is_option());
+    }
+    let model = linear.load(Model::options()).unwrap();
+    assert!(model.predict_staged(&[0.5f32; 5][..]).unwrap_err().is_option());
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Case, Matrix, worst_ulp};
-use sawmill::{Model, Rows};
+use sawmill::{Model, Output, Rows};
 
 #[test]
 fn every_model_answers_as_its_library_did() {
@@ -46,12 +46,92 @@ fn every_model_is_healthy_and_as_its_case_says() {
     }
 }
 
+/// The rows that the bulky arrays of a case are for.
+fn every_tenth_row(case: &Case) -> Matrix {
+    fn tenth<T: Clone>(rows: &ndarray::Array2<T>) -> ndarray::Array2<T> {
+        rows.slice(ndarray::s![..;10, ..]).to_owned()
+    }
+    match case.rows() {
+        Matrix::F32(rows) => Matrix::F32(tenth(&rows)),
+        Matrix::F64(rows) => Matrix::F64(tenth(&rows)),
+        Matrix::Int(_) => unreachable!("rows are floats"),
+    }
+}
+
+#[test]
+fn what_trees_add_is_what_the_library_adds() {
+    let mut cases = 0;
+    for case in Case::all() {
+        let Some(expected) = case.array("tree_value") else { continue };
+        let rows = every_tenth_row(&case);
+        let model = case.load(Model::options().output(Output::TreeValues)).unwrap();
+        let (ulp, row) = worst_ulp(&model.predict(rows.rows()).unwrap(), &expected);
+        assert_eq!(ulp, 0, "{}: row {row:?}", case.name);
+        cases += 1;
+    }
+    assert!(cases >= 5, "{cases} cases");
+}
+
+#[test]
+fn stages_are_what_the_library_says_after_each_round() {
+    let mut cases = 0;
+    for case in Case::all() {
+        for (output, name) in [(Output::Margin, "staged_margin"), (Output::Value, "staged_value")] {
+            let Some(expected) = case.array(name) else { continue };
+            let rows = every_tenth_row(&case);
+            let model = case.load(Model::options().output(output).threads(2)).unwrap();
+            let (ulp, row) = worst_ulp(&model.predict_staged(rows.rows()).unwrap(), &expected);
+            assert_eq!(ulp, 0, "{}: {name}, row {row:?}", case.name);
+            cases += 1;
+        }
+    }
+    assert!(cases >= 10, "{cases} cases");
+}
+
+#[test]
+fn sums_may_start_from_margins_of_the_callers() {
+    let mut cases = 0;
+    for case in Case::all() {
+        let Some(base) = case.array("base_margin") else { continue };
+        let Matrix::F32(base) = base else { panic!("{}: base margins are f32", case.name) };
+        for (output, name) in [(Output::Margin, "from_base_margin"), (Output::Value, "from_base_value")] {
+            let expected = case.array(name).unwrap();
+            let rows = every_tenth_row(&case);
+            let model = case.load(Model::options().output(output)).unwrap();
+            let found = model.predict_with_base_margin(rows.rows(), base.as_slice().unwrap()).unwrap();
+            let (ulp, row) = worst_ulp(&found, &expected);
+            assert_eq!(ulp, 0, "{}: {name}, row {row:?}", case.name);
+            cases += 1;
+        }
+    }
+    assert!(cases >= 8, "{cases} cases");
+}
+
+#[test]
+fn the_best_iteration_is_used_where_it_is_asked_for() {
+    let case = Case::named("xgboost/early_stopped");
+    let model = case.load(Model::options().best_iteration()).unwrap();
+    let best = model.source().best_iteration.unwrap();
+    assert_eq!(model.facts().iterations, best + 1);
+    let (ulp, row) = worst_ulp(&model.predict(case.rows().rows()).unwrap(), &case.array("wrapper_value").unwrap());
+    assert_eq!(ulp, 0, "row {row:?}");
+    // The last of two calls counts, and where no round is recorded all are used.
+    let all = case.load(Model::options().best_iteration().iterations(..)).unwrap();
+    assert!(all.facts().iterations > best + 1);
+    for name in ["xgboost/iris", "xgboost/linear", "lightgbm/wine"] {
+        let case = Case::named(name);
+        let all = case.load(Model::options()).unwrap();
+        let best = case.load(Model::options().best_iteration()).unwrap();
+        assert_eq!(best.facts().iterations, all.facts().iterations, "{name}");
+    }
+}
+
 #[test]
 fn absent_entries_mean_what_they_mean_to_the_library() {
     let mut cases = 0;
     for case in Case::all() {
         let Some(expected) = case.array("csr_margin") else { continue };
-        let model = case.load(Model::options().output(sawmill::Output::Margin)).unwrap();
+        let model = case.load(Model::options().output(Output::Margin)).unwrap();
         let (ulp, row) = match case.rows() {
             Matrix::F32(rows) => csr_ulp(&model, &rows, &expected),
             Matrix::F64(rows) => csr_ulp(&model, &rows, &expected),

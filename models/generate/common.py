@@ -56,8 +56,10 @@ class Model(Protocol):
     def splits(self) -> list[Split]:
         """Every split of every tree."""
 
-    def predict(self, rows, kind: str, span: tuple[int, int] | None = None) -> np.ndarray:
-        """`kind` is margin, value or leaf. `span` = rounds [start, stop)."""
+    rounds_trained: int
+
+    def predict(self, rows, kind: str, span: tuple[int, int] | None = None, base=None) -> np.ndarray:
+        """`kind` is margin, value or leaf. `span` = rounds [start, stop). `base` = margins to start from."""
 
     def label(self, value: np.ndarray) -> np.ndarray | None:
         """The class the library's scikit-learn wrapper would name, or None."""
@@ -73,6 +75,10 @@ class Case:
     spans: list[tuple[int, int]] = field(default_factory=list)  # also predict with these rounds only
     csr: bool = False                       # also predict the rows as a sparse matrix
     csv: bool = False                       # also write rows.csv
+    by_tree: bool = False                   # also what each tree adds; a tree for every round (and output)
+    staged: bool = False                    # also predict after every round
+    base: bool = False                      # also predict from margins other than base_score
+    wrapper: bool = False                   # also predict as the scikit-learn wrapper does
     reach: int = 300                        # how many splits get rows that meet them at the threshold
     huge: bool = True                       # infinities and the like; off where they would only give NaN
 
@@ -250,6 +256,29 @@ def write_csv(folder: Path, case: Case) -> None:
     np.save(folder / "rows_value.npy", case.model.predict(np.array(parsed), "value"))
 
 
+# The rows of X.npy that the bulky arrays are for: every tenth.
+STRIDE = 10
+
+
+def write_by_round(folder: Path, case: Case, rows: np.ndarray) -> None:
+    """The arrays that show the model round by round, or from other margins than its own."""
+    model = case.model
+    rounds = [(i, i + 1) for i in range(model.rounds_trained)]
+    zero = np.zeros((len(rows), model.outputs), np.float32) if model.producer == "xgboost" else None
+    if case.by_tree:
+        trees = [model.predict(rows, "margin", span, zero).reshape(len(rows), -1) for span in rounds]
+        np.save(folder / "tree_value.npy", np.concatenate(trees, axis=1))
+    if case.staged:
+        for kind in ("margin", "value"):
+            stages = [model.predict(rows, kind, (0, stop)).reshape(len(rows), -1) for _, stop in rounds]
+            np.save(folder / f"staged_{kind}.npy", np.concatenate(stages, axis=1))
+    if case.base:
+        base = (random_rows(13, len(rows), model.outputs) * 3.0).astype(np.float32)
+        np.save(folder / "base_margin.npy", base)
+        for kind in ("margin", "value"):
+            np.save(folder / f"from_base_{kind}.npy", model.predict(rows, kind, None, base))
+
+
 def write_case(folder: Path, about: str, case: Case) -> None:
     model = case.model
     folder.mkdir(parents=True)
@@ -272,6 +301,9 @@ def write_case(folder: Path, about: str, case: Case) -> None:
     for start, stop in case.spans:
         for kind in ("margin", "value"):
             np.save(folder / f"{kind}_{start}_{stop}.npy", model.predict(rows, kind, (start, stop)))
+    if case.wrapper:
+        np.save(folder / "wrapper_value.npy", model.wrapper_value(rows))
+    write_by_round(folder, case, rows[::STRIDE])
     if case.csv:
         write_csv(folder, case)
 

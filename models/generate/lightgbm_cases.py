@@ -47,6 +47,7 @@ class LightgbmModel:
         self.objective = header.get("objective", "custom").split(" ")[0]
         self.outputs = self.booster.num_model_per_iteration()
         self.trees = self.booster.num_trees()
+        self.rounds_trained = self.booster.current_iteration()
         self.profile = {"input": "f64", "comparison": "le", "sum": "f64", "base": "none"}
         self.feature_names = self.booster.feature_name()
 
@@ -76,7 +77,8 @@ class LightgbmModel:
     def rounds(self, span: tuple[int, int]) -> dict:
         return {"start_iteration": span[0], "num_iteration": span[1] - span[0]}
 
-    def predict(self, rows, kind, span=None):
+    def predict(self, rows, kind, span=None, base=None):
+        assert base is None, "init_score is no part of predict"
         options = {"margin": {"raw_score": True}, "value": {}, "leaf": {"pred_leaf": True}}[kind]
         if span:
             options |= self.rounds(span)
@@ -126,7 +128,7 @@ def wine():
     data = datasets.load_wine()
     model = train(data.data, data.target, 6, names=data.feature_names, objective="multiclass", num_class=3,
                   num_leaves=5)
-    return Case(model, data.data, csv=True, spans=[(0, 3), (2, 6)])
+    return Case(model, data.data, csv=True, spans=[(0, 3), (2, 6)], staged=True)
 
 
 # ---- objectives ----------------------------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ def forest_classes():
     """Random forest with three classes: average, then softmax (K15)."""
     rows = random_rows(172, 300, 5)
     model = train(rows, classes(rows), 6, objective="multiclass", num_class=3, num_leaves=5, **FOREST)
-    return Case(model, rows, spans=[(0, 3), (2, 6)])
+    return Case(model, rows, spans=[(0, 3), (2, 6)], by_tree=True, staged=True)
 
 
 @case
@@ -377,7 +379,7 @@ def linear_leaves():
     multiply-add; if one of its features is missing, the plain leaf value counts (K15)."""
     rows = random_rows(174, 400, 5)
     model = train(rows, signal(rows), 8, objective="regression", linear_tree=True)
-    return Case(model, sprinkle(rows, np.nan, 0.1, 175), huge=False, spans=[(0, 1), (1, 8)])
+    return Case(model, sprinkle(rows, np.nan, 0.1, 175), huge=False, spans=[(0, 1), (1, 8)], by_tree=True)
 
 
 # ---- shapes of trees -----------------------------------------------------------------------------------------------

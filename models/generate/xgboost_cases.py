@@ -44,6 +44,7 @@ class XgboostModel:
         self.inplace = boosted["name"] == "gbtree"
         self._trees = boosted.get("gbtree", boosted).get("model", {}).get("trees", [])
         self.trees = len(self._trees)
+        self.rounds_trained = self.booster.num_boosted_rounds() if hasattr(self.booster, "num_boosted_rounds") else 0
         self.profile = {"input": "f32", "comparison": "lt", "sum": "f32", "base": "first"}
         self.feature_names = model.get("feature_names") or [f"f{i}" for i in range(int(shape["num_feature"]))]
 
@@ -83,7 +84,7 @@ class XgboostModel:
     def rounds(self, span: tuple[int, int]) -> dict:
         return {"iteration_range": span}
 
-    def predict(self, rows, kind, span=None):
+    def predict(self, rows, kind, span=None, base=None):
         options = {"margin": {"output_margin": True}, "value": {}, "leaf": {"pred_leaf": True}}[kind]
         if span:
             options |= self.rounds(span)
@@ -97,17 +98,28 @@ class XgboostModel:
         for chosen, missing in ((~positive, np.inf), (positive, -np.inf)):
             if not chosen.any():
                 continue
-            part = self.booster.predict(self.matrix(rows[chosen], missing), validate_features=False, **options)
+            matrix = self.matrix(rows[chosen], missing)
+            if base is not None:
+                matrix.set_base_margin(base[chosen])
+            part = self.booster.predict(matrix, validate_features=False, **options)
             if kind == "leaf":
                 part = part.reshape(len(part), self.trees)
             if out is None:
                 out = np.empty((rows.shape[0],) + part.shape[1:], part.dtype)
             out[chosen] = part
         if self.inplace and kind != "leaf":
-            options = {"iteration_range": span or (0, 0), "predict_type": kind, "validate_features": False}
+            options = {"iteration_range": span or (0, 0), "predict_type": kind, "validate_features": False,
+                       "base_margin": base}
             again = self.booster.inplace_predict(rows, **options)
             assert np.array_equal(out.reshape(len(out), -1), again.reshape(len(out), -1), equal_nan=True)
         return out
+
+    def wrapper_value(self, rows):
+        """The probability of class 1 that the scikit-learn wrapper gives."""
+        wrapper = xgb.XGBClassifier(n_jobs=1)
+        wrapper.load_model(bytearray(next(iter(self._files.values()))))
+        with np.errstate(over="ignore"):
+            return wrapper.predict_proba(rows)[:, 1]
 
     def label(self, value):
         if self.objective.startswith("binary:") and value.ndim == 1:
@@ -148,7 +160,7 @@ def iris():
     data = datasets.load_iris()
     names = {"feature_names": ["sepal length", "sepal width", "petal length", "petal width"]}
     model = train(data.data, data.target, 10, ("json", "ubj"), objective="multi:softprob", num_class=3, matrix=names)
-    return Case(model, data.data, csv=True, spans=[(0, 3), (2, 7)])
+    return Case(model, data.data, csv=True, spans=[(0, 3), (2, 7)], by_tree=True, staged=True, base=True)
 
 
 @case
@@ -158,7 +170,7 @@ def wine_parallel_trees():
     data = datasets.load_wine()
     model = train(data.data, data.target, 5, objective="multi:softmax", num_class=3, num_parallel_tree=2,
                   subsample=0.7, max_depth=2)
-    return Case(model, data.data, spans=[(0, 3), (2, 5), (4, 5)])
+    return Case(model, data.data, spans=[(0, 3), (2, 5), (4, 5)], staged=True)
 
 
 @case
@@ -215,7 +227,7 @@ def poisson():
     """Counts: base_score is stored as a rate and enters the margin as its logarithm (K7)."""
     rows = random_rows(22, 300, 5)
     target = np.floor(np.abs(signal(rows)) * 4.0)
-    return Case(train(rows, target, 10, objective="count:poisson"), rows, spans=[(4, 10)])
+    return Case(train(rows, target, 10, objective="count:poisson"), rows, spans=[(4, 10)], base=True)
 
 
 @case
@@ -416,7 +428,7 @@ def early_stopped():
                         evals=[(hold, "hold")], early_stopping_rounds=4, verbose_eval=False)
     best = booster.best_iteration + 1
     assert 1 < best < booster.num_boosted_rounds()
-    return Case(XgboostModel(booster), rows, spans=[(0, best)])
+    return Case(XgboostModel(booster), rows, spans=[(0, best)], wrapper=True)
 
 
 @case
@@ -465,7 +477,7 @@ def vector_leaves():
     stored as the leaf's right child; a leaf is a node without a left child (K12)."""
     rows = sprinkle(random_rows(71, 300, 5), np.nan, 0.1, 72)
     model = train(rows, three_targets(np.nan_to_num(rows)), 6, ("json", "ubj"), multi_strategy="multi_output_tree")
-    return Case(model, rows, spans=[(0, 2), (2, 6)])
+    return Case(model, rows, spans=[(0, 2), (2, 6)], by_tree=True, staged=True, base=True)
 
 
 # ---- other boosters ------------------------------------------------------------------------------------------------
@@ -486,7 +498,7 @@ def dart_classes():
     rows = random_rows(81, 300, 5)
     kind = np.where(signal(rows) > 0.5, 2, np.where(signal(rows) > -0.5, 1, 0))
     model = train(rows, kind, 8, objective="multi:softprob", num_class=3, booster="dart", rate_drop=0.3, max_depth=2)
-    return Case(model, rows)
+    return Case(model, rows, by_tree=True, staged=True)
 
 
 LINEAR = {"booster": "gblinear", "updater": "coord_descent", "tree_method": None, "max_bin": None, "max_depth": None}
@@ -503,7 +515,7 @@ def linear():
 def linear_targets():
     """gblinear with three targets: XGBoost adds the first base_score to every output, and so must we (K14)."""
     rows = random_rows(84, 300, 5)
-    return Case(train(rows, three_targets(rows), 10, **LINEAR), rows, huge=False, reach=0)
+    return Case(train(rows, three_targets(rows), 10, **LINEAR), rows, huge=False, reach=0, base=True)
 
 
 @case

@@ -106,12 +106,18 @@ impl Forest {
         sums
     }
 
-    /// The value of a scalar leaf, or of the linear model in its place.
-    fn eval_leaf<T: Real>(&self, leaf: usize, row: &[f64]) -> T {
+    /// The value of a scalar leaf, or of the linear model in its place, for a row as the trees read it.
+    pub(crate) fn eval_leaf<T: Real>(&self, leaf: usize, row: &[f64]) -> T {
+        let constant = self.linear.as_ref().and_then(|linear| linear.models[leaf]).map(|model| model.constant);
+        self.eval_leaf_from(leaf, T::from_f64(constant.unwrap_or_default()), row)
+    }
+
+    /// The same, where a linear model starts from `constant` in place of its own.
+    pub(crate) fn eval_leaf_from<T: Real>(&self, leaf: usize, constant: T, row: &[f64]) -> T {
         let value = T::from_f64(self.leaf(leaf)[0]);
         let Some(linear) = &self.linear else { return value };
         let Some(model) = linear.models[leaf] else { return value };
-        let mut sum = T::from_f64(model.constant);
+        let mut sum = constant;
         for &(feature, coefficient) in &linear.terms[model.terms()] {
             let x = row[feature as usize];
             match linear.missing {

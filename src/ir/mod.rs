@@ -378,10 +378,20 @@ impl Forest {
 
     /// What sums are divided by before the link; 1 unless the aggregate is a mean.
     pub(crate) fn divisor(&self) -> f64 {
+        self.divisor_of(self.n_iterations())
+    }
+
+    /// The same for the first `n_iterations` of the forest.
+    pub(crate) fn divisor_of(&self, n_iterations: usize) -> f64 {
         match self.aggregate {
             Aggregate::Sum => 1.0,
-            Aggregate::MeanOfValue => self.n_iterations() as f64,
+            Aggregate::MeanOfValue => n_iterations as f64,
         }
+    }
+
+    /// Number of trees at the end of every boosting iteration.
+    pub(crate) fn iteration_ends(&self) -> &[usize] {
+        &self.iterations
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {
@@ -403,12 +413,17 @@ impl Forest {
 
     /// The values of leaf `leaf`: one, or one per output if leaves are vectors.
     pub(crate) fn leaf(&self, leaf: usize) -> &[f64] {
-        let width = if self.vector_leaves { self.n_outputs } else { 1 };
+        let width = self.tree_width();
         &self.leaf_values[leaf * width..][..width]
     }
 
     pub(crate) fn linear(&self) -> Option<&LinearLeaves> {
         self.linear.as_ref()
+    }
+
+    /// Values a tree has for a row: one, or one per output if leaves are vectors.
+    pub(crate) fn tree_width(&self) -> usize {
+        if self.vector_leaves { self.n_outputs } else { 1 }
     }
 
     /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).

@@ -44,6 +44,11 @@ impl Format {
         }
     }
 
+    /// Whether the library's predictions may start from margins of the caller's.
+    pub(crate) fn takes_base_margin(self) -> bool {
+        matches!(self, Self::XgBoostJson | Self::XgBoostUbjson)
+    }
+
     /// The format called `name`.
     ///
     /// # Errors
@@ -164,9 +169,19 @@ impl Limits {
 pub(crate) struct Iterations {
     pub(crate) start: usize,
     pub(crate) end: Option<usize>,
+    /// Those up to the best one instead, if the file records which that is.
+    pub(crate) up_to_best: bool,
 }
 
 impl Iterations {
+    /// The same for a model whose best iteration is known.
+    pub(crate) fn with_best(self, best: Option<usize>) -> Self {
+        match self.up_to_best {
+            true => Self { end: best.map(|best| best.saturating_add(1)), ..Self::default() },
+            false => self,
+        }
+    }
+
     /// The range as indices into `total` iterations.
     ///
     /// # Errors
@@ -184,7 +199,7 @@ impl Iterations {
 
     /// The same, with both ends cut off at `total`.
     pub(crate) fn clamped(self, total: usize) -> Self {
-        Self { start: self.start.min(total), end: self.end.map(|end| end.min(total)) }
+        Self { start: self.start.min(total), end: self.end.map(|end| end.min(total)), ..self }
     }
 }
 
@@ -204,8 +219,9 @@ pub struct Source {
     pub producer: String,
     /// BLAKE3 hash of the file, in hexadecimal; empty for a forest built by hand.
     pub digest: String,
-    /// The best iteration that early stopping recorded, counted from 0. Predictions use all iterations unless
-    /// [`ModelOptions::iterations`](crate::ModelOptions::iterations) says otherwise, as the library's own booster does.
+    /// The best iteration that early stopping recorded, counted from 0. Predictions use all iterations, as the
+    /// library's own booster does, unless [`ModelOptions::best_iteration`](crate::ModelOptions::best_iteration) or
+    /// [`iterations`](crate::ModelOptions::iterations) says otherwise.
     pub best_iteration: Option<usize>,
 }
 
@@ -265,13 +281,18 @@ mod tests {
 
     #[test]
     fn iteration_ranges_are_checked() {
-        let range = |start, end| Iterations { start, end }.within(10);
+        let up_to_best = false;
+        let range = |start, end| Iterations { start, end, up_to_best }.within(10);
         assert_eq!(range(0, None).unwrap(), 0..10);
         assert_eq!(range(2, Some(7)).unwrap(), 2..7);
         assert_eq!(range(0, Some(11)).unwrap_err().to_string(), "iterations 0..11 asked of a model that has 10");
         assert_eq!(range(5, Some(5)).unwrap_err().to_string(), "iterations 5..5: the range is empty");
         assert!(range(11, None).unwrap_err().is_option());
-        assert_eq!(Iterations { start: 3, end: Some(99) }.clamped(10).within(10).unwrap(), 3..10);
+        assert_eq!(Iterations { start: 3, end: Some(99), up_to_best }.clamped(10).within(10).unwrap(), 3..10);
+        let best = Iterations { up_to_best: true, ..Iterations::default() };
+        assert_eq!(best.with_best(Some(4)).within(10).unwrap(), 0..5);
+        assert_eq!(best.with_best(None).within(10).unwrap(), 0..10);
+        assert!(best.with_best(Some(10)).within(10).is_err());
         assert_eq!(Iterations::default().within(0).unwrap(), 0..0);
     }
 }

@@ -3,6 +3,7 @@
 mod options;
 mod predictions;
 mod run;
+mod trees;
 mod validate;
 
 use std::path::Path;
@@ -13,7 +14,7 @@ pub use predictions::{Predictions, Values};
 pub use run::Scratch;
 pub use validate::{Check, ValidationReport};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest};
 use crate::load::Source;
 use crate::plan::{Plan, Runner};
@@ -47,6 +48,18 @@ struct Inner {
 }
 
 impl Inner {
+    /// Numbers a row of `output` has.
+    fn n_columns(&self, output: Output) -> usize {
+        let forest = &self.forest;
+        match output {
+            Output::Value => forest.link().n_values(forest.n_outputs()),
+            Output::Margin => forest.n_outputs(),
+            Output::Leaf => forest.n_trees(),
+            Output::Label => 1,
+            Output::TreeValues => forest.n_trees() * forest.tree_width(),
+        }
+    }
+
     /// `value` with the sentinel read as missing, as the input layer reads it.
     fn read_sentinel(&self, value: f64) -> f64 {
         let round = |value| self.forest.profile().round_input(value);
@@ -104,6 +117,49 @@ impl Model {
             *predictions = Predictions::default();
         }
         predicted
+    }
+
+    /// Predicts rows that start from margins of the caller's in place of the base score: XGBoost's `base_margin`, row
+    /// after row, `n_outputs` each. Leaves and what trees add do not depend on it.
+    ///
+    /// Cost: about twice that of [`predict`](Self::predict), as leaves are found first and added up afterwards.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); a shape error for another number of margins; an option error for a model whose
+    /// library has no such thing. LightGBM is one: its `init_score` belongs to training, and predictions leave it out.
+    pub fn predict_with_base_margin<'a>(&self, rows: impl Into<Rows<'a>>, base_margin: &[f32]) -> Result<Predictions> {
+        if let Some(format) = self.inner.source.format
+            && !format.takes_base_margin()
+        {
+            let finding = format!("a base margin asked of a model in {format}, whose library predicts without");
+            return Err(Error::option(finding));
+        }
+        let batch = rows.into().batch(self.inner.schema.n_features())?;
+        let mut predictions = Predictions::default();
+        trees::predict_from(&self.inner, &batch, base_margin, &mut predictions)?;
+        Ok(predictions)
+    }
+
+    /// Predicts a batch after every boosting iteration: `[n, n_iterations, n_columns]`, row after row, as
+    /// `n_iterations * n_columns` columns. Iteration `i` has the bits of a model loaded with
+    /// [`iterations(..=i)`](ModelOptions::iterations), or, if it was loaded with a range itself, that range up to
+    /// and with its iteration `i`.
+    ///
+    /// Cost: one pass over the trees and a link for every iteration.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); an option error for a model that predicts leaves or what trees add, and for a
+    /// linear model, which has no iterations.
+    pub fn predict_staged<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
+        let batch = rows.into().batch(self.inner.schema.n_features())?;
+        let mut predictions = Predictions::default();
+        trees::predict_staged(&self.inner, &batch, &mut predictions)?;
+        Ok(predictions)
+    }
+
+    /// Numbers per row of a prediction.
+    pub fn n_columns(&self) -> usize {
+        self.inner.n_columns(self.inner.output)
     }
 
     /// What the model takes and gives.

@@ -28,6 +28,10 @@ pub enum Output {
     Leaf,
     /// The class, as the source library's scikit-learn wrapper gives it. `[n, 1]`.
     Label,
+    /// What every tree adds to the margin: its leaf times its weight, in the type of the sum. Base score and values
+    /// added in tree order make the margin, to the bit. `[n, n_trees]`; for vector leaves `[n, n_trees, n_outputs]`,
+    /// as `n_trees * n_outputs` columns.
+    TreeValues,
 }
 
 /// How exactly leaves are kept.
@@ -37,6 +41,30 @@ pub enum Precision {
     /// As the source library computes, to the bit.
     #[default]
     Exact,
+}
+
+impl Precision {
+    /// Every precision.
+    pub const ALL: &'static [Self] = &[Self::Exact];
+
+    /// Its name, as [`from_name`](Self::from_name) takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+        }
+    }
+
+    /// The precision called `name`.
+    ///
+    /// # Errors
+    /// An option error that lists those there are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let known = Self::ALL.iter().find(|precision| precision.name() == name);
+        known.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|precision| precision.name()).collect();
+            Error::option(format!("precision {name:?} is unknown; known are: {}", names.join(", ")))
+        })
+    }
 }
 
 /// Options to load a model with. Every method but the last consumes and returns the options; only the last can fail.
@@ -113,7 +141,15 @@ impl ModelOptions {
             Bound::Excluded(&end) => Some(end),
             Bound::Unbounded => None,
         };
-        self.iterations = Iterations { start, end };
+        self.iterations = Iterations { start, end, up_to_best: false };
+        self
+    }
+
+    /// Uses the iterations up to the best one that early stopping recorded, as XGBoost's scikit-learn wrapper does;
+    /// all of them where the file records none. By default all are used, as XGBoost's booster does. Takes the place of
+    /// [`iterations`](Self::iterations), and the other way round: the last call counts.
+    pub fn best_iteration(mut self) -> Self {
+        self.iterations = Iterations { up_to_best: true, ..Iterations::default() };
         self
     }
 
@@ -183,7 +219,7 @@ impl ModelOptions {
                 schema.n_outputs
             )));
         }
-        let range = self.iterations.within(forest.n_iterations())?;
+        let range = self.iterations.with_best(None).within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
         self.compile(schema, Source::custom(), forest)
     }
@@ -195,7 +231,7 @@ impl ModelOptions {
                 "labels asked of a model that is no classifier (objective {objective:?})"
             )));
         }
-        if self.output == Output::Leaf && forest.is_linear_model() {
+        if matches!(self.output, Output::Leaf | Output::TreeValues) && forest.is_linear_model() {
             return Err(Error::option("leaves asked of a linear model, which has none"));
         }
         let facts = Facts::of(&forest);

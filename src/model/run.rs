@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Inner, Output, Predictions, Values};
+use super::{Inner, Output, Predictions, Values, trees};
 use crate::error::{Error, Result};
+use crate::ir::Forest;
 use crate::ir::real::Real;
 use crate::kernel::{BLOCK_ROWS, Buffers, Kernel};
 use crate::plan::Runner;
@@ -41,7 +42,7 @@ pub(super) fn predict(
 }
 
 /// Sum types, with their places in predictions and buffers.
-trait Sum: Real {
+pub(super) trait Sum: Real {
     fn values(values: &mut Values) -> &mut Vec<Self>;
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
 }
@@ -68,7 +69,7 @@ macro_rules! sum {
 sum!(f32, F32, sums_f32);
 sum!(f64, F64, sums_f64);
 
-fn integers(values: &mut Values) -> &mut Vec<i32> {
+pub(super) fn integers(values: &mut Values) -> &mut Vec<i32> {
     if !matches!(values, Values::I32(_)) {
         *values = Values::I32(Vec::new());
     }
@@ -78,7 +79,7 @@ fn integers(values: &mut Values) -> &mut Vec<i32> {
     }
 }
 
-fn predict_sums<S: Sum>(
+pub(super) fn predict_sums<S: Sum>(
     model: &Inner,
     kernel: &dyn Kernel<S>,
     output: Output,
@@ -102,7 +103,7 @@ fn predict_sums<S: Sum>(
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, values, buffers| {
                 kernel.margins(batch, rows, values, buffers);
-                link(model, values);
+                link(forest, forest.divisor(), values);
             })
         }
         Output::Value => {
@@ -139,13 +140,19 @@ fn predict_sums<S: Sum>(
                 buffers.leaves = leaves;
             })
         }
+        Output::TreeValues => {
+            let width = model.n_columns(output);
+            predictions.n_columns = width;
+            in_blocks(model, n_rows, width, S::values(values), scratch, |rows, values, buffers| {
+                trees::values(model, kernel, batch, rows, values, buffers);
+            })
+        }
     }
 }
 
-/// Margins to values, in place.
-fn link<S: Sum>(model: &Inner, margins: &mut [S]) {
-    let forest = &model.forest;
-    let divisor = S::from_f64(forest.divisor());
+/// Margins to values, in place, where a mean divides by `divisor`.
+pub(super) fn link<S: Sum>(forest: &Forest, divisor: f64, margins: &mut [S]) {
+    let divisor = S::from_f64(divisor);
     for row in margins.chunks_exact_mut(forest.n_outputs()) {
         if divisor != S::ONE {
             for margin in row.iter_mut() {
@@ -170,7 +177,7 @@ fn with_linked<S: Sum>(
     sums.clear();
     sums.resize(rows.len() * model.forest.n_outputs(), S::ZERO);
     kernel.margins(batch, rows, &mut sums, buffers);
-    link(model, &mut sums);
+    link(&model.forest, model.forest.divisor(), &mut sums);
     use_them(&sums);
     *S::buffer(buffers) = sums;
 }
@@ -179,7 +186,7 @@ fn with_linked<S: Sum>(
 ///
 /// # Errors
 /// A shape error when there is no memory for the result: views can claim any number of rows.
-fn in_blocks<V: Clone + Default + Send>(
+pub(super) fn in_blocks<V: Clone + Default + Send>(
     model: &Inner,
     n_rows: usize,
     width: usize,

@@ -69,6 +69,18 @@ pub struct PredictArgs {
     /// What to predict
     #[arg(long, display_order = 0, value_enum, value_name = "KIND", default_value_t = Kind::Value)]
     pub kind: Kind,
+
+    /// Predict after every boosting round: [n, rounds], or [n, rounds, k]
+    ///
+    /// Each is what --iterations up to that round gives. For values, margins and labels.
+    #[arg(long, display_order = 0, conflicts_with = "base_margin")]
+    pub staged: bool,
+
+    /// Margins to start from in place of the base score: a .npy or .csv file of [n] or [n, outputs] numbers
+    ///
+    /// XGBoost's base_margin. LightGBM predicts without: its init_score belongs to training.
+    #[arg(long, display_order = 0, value_name = "FILE")]
+    pub base_margin: Option<PathBuf>,
 }
 
 const PREDICT_EXAMPLES: &str = "\
@@ -77,6 +89,7 @@ Examples:
   sawmill predict model.json X.npy -o value.npy          as numpy.save would write them
   sawmill predict model.txt rows.csv --kind leaf         the leaf every tree ends in
   sawmill predict model.json X.npy --iterations 0..50    the first 50 boosting rounds only
+  sawmill predict model.json X.npy --staged -o s.npy     the value after every boosting round
   zcat big.csv.gz | sawmill predict model.json - | head  CSV streams; memory stays bounded";
 
 /// Show what a model is: its task, features, trees, arithmetic, and how it will run.
@@ -162,12 +175,18 @@ pub struct ModelArgs {
     #[arg(long, value_name = "A..B", value_parser = iterations)]
     pub iterations: Option<Iterations>,
 
+    /// Use the boosting rounds up to the best one that early stopping recorded, as XGBoost's scikit-learn wrapper does
+    ///
+    /// Without it all rounds are used, as XGBoost's booster does. A file that records no best round is used whole.
+    #[arg(long, conflicts_with = "iterations")]
+    pub best_iteration: bool,
+
     /// Force an instruction set; the best of this machine if not given
     #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
     pub isa: Option<Isa>,
 
     /// How exactly to compute: exact, as the source library does
-    #[arg(long, value_name = "NAME", default_value = "exact", value_parser = precision)]
+    #[arg(long, value_name = "NAME", default_value = "exact", value_parser = Precision::from_name)]
     pub precision: Precision,
 }
 
@@ -191,6 +210,9 @@ impl ModelArgs {
         if let Some(range) = self.iterations {
             options = options.iterations(range);
         }
+        if self.best_iteration {
+            options = options.best_iteration();
+        }
         Ok(options.load(&self.path)?)
     }
 }
@@ -206,6 +228,8 @@ pub enum Kind {
     Label,
     /// The leaf index per tree, as the source library numbers it
     Leaf,
+    /// What every tree adds to the raw score: [n, trees], or [n, trees, k] for vector leaves
+    TreeValue,
 }
 
 impl Kind {
@@ -215,6 +239,7 @@ impl Kind {
             Self::Margin => "margin",
             Self::Label => "label",
             Self::Leaf => "leaf",
+            Self::TreeValue => "tree-value",
         }
     }
 
@@ -224,6 +249,7 @@ impl Kind {
             Self::Margin => Output::Margin,
             Self::Label => Output::Label,
             Self::Leaf => Output::Leaf,
+            Self::TreeValue => Output::TreeValues,
         }
     }
 }
@@ -243,13 +269,6 @@ fn iterations(text: &str) -> Result<Iterations, String> {
         (start, end) => {
             Ok((start.map_or(Bound::Unbounded, Bound::Included), end.map_or(Bound::Unbounded, Bound::Excluded)))
         }
-    }
-}
-
-fn precision(name: &str) -> Result<Precision, String> {
-    match name {
-        "exact" => Ok(Precision::Exact),
-        _ => Err("known is: exact".to_owned()),
     }
 }
 

@@ -1,71 +1,12 @@
 //! Comparing predictions with the answers the user expects.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
 use sawmill::{Predictions, Values};
 
-use crate::input::csv::{has_text, number, shown};
-use crate::input::{FileFormat, name_of, npy, open_csv};
-
-/// The answers expected, row after row.
-pub struct Expected {
-    pub n_rows: usize,
-    pub n_columns: usize,
-    values: Vec<f64>,
-}
-
-impl Expected {
-    /// Reads a `.npy` or `.csv` file. With `single`, the text of a CSV field is rounded to f32, once, as the
-    /// predictions are.
-    pub fn read(path: &Path, single: bool) -> Result<Self> {
-        match FileFormat::of(path)? {
-            FileFormat::Npy => read_npy(path),
-            FileFormat::Csv => read_csv(path, single),
-        }
-        .with_context(|| name_of(path))
-    }
-}
-
-fn read_npy(path: &Path) -> Result<Expected> {
-    let array = match npy::read(path)? {
-        npy::Array::F32(array) => array.mapv(f64::from),
-        npy::Array::F64(array) => array,
-        npy::Array::Integers { values, .. } => values,
-    };
-    let (n_rows, n_columns) = match *array.shape() {
-        [n] => (n, 1),
-        [n, k] => (n, k),
-        _ => bail!("shape {}, but predictions are [n] or [n, k]", npy::shown(array.shape())),
-    };
-    Ok(Expected { n_rows, n_columns, values: array.iter().copied().collect() })
-}
-
-fn read_csv(path: &Path, single: bool) -> Result<Expected> {
-    let mut records = open_csv(path)?;
-    ensure!(records.advance()?, "the file is empty");
-    let n_columns = records.record().len();
-    let mut more = !has_text(records.record()) || records.advance()?;
-    let (mut n_rows, mut values) = (0, Vec::new());
-    while more {
-        let (record, line) = (records.record(), records.line());
-        ensure!(record.len() == n_columns, "line {line}: {} fields, but the first line has {n_columns}", record.len());
-        for (column, field) in record.iter().enumerate() {
-            let value = if single { number::<f32>(field).map(f64::from) } else { number::<f64>(field) };
-            let column = column + 1;
-            values.push(
-                value.with_context(|| format!("line {line}, column {column}: {} is not a number", shown(field)))?,
-            );
-        }
-        n_rows += 1;
-        more = records.advance()?;
-    }
-    Ok(Expected { n_rows, n_columns, values })
-}
+use crate::input::table::Table;
 
 /// What a comparison finds, row by row.
 pub struct Comparison<'a> {
-    expected: &'a Expected,
+    expected: &'a Table,
     tolerance: Option<f64>,
     n_rows: usize,
     n_columns: usize,
@@ -76,7 +17,7 @@ pub struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    pub fn new(expected: &'a Expected, tolerance: Option<f64>) -> Self {
+    pub fn new(expected: &'a Table, tolerance: Option<f64>) -> Self {
         Self {
             expected,
             tolerance,
@@ -96,10 +37,8 @@ impl<'a> Comparison<'a> {
         let values = predictions.to_f64();
         let unit = Unit::of(predictions.values());
         for (row, found) in (self.n_rows..).zip(values.chunks_exact(width)) {
-            if self.n_columns == self.expected.n_columns
-                && let Some(wanted) = self.expected.values.chunks_exact(width).nth(row)
-            {
-                self.add_row(row, found, wanted, unit);
+            if self.n_columns == self.expected.n_columns && row < self.expected.n_rows {
+                self.add_row(row, found, self.expected.rows(row..row + 1), unit);
             }
         }
         self.n_rows += predictions.n_rows();

@@ -3,6 +3,7 @@
 
 pub mod csv;
 pub mod npy;
+pub mod table;
 
 use std::fs::File;
 use std::io;

@@ -94,10 +94,9 @@ fn task(text: &mut Text, model: &Model) {
     text.entry("objective", if schema.objective.is_empty() { "(none named)" } else { &schema.objective });
     text.entry("outputs", &schema.n_outputs.to_string());
     if let Some(best) = model.source().best_iteration {
-        let rounds = best + 1;
         text.entry(
             "best iteration",
-            &format!("{best}; predictions use all iterations, --iterations 0..{rounds} uses the best"),
+            &format!("{best}; predictions use all iterations, with --best-iteration those up to the best"),
         );
     }
 }

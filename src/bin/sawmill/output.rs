@@ -23,6 +23,8 @@ pub struct PredictionWriter {
     n_columns: usize,
     n_rows: u64,
     started: bool,
+    /// Numbers for each tree or round, where a row has one or more for each.
+    inner: Option<usize>,
 }
 
 enum Target {
@@ -58,7 +60,12 @@ impl PredictionWriter {
             (name, Target::File(file))
         };
         let out = BufWriter::with_capacity(1 << 16, target);
-        Ok(Self { format, kind, name, out, dtype: "", n_columns: 0, n_rows: 0, started: false })
+        Ok(Self { format, kind, name, out, dtype: "", n_columns: 0, n_rows: 0, started: false, inner: None })
+    }
+
+    /// Makes every row an array of its own, `inner` numbers for each of its trees or rounds.
+    pub fn set_inner(&mut self, inner: Option<usize>) {
+        self.inner = inner;
     }
 
     /// Adds the rows of `predictions`.
@@ -105,7 +112,11 @@ impl PredictionWriter {
         if self.is_flat() {
             return kind.to_owned();
         }
-        (0..self.n_columns).map(|column| format!("{kind}_{column}")).collect::<Vec<_>>().join(",")
+        let name = |column: usize| match self.inner {
+            Some(inner) if inner > 1 => format!("{kind}_{}_{}", column / inner, column % inner),
+            _ => format!("{kind}_{column}"),
+        };
+        (0..self.n_columns).map(name).collect::<Vec<_>>().join(",")
     }
 
     fn write_npy(&mut self, predictions: &Predictions) -> io::Result<()> {
@@ -132,10 +143,11 @@ impl PredictionWriter {
 
     /// The header `numpy.save` writes.
     fn npy_header(&self) -> Vec<u8> {
-        let shape = if self.is_flat() {
-            format!("({},)", self.n_rows)
-        } else {
-            format!("({}, {})", self.n_rows, self.n_columns)
+        let (n_rows, n_columns) = (self.n_rows, self.n_columns);
+        let shape = match self.inner {
+            Some(inner) if inner > 1 => format!("({n_rows}, {}, {inner})", n_columns / inner),
+            _ if self.is_flat() => format!("({n_rows},)"),
+            _ => format!("({n_rows}, {n_columns})"),
         };
         let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': {shape}, }}", self.dtype);
         let text_bytes = NPY_HEADER_BYTES - 10;
@@ -147,11 +159,11 @@ impl PredictionWriter {
 
     /// One number per row is an array of one dimension. Leaves keep two: one column per tree.
     fn is_flat(&self) -> bool {
-        self.n_columns == 1 && self.kind != Kind::Leaf
+        self.n_columns == 1 && self.inner.is_none()
     }
 }
 
-/// Holds every shape: 118 bytes of text, two numbers of 20 digits at most.
+/// Holds every shape: 118 bytes of text, of which numbers may take 66, and no array has as many digits.
 const NPY_HEADER_BYTES: usize = 128;
 
 type Out = BufWriter<Target>;

@@ -9,9 +9,10 @@ use sawmill::{Model, ValidationReport};
 use serde::Serialize;
 
 use crate::args::ValidateArgs;
-use crate::expected::{Comparison, Expected};
+use crate::expected::Comparison;
 use crate::input::Input;
-use crate::predict::for_each_chunk;
+use crate::input::table::Table;
+use crate::predict::{Way, for_each_chunk};
 use crate::progress::Progress;
 
 /// Exit code when the model or a file cannot be loaded.
@@ -62,10 +63,10 @@ fn own_checks(report: &ValidationReport) -> Vec<Check> {
 fn expected_check(args: &ValidateArgs, model: &Model) -> Result<Option<Check>> {
     let (Some(input), Some(expect)) = (&args.input, &args.expect) else { return Ok(None) };
     let single = model.forest().profile().sum == sawmill::Float::F32;
-    let expected = Expected::read(expect, single)?;
+    let expected = Table::read(expect, single)?;
     let mut comparison = Comparison::new(&expected, args.tolerance);
     let mut input = Input::open(input, model.schema())?;
-    for_each_chunk(model, args.kind, &mut input, &mut Progress::new(false), |predictions| {
+    for_each_chunk(model, Way::Plain, &mut input, &mut Progress::new(false), |predictions| {
         comparison.add(predictions);
         Ok(())
     })?;

@@ -77,7 +77,7 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     }
     builder.set_iterations((1..=n_trees / n_outputs).map(|iteration| iteration * n_outputs).collect());
     let forest = builder.finish()?;
-    let range = options.iterations.clamped(forest.n_iterations()).within(forest.n_iterations())?;
+    let range = options.iterations.with_best(None).clamped(forest.n_iterations()).within(forest.n_iterations())?;
     let forest = forest.with_iterations(range);
 
     let producer = format!("LightGBM (format {})", head.version);

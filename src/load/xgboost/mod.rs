@@ -100,8 +100,9 @@ impl Learner {
         let schema = self.schema(options, &name, objective, n_outputs)?;
         self.builder.set_shape(&schema);
         let mut base = self.base_margins(objective, n_outputs)?;
+        let iterations = options.iterations.with_best(self.best_iteration.filter(|_| !is_linear));
         if is_linear {
-            if options.iterations != Iterations::default() {
+            if iterations != Iterations::default() {
                 return Err(Error::option("iterations asked of a linear model, which has none"));
             }
             self.lower_linear(schema.n_features(), base[0] as f32, n_outputs)?;
@@ -113,7 +114,7 @@ impl Learner {
 
         let (link, labels) = (objective.link(self.version), objective.labels(n_outputs));
         let forest = self.builder.base(base).link(link, labels).finish()?;
-        let range: Range<usize> = options.iterations.within(forest.n_iterations())?;
+        let range: Range<usize> = iterations.within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
 
         let source = Source {
@@ -141,8 +142,10 @@ impl Learner {
             let weight = |row: usize| weights[row * n_outputs + output];
             terms.clear();
             terms.extend((0..n_features).map(|feature| (feature as u32, f64::from(weight(feature)))));
-            let constant = f64::from(weight(n_features) + base);
-            let leaf = Node::LinearLeaf { id: 0, value: constant, constant, terms: &terms };
+            let bias = weight(n_features);
+            // The value is what the sum starts from but for the base score, for margins that replace it.
+            let (value, constant) = (f64::from(bias), f64::from(bias + base));
+            let leaf = Node::LinearLeaf { id: 0, value, constant, terms: &terms };
             self.builder.add_tree(Some(output as u32), 1.0, 1, |_| Ok(leaf.clone()))?;
         }
         self.builder.set_iterations(vec![n_outputs]);
