@@ -36,6 +36,7 @@
 //!
 //! None is needed for the library. `cli` builds the `sawmill` program, `full` everything that needs no system library.
 
+pub mod engine;
 mod error;
 mod ir;
 mod kernel;

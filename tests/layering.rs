@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// A module and what it may import from the crate.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("engine", &["model", "metrics", "rows", "error"]),
     ("model", &["load", "plan", "kernel", "ir", "rows", "schema", "error"]),
     ("plan", &["kernel", "layout", "ir", "error"]),
     ("load", &["ir", "schema", "error"]),

@@ -1,0 +1,4 @@
+//! Parts of the engine.
+
+#[allow(unsafe_code)]
+pub mod buffers;
