@@ -665,13 +665,67 @@ fn validate_exits_with_2_when_there_is_nothing_to_judge() {
     assert!(sawmill(&junk).fails(2).contains("--tolerance"));
 }
 
+// ---- bench
+
+#[test]
+fn bench_json_has_stable_keys_and_one_result_for_each_batch_size() {
+    let (npy, csv) = (beside(LIGHTGBM, "X.npy"), beside(LIGHTGBM, "rows.csv"));
+    let (xgboost, lightgbm) = (model(XGBOOST), model(LIGHTGBM));
+    for command in [&["bench", &xgboost][..], &["bench", &lightgbm, &npy], &["bench", &lightgbm, &csv]] {
+        let options = ["--batch", "1,7,5000", "--seconds", "0.01", "--threads", "2", "--json"];
+        let out: Value = serde_json::from_str(&sawmill(&[command, &options].concat()).ok()).unwrap();
+        assert_eq!(out["model"], command[1]);
+        assert_eq!((&out["isa"], &out["threads"]), (&out["plan"]["isa"], &2.into()));
+        assert_eq!(out["rows"]["input"].as_str(), command.get(2).copied());
+        assert!(out["rows"]["checked"].as_u64() > Some(0));
+        let results = out["results"].as_array().unwrap();
+        assert_eq!(results.iter().map(|result| result["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 7, 5000]);
+        for result in results {
+            let time = |name: &str| result["ns_per_row"][name].as_f64().unwrap();
+            assert!(time("min") <= time("p50") && time("p50") <= time("p99"), "{result}");
+            assert!(result["calls"].as_u64() > Some(0) && result["rows_per_s"].as_f64() > Some(0.0), "{result}");
+        }
+    }
+}
+
+#[test]
+fn bench_prints_a_table_and_draws_a_chart() {
+    let folder = Folder::new();
+    let chart = folder.path("speed.svg");
+    let out = sawmill(&["bench", &model(LIGHTGBM), "--batch", "2,16", "--seconds", "0.01", "--plot", &chart]).ok();
+    let first_words = out.lines().map(|line| line.split_whitespace().next().unwrap_or(""));
+    assert!(first_words.skip_while(|word| *word != "batch").eq(["batch", "2", "16"]), "{out}");
+    let chart = fs::read_to_string(chart).unwrap();
+    assert!(chart.starts_with("<svg") && chart.trim_end().ends_with("</svg>"));
+    for text in ["rows per second", "rows in a batch", "nanoseconds for a row", "batch 16"] {
+        assert!(chart.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    let folder = Folder::new();
+    let empty = folder.path("empty.npy");
+    write_npy(&empty, &Array2::<f32>::zeros((0, 30))).unwrap();
+    assert!(sawmill(&["bench", &model(XGBOOST), &empty]).fails(1).ends_with("empty.npy: no rows"));
+    let narrow = folder.path("narrow.npy");
+    write_npy(&narrow, &Array2::<f32>::zeros((5, 3))).unwrap();
+    assert!(sawmill(&["bench", &model(XGBOOST), &narrow]).fails(1).contains("3 columns"));
+    let large = ["bench", &model(XGBOOST), "--batch", "1,100000000000"];
+    assert!(sawmill(&large).fails(1).contains("too large to measure"));
+    for wrong in [["--batch", "0"], ["--batch", "1,,2"], ["--seconds", "0"], ["--seconds", "nan"]] {
+        assert!(sawmill(&[&["bench", &model(XGBOOST)], &wrong[..]].concat()).fails(2).contains(wrong[0]), "{wrong:?}");
+    }
+}
+
 // ---- help
 
 #[test]
 fn help_and_version() {
     assert_eq!(sawmill(&["--version"]).ok(), format!("sawmill {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(sawmill(&["-V"]).ok(), sawmill(&["--version"]).ok());
-    for command in [&["--help"][..], &["predict", "--help"], &["inspect", "--help"], &["validate", "--help"]] {
-        assert!(sawmill(command).ok().contains("Examples:\n"), "{command:?}");
+    assert!(sawmill(&["--help"]).ok().contains("Examples:\n"));
+    for command in ["predict", "inspect", "validate", "bench"] {
+        assert!(sawmill(&[command, "--help"]).ok().contains("Examples:\n"), "{command}");
     }
 }

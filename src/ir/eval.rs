@@ -79,6 +79,20 @@ impl Forest {
         }
     }
 
+    /// What every tree adds to the margins of a row, `tree_width` values each.
+    pub(crate) fn eval_tree_values<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
+        let read = self.read_row(row, storage);
+        let mut values = Vec::new();
+        for (tree, leaf) in self.trees.iter().zip(self.eval_leaves(row, storage)) {
+            let weight = T::from_f64(tree.weight);
+            match tree.target {
+                Target::One(_) => values.push(self.eval_leaf::<T>(leaf, &read) * weight),
+                Target::All => values.extend(self.leaf(leaf).iter().map(|&value| T::from_f64(value) * weight)),
+            }
+        }
+        values
+    }
+
     /// The margins of a row. `T` must be the type of [`NumericProfile::sum`](super::NumericProfile::sum).
     pub(crate) fn eval_margins<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
         let base: Vec<T> = self.base.iter().map(|&base| T::from_f64(base)).collect();

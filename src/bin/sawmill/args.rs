@@ -23,6 +23,7 @@ Examples:
   sawmill predict model.json rows.csv              predictions as CSV on the terminal
   sawmill predict model.txt X.npy -o value.npy     arrays in, arrays out
   sawmill validate model.json                      does it compute right on this machine?
+  sawmill bench model.json                         how fast is it on this machine?
 
 Exit codes: 0 success, 1 bad model, rows or output, 2 wrong usage.
 Help for one command: sawmill predict --help";
@@ -32,6 +33,7 @@ pub enum Command {
     Predict(PredictArgs),
     Inspect(InspectArgs),
     Validate(ValidateArgs),
+    Bench(BenchArgs),
 }
 
 /// Predict rows and write the result.
@@ -152,6 +154,47 @@ Examples:
   sawmill validate model.json --input X.npy --expect value.npy
   sawmill validate model.txt --input rows.csv --expect margin.csv --kind margin --tolerance 1e-9";
 
+/// Measure how fast a model predicts on this machine.
+///
+/// Answers are checked against the reference evaluator before anything is timed; no call sees the rows of the one
+/// before it.
+#[derive(Args)]
+#[command(after_long_help = BENCH_EXAMPLES)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// Rows to draw batches from: a .npy or .csv file, or - for CSV on stdin
+    ///
+    /// If not given, rows are made up: values spread over the gaps between the model's own cut points, one in twenty
+    /// missing.
+    #[arg(value_name = "INPUT")]
+    pub input: Option<PathBuf>,
+
+    /// Numbers of rows to predict in one call
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,64,1024", value_parser = batch)]
+    pub batch: Vec<usize>,
+
+    /// How long to measure each batch size
+    #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = seconds)]
+    pub seconds: f64,
+
+    /// Print the results as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// Draw throughput and the distribution of times into an .svg file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  sawmill bench model.json --threads 1                  one thread, rows made up
+  sawmill bench model.json X.npy --batch 1,16,256,4096  real rows, other batch sizes
+  sawmill bench model.txt --seconds 5 --plot speed.svg  longer, with a chart
+  sawmill bench model.txt --json | jq .results";
+
 /// The model and how to load it.
 #[derive(Args)]
 pub struct ModelArgs {
@@ -191,13 +234,15 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// Threads to predict with.
+    pub fn n_threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+
     /// Loads the model to predict `kind`.
     pub fn load(&self, kind: Kind) -> Result<Model> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let mut options = ModelOptions::default()
-            .output(kind.output())
-            .precision(self.precision)
-            .threads(self.threads.map_or_else(cores, usize::from));
+        let mut options =
+            ModelOptions::default().output(kind.output()).precision(self.precision).threads(self.n_threads());
         if let Some(format) = self.format {
             options = options.format(format);
         }
@@ -276,6 +321,20 @@ fn tolerance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
         _ => Err("not a number of at least 0".to_owned()),
+    }
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("not a number of rows of at least 1".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 3600.0 => Ok(number),
+        _ => Err("not a number of seconds above 0 and up to 3600".to_owned()),
     }
 }
 

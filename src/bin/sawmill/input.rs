@@ -22,6 +22,22 @@ pub struct Input {
     source: Source,
 }
 
+/// Rows held in memory.
+pub enum Table {
+    F32(Array2<f32>),
+    F64(Array2<f64>),
+}
+
+impl Table {
+    /// Rows and columns.
+    pub fn dim(&self) -> (usize, usize) {
+        match self {
+            Self::F32(rows) => rows.dim(),
+            Self::F64(rows) => rows.dim(),
+        }
+    }
+}
+
 enum Source {
     F32(Array2<f32>, usize),
     F64(Array2<f64>, usize),
@@ -87,7 +103,22 @@ impl Input {
                 let range = take(next, array.nrows(), max_rows);
                 Ok((range.len(), array.slice(s![range, ..]).into()))
             }
-            Source::Csv(rows) => rows.next_chunk(max_rows).with_context(|| self.name.clone()),
+            Source::Csv(rows) => {
+                let rows = rows.next_chunk(max_rows).with_context(|| self.name.clone())?;
+                Ok((rows.nrows(), rows.into()))
+            }
+        }
+    }
+
+    /// All rows; of a CSV stream with more than `max_values` values only the first.
+    pub fn read_table(self, max_values: usize) -> Result<Table> {
+        match self.source {
+            Source::F32(array, _) => Ok(Table::F32(array)),
+            Source::F64(array, _) => Ok(Table::F64(array)),
+            Source::Csv(mut rows) => {
+                let max_rows = (max_values / rows.n_columns().max(1)).max(1);
+                Ok(Table::F64(rows.next_chunk(max_rows).context(self.name)?.to_owned()))
+            }
         }
     }
 

@@ -1,10 +1,12 @@
-//! The `sawmill` program: predict, inspect and validate tree-ensemble models from the command line.
+//! The `sawmill` program: predict, inspect, validate and bench tree-ensemble models from
+//! the command line.
 //!
 //! One file per command; `args` is what the user may write, `input` reads rows, `output` writes predictions. What
 //! goes wrong is one line on stderr and an exit code: 1 for a bad model, bad rows or a failed write, 2 for usage;
 //! `validate` has codes of its own (`validate.rs`).
 
 mod args;
+mod bench;
 mod expected;
 mod input;
 mod inspect;
@@ -41,6 +43,7 @@ fn run() -> u8 {
         Command::Predict(args) => (predict::run(args).map(|()| 0), FAILURE),
         Command::Inspect(args) => (inspect::run(args).map(|()| 0), FAILURE),
         Command::Validate(args) => (validate::run(args).map(u8::from), validate::CANNOT_CHECK),
+        Command::Bench(args) => (bench::run(args).map(|()| 0), FAILURE),
     };
     match result {
         Ok(code) => code,

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use ndarray::ArrayView2;
-use sawmill::{FeatureKind, Rows, Schema};
+use sawmill::{FeatureKind, Schema};
 
 /// Longest record; more than that is a quote left open.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
@@ -140,7 +140,13 @@ impl CsvRows {
         Ok(Self { records, pending: !is_header, columns, values: Vec::new() })
     }
 
-    pub fn next_chunk(&mut self, max_rows: usize) -> Result<(usize, Rows<'_>)> {
+    /// Numbers in a row.
+    pub fn n_columns(&self) -> usize {
+        self.columns.fields.len()
+    }
+
+    /// The next rows, at most `max_rows`; none at the end.
+    pub fn next_chunk(&mut self, max_rows: usize) -> Result<ArrayView2<'_, f64>> {
         self.values.clear();
         let mut n_rows = 0;
         while n_rows < max_rows {
@@ -150,8 +156,7 @@ impl CsvRows {
             self.columns.read(&self.records, &mut self.values)?;
             n_rows += 1;
         }
-        let rows = ArrayView2::from_shape((n_rows, self.columns.fields.len()), &self.values)?;
-        Ok((n_rows, rows.into()))
+        Ok(ArrayView2::from_shape((n_rows, self.columns.fields.len()), &self.values)?)
     }
 
     pub fn progress(&self) -> (u64, Option<u64>) {
@@ -324,7 +329,7 @@ mod tests {
     fn a_blank_line_in_a_single_column_is_no_row_and_no_secret() {
         let rows = |text| {
             let mut rows = CsvRows::new(records(text), "rows.csv", &Schema::new(1, 1)).unwrap();
-            rows.next_chunk(10).map(|(n_rows, _)| n_rows).map_err(|error| error.to_string())
+            rows.next_chunk(10).map(|rows| rows.nrows()).map_err(|error| error.to_string())
         };
         assert_eq!(rows("x\n1\n\"\"\nNA\n\n"), Ok(3));
         assert_eq!(rows("1\r\n2\r\n\r\n"), Ok(2));
