@@ -42,6 +42,7 @@ mod ir;
 mod kernel;
 mod layout;
 mod load;
+mod math;
 pub mod metrics;
 mod model;
 mod plan;

@@ -150,7 +150,7 @@ impl Forest {
         for value in &mut values {
             *value = *value / divisor;
         }
-        self.link.apply(&mut values);
+        self.link.apply(&mut values, self.n_outputs);
         values.truncate(self.link.n_values(self.n_outputs));
         values
     }

@@ -52,30 +52,45 @@ impl Link {
         }
     }
 
-    /// Turns margins into values in place; of `row`, the first [`n_values`](Self::n_values) entries hold the result.
-    pub(crate) fn apply<T: Real>(self, row: &mut [T]) {
+    /// Turns the margins of rows into values in place, `n_outputs` a row; of each row, the first
+    /// [`n_values`](Self::n_values) entries hold the result.
+    ///
+    /// Always inlined, so that its loops are compiled for the instructions its caller may use.
+    #[inline(always)]
+    pub(crate) fn apply<T: Real>(self, rows: &mut [T], n_outputs: usize) {
         match self {
             Self::Identity => {}
-            Self::Sigmoid => map(row, |x| {
+            Self::Sigmoid => {
                 let limit = T::from_f64(88.7);
-                let exponent = if -x < limit { -x } else { limit };
-                T::ONE / (exponent.exp() + T::ONE)
-            }),
-            Self::ScaledSigmoid { scale } => map(row, |x| T::ONE / (T::ONE + (-T::from_f64(scale) * x).exp())),
-            Self::Exp => map(row, T::exp),
-            Self::Softplus => map(row, |x| x.exp().ln_1p()),
-            Self::SignedSquare => map(row, |x| sign(x) * x * x),
-            Self::Softmax => softmax(row),
-            Self::ArgMax => row[0] = T::from_f64(arg_max(row) as f64),
-            Self::Step => map(row, |x| if x > T::ZERO { T::ONE } else { T::ZERO }),
-            Self::Expectiles => {
-                for index in 1..row.len() {
-                    let x = row[index];
-                    let softplus = if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() };
-                    row[index] = row[index - 1] + (T::from_f64(f64::from(1e-6_f32)) + softplus);
+                map(rows, |x| if -x < limit { -x } else { limit });
+                T::exp_all(rows);
+                map(rows, |x| T::ONE / (x + T::ONE));
+            }
+            Self::ScaledSigmoid { scale } => {
+                let factor = -T::from_f64(scale);
+                map(rows, |x| factor * x);
+                T::exp_all(rows);
+                map(rows, |x| T::ONE / (T::ONE + x));
+            }
+            Self::Exp => T::exp_all(rows),
+            Self::Softplus => {
+                T::exp_all(rows);
+                map(rows, T::ln_1p);
+            }
+            Self::SignedSquare => map(rows, |x| sign(x) * x * x),
+            Self::Softmax => softmax(rows, n_outputs),
+            Self::ArgMax => {
+                for row in rows.chunks_exact_mut(n_outputs) {
+                    row[0] = T::from_f64(arg_max(row) as f64);
                 }
             }
-            Self::SortAscending => row.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64())),
+            Self::Step => map(rows, |x| if x > T::ZERO { T::ONE } else { T::ZERO }),
+            Self::Expectiles => rows.chunks_exact_mut(n_outputs).for_each(expectiles),
+            Self::SortAscending => {
+                for row in rows.chunks_exact_mut(n_outputs) {
+                    row.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
+                }
+            }
         }
     }
 }
@@ -107,12 +122,14 @@ impl Labels {
     }
 }
 
-fn map<T: Real>(row: &mut [T], f: impl Fn(T) -> T) {
-    for x in row {
+#[inline(always)]
+fn map<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
+    for x in values {
         *x = f(*x);
     }
 }
 
+#[inline(always)]
 fn sign<T: Real>(x: T) -> T {
     if x > T::ZERO {
         T::ONE
@@ -133,12 +150,27 @@ fn arg_max<T: Real>(row: &[T]) -> usize {
     best
 }
 
-fn softmax<T: Real>(row: &mut [T]) {
-    let max = row[arg_max(row)];
-    let mut sum = 0.0f64;
-    for x in row.iter_mut() {
-        *x = (*x - max).exp();
-        sum += x.to_f64();
+#[inline(always)]
+fn softmax<T: Real>(rows: &mut [T], n_outputs: usize) {
+    for row in rows.chunks_exact_mut(n_outputs) {
+        let max = row[arg_max(row)];
+        map(row, |x| x - max);
     }
-    map(row, |x| x / T::from_f64(sum));
+    T::exp_all(rows);
+    for row in rows.chunks_exact_mut(n_outputs) {
+        let mut sum = 0.0f64;
+        for x in row.iter() {
+            sum += x.to_f64();
+        }
+        let sum = T::from_f64(sum);
+        map(row, |x| x / sum);
+    }
+}
+
+fn expectiles<T: Real>(row: &mut [T]) {
+    for index in 1..row.len() {
+        let x = row[index];
+        let softplus = if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() };
+        row[index] = row[index - 1] + (T::from_f64(f64::from(1e-6_f32)) + softplus);
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// A float type a forest may compute in. The functions are those of the C library that the source libraries call.
+use crate::math;
+
+/// A float type a forest may compute in.
 pub(crate) trait Real:
     Copy
     + Default
@@ -27,11 +29,13 @@ pub(crate) trait Real:
     fn to_f64(self) -> f64;
     fn next_down(self) -> Self;
     fn exp(self) -> Self;
+    /// `exp` of each value, several at a time.
+    fn exp_all(values: &mut [Self]);
     fn ln_1p(self) -> Self;
 }
 
 macro_rules! real {
-    ($float:ident) => {
+    ($float:ident, $exp:path, $exp_all:path, $ln_1p:path) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -47,14 +51,18 @@ macro_rules! real {
                 $float::next_down(self)
             }
             fn exp(self) -> Self {
-                $float::exp(self)
+                $exp(self)
+            }
+            #[inline(always)]
+            fn exp_all(values: &mut [Self]) {
+                $exp_all(values);
             }
             fn ln_1p(self) -> Self {
-                $float::ln_1p(self)
+                $ln_1p(self)
             }
         }
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, math::expf, math::expf_all, math::log1pf);
+real!(f64, math::exp, math::exp_all, math::log1p);

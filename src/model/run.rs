@@ -153,14 +153,12 @@ pub(super) fn predict_sums<S: Sum>(
 /// Margins to values, in place, where a mean divides by `divisor`.
 pub(super) fn link<S: Sum>(forest: &Forest, divisor: f64, margins: &mut [S]) {
     let divisor = S::from_f64(divisor);
-    for row in margins.chunks_exact_mut(forest.n_outputs()) {
-        if divisor != S::ONE {
-            for margin in row.iter_mut() {
-                *margin = *margin / divisor;
-            }
+    if divisor != S::ONE {
+        for margin in margins.iter_mut() {
+            *margin = *margin / divisor;
         }
-        forest.link().apply(row);
     }
+    forest.link().apply(margins, forest.n_outputs());
 }
 
 /// Hands the linked margins of `rows`, `n_outputs` a row, to `use_them`.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::ir::{Labels, Link};
+use crate::math;
 use crate::schema::Task;
 
 /// The XGBoost that wrote a file; all zero if the file does not say.
@@ -136,9 +137,9 @@ impl Objective {
                     return Err(Error::invalid_model(format!("base_score {score} is no probability")));
                 }
                 let score = if bounded { score.clamp(EPSILON, 1.0 - EPSILON) } else { score };
-                Ok(-(1.0 / score - 1.0).ln())
+                Ok(-math::logf(1.0 / score - 1.0))
             }
-            Self::LogLink | Self::Survival if score > 0.0 => Ok(score.ln()),
+            Self::LogLink | Self::Survival if score > 0.0 => Ok(math::logf(score)),
             Self::LogLink | Self::Survival => {
                 Err(Error::invalid_model(format!("base_score {score} must be positive for a log link")))
             }
@@ -153,5 +154,5 @@ const EPSILON: f32 = 1e-6;
 /// `SoftPlusInv` of XGBoost's `src/common/math.h`.
 fn softplus_inverse(x: f32) -> f32 {
     let x = if x < EPSILON { EPSILON } else { x };
-    x + (-(-x).exp_m1()).ln()
+    x + math::logf(-math::expm1f(-x))
 }
