@@ -95,7 +95,7 @@ pub(crate) fn log1pf(x: f32) -> f32 {
     let size = bits & 0x7fff_ffff;
     if x <= -1.0 {
         return if x == -1.0 { f32::NEG_INFINITY } else { f32::NAN };
-    } else if size >= 0x7f80_0000 || size < 0x2480_0000 {
+    } else if !(0x2480_0000..0x7f80_0000).contains(&size) {
         return x; // infinite, NaN, or |x| < 2^-54
     } else if size < 0x3100_0000 {
         return x - x * x * 0.5; // |x| < 2^-29
