@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Case, Matrix, worst_ulp};
-use sawmill::{Model, Output, Rows};
+use common::{Case, Matrix, csr_ulp, worst_ulp};
+use sawmill::{Model, Output};
 
 #[test]
 fn every_model_answers_as_its_library_did() {
@@ -141,23 +141,4 @@ fn absent_entries_mean_what_they_mean_to_the_library() {
         cases += 1;
     }
     assert!(cases >= 4, "{cases} cases");
-}
-
-/// The worst ulp of sparse rows made by dropping zeros.
-fn csr_ulp<T>(model: &Model, rows: &ndarray::Array2<T>, expected: &Matrix) -> (u64, Option<usize>)
-where
-    T: sawmill::Value + Default + PartialEq,
-{
-    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
-    for row in rows.rows() {
-        for (column, &value) in row.iter().enumerate() {
-            if value != T::default() {
-                indices.push(column as u32);
-                values.push(value);
-            }
-        }
-        indptr.push(indices.len());
-    }
-    let rows = Rows::csr(rows.ncols(), &indptr, &indices, &values).unwrap();
-    worst_ulp(&model.predict(rows).unwrap(), expected)
 }

@@ -449,3 +449,15 @@ def huge_thresholds():
     text = boost(rows, signal(rows), 4, objective="regression", num_leaves=4)
     model = LightgbmModel(edit_thresholds(text, {0: "inf", 1: "-inf", 3: "1.0000000000000001e+300"}))
     return Case(model, rows)
+
+
+@case
+def odd_leaves():
+    """Edited by hand after training: leaves nan, -nan, inf, -inf and 1e300, which broken training leaves behind (K16)."""
+    rows = random_rows(190, 200, 4)
+    head, *trees = boost(rows, signal(rows), 6, objective="regression", num_leaves=4).split("\nleaf_value=")
+    for tree, value in enumerate(["nan", "-nan", "inf", "-inf", "1.0000000000000001e+300"]):
+        trees[tree] = value + trees[tree][trees[tree].index(" "):]
+    lines = "\nleaf_value=".join([head, *trees]).split("\n")
+    model = LightgbmModel("\n".join(line for line in lines if not line.startswith("tree_sizes=")))
+    return Case(model, rows)

@@ -320,6 +320,29 @@ def base_score_near_one():
     return Case(model, rows)
 
 
+def with_base_score(model: bytes, score: str) -> bytes:
+    document = json.loads(model)
+    document["learner"]["learner_model_param"]["base_score"] = score
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+@case
+def base_score_zero():
+    """Edited by hand after training: base_score 0 with logistic, clamped to 1e-6 (K7)."""
+    rows = random_rows(42, 200, 4)
+    booster = boost(rows, signal(rows) > 0.0, 5, objective="binary:logistic")
+    return Case(XgboostModel(booster, edit=lambda model: with_base_score(model, "[0E0]")), rows)
+
+
+@case
+def base_score_one():
+    """Edited by hand after training: base_score 1 with logistic, clamped to 1 - 1e-6, in the spelling with round
+    brackets (K7)."""
+    rows = random_rows(43, 200, 4)
+    booster = boost(rows, signal(rows) > 0.0, 5, objective="binary:logistic")
+    return Case(XgboostModel(booster, edit=lambda model: with_base_score(model, "(1E0)")), rows)
+
+
 # ---- categories ----------------------------------------------------------------------------------------------------
 
 def category_rows(seed: int, codes: int) -> tuple[np.ndarray, np.ndarray]:

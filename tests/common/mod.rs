@@ -136,6 +136,25 @@ pub fn worst_ulp(predictions: &Predictions, expected: &Matrix) -> (u64, Option<u
     }
 }
 
+/// The worst ulp of sparse rows made by dropping zeros.
+pub fn csr_ulp<T>(model: &Model, rows: &Array2<T>, expected: &Matrix) -> (u64, Option<usize>)
+where
+    T: sawmill::Value + Default + PartialEq,
+{
+    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+    for row in rows.rows() {
+        for (column, &value) in row.iter().enumerate() {
+            if value != T::default() {
+                indices.push(column as u32);
+                values.push(value);
+            }
+        }
+        indptr.push(indices.len());
+    }
+    let rows = Rows::csr(rows.ncols(), &indptr, &indices, &values).unwrap();
+    worst_ulp(&model.predict(rows).unwrap(), expected)
+}
+
 /// Predictions to make and the array of a case to compare them with.
 pub struct Check {
     pub output: Output,
