@@ -35,6 +35,7 @@
 //! # Features
 //!
 //! None is needed for the library. `cli` builds the `sawmill` program, `full` everything that needs no system library.
+//! `hwloc` reads the machine's topology with that library (on Debian `libhwloc-dev` and `libudev-dev`).
 
 pub mod engine;
 mod error;

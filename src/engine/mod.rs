@@ -3,3 +3,4 @@
 #[allow(unsafe_code)]
 pub mod buffers;
 pub mod cache;
+pub mod topology;
