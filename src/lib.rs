@@ -1,6 +1,6 @@
 //! CPU-optimised inference for tree ensembles: the source library's own answers, to the bit.
 //!
-//! Loads models that XGBoost saved as JSON or UBJSON and LightGBM as text, and predicts with them. A model that this
+//! Loads models that XGBoost saved as JSON or UBJSON and LightGBM as text or JSON, and predicts with them. A model that this
 //! crate cannot evaluate exactly is refused when it is loaded, with an [`Error`] that names what it does not do.
 //!
 //! ```
@@ -63,4 +63,4 @@ pub use metrics::Priority;
 pub use model::{Check, Model, ModelOptions, Output, Precision, Predictions, Scratch, ValidationReport, Values};
 pub use plan::{Isa, Plan, PlannedKernel};
 pub use rows::{Rows, Value};
-pub use schema::{Feature, FeatureKind, Schema, Task};
+pub use schema::{Categories, Category, CategoryRef, Feature, FeatureKind, Schema, Task, Unseen};

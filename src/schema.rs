@@ -1,6 +1,12 @@
 //! What a model takes and what it gives: features, outputs and the task it was trained for.
 
+mod categories;
+
 use serde::Serialize;
+
+pub use categories::{Categories, Category, CategoryRef, Unseen};
+
+use crate::error::{Error, Result};
 
 /// The columns a model expects and the meaning of its outputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +38,27 @@ impl Schema {
     pub fn position(&self, name: &str) -> Option<usize> {
         self.features.iter().position(|feature| feature.name.as_deref() == Some(name))
     }
+
+    /// The number that rows hold for a category of the feature called `feature`: see [`Feature::encode`].
+    ///
+    /// ```
+    /// let model = sawmill::Model::load("models/xgboost/category_names/model.json")?;
+    /// let schema = model.schema();
+    /// assert_eq!(schema.encode("colour", "green")?, 1.0);
+    /// assert_eq!(schema.encode("zone", -3)?, 2.0);
+    /// assert!(schema.encode("colour", "pink").is_err());
+    /// let row = [0.5, schema.encode("colour", "red")?, f64::NAN, schema.encode("zone", 40)?];
+    /// println!("{:?}", model.predict(&row[..])?.to_f64());
+    /// # Ok::<(), sawmill::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Feature::encode`]; a shape error when no feature has that name.
+    pub fn encode<'c>(&self, feature: &str, category: impl Into<CategoryRef<'c>>) -> Result<f64> {
+        let position = self.position(feature);
+        let position = position.ok_or_else(|| Error::shape(format!("no feature is called {feature:?}")))?;
+        self.features[position].encode(category)
+    }
 }
 
 /// One input column.
@@ -42,12 +69,47 @@ pub struct Feature {
     pub name: Option<String>,
     /// How values of this column are read.
     pub kind: FeatureKind,
+    /// The categories the model was trained on, if it stores them: rows hold their codes.
+    pub categories: Option<Categories>,
 }
 
 impl Feature {
     /// A feature with a name.
     pub fn new(name: Option<String>, kind: FeatureKind) -> Self {
-        Self { name, kind }
+        Self { name, kind, categories: None }
+    }
+
+    /// The number that rows hold for a category: its place in the list the model was trained on, however the caller's
+    /// own data numbers its categories. Where the model stores no list, numbers are codes already and pass through.
+    ///
+    /// Text that spells a number is that number, unless the list has the text itself. A NaN is missing and stays.
+    /// Cost: a binary search in the list.
+    ///
+    /// # Errors
+    /// A shape error for a category that training did not see, unless those count as missing ([`Unseen`]), and for
+    /// text where the model stores no list.
+    pub fn encode<'c>(&self, category: impl Into<CategoryRef<'c>>) -> Result<f64> {
+        let category = category.into();
+        let in_column = |finding: String| match &self.name {
+            Some(name) => Error::shape(finding).at(format!("feature {name:?}")),
+            None => Error::shape(finding),
+        };
+        match &self.categories {
+            Some(categories) => categories.encode(category).map_err(in_column),
+            None => category.as_number().ok_or_else(|| {
+                in_column(format!("{category} is not a number, and the model stores no categories: pass codes"))
+            }),
+        }
+    }
+
+    /// [`encode`](Self::encode) for the values of a column.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), with the row, counted from 0.
+    pub fn encode_column<'c, C: Into<CategoryRef<'c>>>(&self, column: impl IntoIterator<Item = C>) -> Result<Vec<f64>> {
+        let encode =
+            |(row, category): (usize, C)| self.encode(category).map_err(|error| error.at(format!("row {row}")));
+        column.into_iter().enumerate().map(encode).collect()
     }
 }
 

@@ -301,6 +301,48 @@ fn iterations_are_a_half_open_range() {
 }
 
 #[test]
+fn categories_are_recoded_by_value() {
+    let folder = Folder::new();
+    let out = folder.path("out.npy");
+    for case in [
+        "xgboost/category_names/model.json",
+        "xgboost/category_names/model.ubj",
+        "xgboost/v3_4_category_names/model.ubj",
+        "lightgbm/category_names/model.txt",
+        "lightgbm/category_names/model.json",
+    ] {
+        sawmill(&["predict", &model(case), &beside(case, "table.csv"), "-o", &out]).ok();
+        assert!(fs::read(&out).unwrap() == fs::read(beside(case, "table_value.npy")).unwrap(), "{case}");
+    }
+    let (xgboost, lightgbm) = (model("xgboost/category_names/model.json"), model("lightgbm/category_names/model.txt"));
+    let header = "colour,zone,weight,size\n";
+    let predict = |model: &str, rows: &str, arguments: &[&str]| {
+        sawmill_with(&[&["predict", model, "-"], arguments].concat(), format!("{header}{rows}").as_bytes())
+    };
+    let known = "\"a \"\"b\"\"\",20,0.5,0.25\n black ,-3.0,0.5,0.25\n";
+    let codes = "4,1,0.5,0.25\n5,2,0.5,0.25\n";
+    for model in [&xgboost, &lightgbm] {
+        assert_eq!(predict(model, known, &[]).ok(), predict(model, codes, &["--category-codes"]).ok());
+    }
+    let (pink, missing) = ("pink,11,0.5,0.25\n", ",NA,0.5,0.25\n");
+    assert_eq!(
+        predict(&xgboost, pink, &[]).fails(1),
+        "stdin: line 2, column \"colour\": \"pink\" is no category of the model: \"red\", \"green\", \"blue\", \
+         \"grey\", \"a \\\"b\\\"\", …"
+    );
+    assert!(predict(&xgboost, "4,20,0.5,0.25\n", &[]).fails(1).contains("\"4\" is no category"));
+    assert_eq!(predict(&xgboost, pink, &["--unseen", "missing"]).ok(), predict(&xgboost, missing, &[]).ok());
+    assert_eq!(predict(&lightgbm, pink, &[]).ok(), predict(&lightgbm, missing, &[]).ok());
+    assert!(predict(&lightgbm, pink, &["--unseen", "error"]).fails(1).contains("\"pink\" is no category"));
+    assert!(predict(&xgboost, "red,10,0.5,0.25\n", &["--category-codes"]).fails(1).contains("is not a number"));
+
+    let text = sawmill(&["inspect", &xgboost]).ok();
+    assert!(text.contains("zone (category): 10, 20, -3, 40, 7"), "{text}");
+    let json: Value = serde_json::from_str(&sawmill(&["inspect", &lightgbm, "--json"]).ok()).unwrap();
+    assert_eq!(json["schema"]["features"][3]["categories"]["values"], serde_json::json!([10, 20, -3, 40, 7]));
+}
+
+#[test]
 fn trees_and_rounds_one_by_one() {
     let folder = Folder::new();
     let (input, out) = (folder.path("X.npy"), folder.path("out.npy"));

@@ -6,6 +6,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use common::Case;
 use ndarray::Array2;
 use sawmill::{Error, Format, Limits, Model, ModelOptions, Output, Rows};
 
@@ -217,6 +218,14 @@ fn mutated_lightgbm_text() {
 }
 
 #[test]
+fn mutated_lightgbm_json() {
+    let files =
+        ["leaf_only", "zero_as_missing", "category_names", "linear_leaves", "forest_classes", "v2_3_categories"];
+    let files = files.map(|case| format!("lightgbm/{case}/model.json"));
+    mutations_survive(Format::LightGbmJson, &files.each_ref().map(String::as_str), 3000);
+}
+
+#[test]
 fn a_file_cut_short_is_never_a_model() {
     let check = |format: Format, path: &str, end: usize, step: usize, bytes: &[u8]| {
         for cut in (0..end).step_by(step).chain(end.saturating_sub(60)..end) {
@@ -239,6 +248,11 @@ fn a_file_cut_short_is_never_a_model() {
         let path = format!("xgboost/{case}/model.ubj");
         let bytes = file(&path);
         check(Format::XgBoostUbjson, &path, bytes.len(), step, &bytes);
+    }
+    for (case, step) in [("leaf_only", 1), ("v4_0_linear_leaves", 101), ("category_names", 211)] {
+        let path = format!("lightgbm/{case}/model.json");
+        let bytes = file(&path);
+        check(Format::LightGbmJson, &path, bytes.len(), step, &bytes);
     }
     for (case, step) in [("leaf_only", 1), ("tie", 5), ("wine", 103), ("category_sets", 97), ("breast_cancer", 211)] {
         let path = format!("lightgbm/{case}/model.txt");
@@ -732,6 +746,105 @@ fn lightgbm_header() {
         let text = refusal(lightgbm(&[(name, &long)]));
         assert!(!text.starts_with("an odd error"), "{}", &text[..200.min(text.len())]);
     }
+}
+
+/// The model of `LIGHTGBM` as JSON.
+const LIGHTGBM_JSON: &str = r#"{"name":"tree","version":"v4","num_class":1,"num_tree_per_iteration":1,"max_feature_idx":1,"objective":"regression","average_output":false,"feature_names":["a","b"],"feature_infos":{"a":{"min_value":0,"max_value":1,"values":[]},"b":{"min_value":1,"max_value":33,"values":[1,33]}},"tree_info":[{"tree_index":0,"num_leaves":3,"num_cat":1,"shrinkage":1,"tree_structure":{"split_index":0,"split_feature":0,"threshold":0.5,"decision_type":"<=","default_left":true,"missing_type":"None","left_child":{"leaf_index":0,"leaf_value":1},"right_child":{"split_index":1,"split_feature":1,"threshold":"1||33","decision_type":"==","default_left":false,"missing_type":"None","left_child":{"leaf_index":1,"leaf_value":2},"right_child":{"leaf_index":2,"leaf_value":3}}}}],"pandas_categorical":null}"#;
+
+#[test]
+fn lightgbm_json() {
+    let load =
+        |edits: Edits<'_>| Model::options().from_slice(Format::LightGbmJson, edited(LIGHTGBM_JSON, edits).as_bytes());
+    for row in [[0.5, 7.0], [0.6, 33.0], [0.6, 7.0], [f64::NAN, f64::NAN]] {
+        let text = lightgbm(&[]).unwrap().predict(&row[..]).unwrap();
+        assert_eq!(load(&[]).unwrap().predict(&row[..]).unwrap(), text, "{row:?}");
+    }
+    refuses(
+        load,
+        &[
+            (&[("\"num_leaves\":3", "\"num_leaves\":2")], "num_leaves is 2, but the tree has 3"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":1")], "leaf_index 1 twice, or of 3 leaves"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":3")], "leaf_index 3 twice, or of 3 leaves"),
+            (&[("\"leaf_index\":2,", "")], "a node without leaf_index"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":-1")], "an index of -1"),
+            (&[("\"threshold\":0.5", "\"threshold\":\"0||1\"")], "a decision_type that is not that of the threshold"),
+            (&[("\"1||33\"", "\"1|33\"")], "a threshold that is no list of category codes"),
+            (&[("\"1||33\"", "\"1||-3\"")], "a threshold that is no list of category codes"),
+            (&[("\"threshold\":0.5,", "")], "a node without threshold"),
+            (&[("\"threshold\":0.5", "\"threshold\":NaN")], "the threshold is NaN"),
+            (&[("\"<=\"", "\">\"")], "decision_type \">\""),
+            (&[("\"default_left\":true,", "")], "a node without default_left"),
+            (&[("true,\"missing_type\":\"None\"", "true,\"missing_type\":\"Any\"")], "missing_type \"Any\""),
+            (&[("\"split_feature\":0", "\"split_feature\":2")], "feature 2, but the model declares 2"),
+            (&[("\"split_feature\":0", "\"split_feature\":0,\"leaf_value\":1")], "both leaf and split"),
+            (&[("\"split_index\":0", "\"split_feature\":0")], "a second split_feature in one node"),
+            (&[("\"max_feature_idx\":1,", "")], "not a LightGBM model"),
+            (&[("\"num_class\":1,", "")], "the head has no num_class"),
+            (&[("\"num_tree_per_iteration\":1", "\"num_tree_per_iteration\":0")], "num_tree_per_iteration is 0"),
+            (&[("\"objective\":\"regression\"", "\"objective\":\"focal\"")], "objective \"focal\" is not supported"),
+            (&[("[\"a\",\"b\"]", "[\"a\"]")], "1 feature_names, but max_feature_idx makes 2"),
+            (&[("\"pandas_categorical\":null", "\"pandas_categorical\":[1]")], "pandas_categorical: "),
+        ],
+    );
+    // As deep as a tree may be, without the stack.
+    let depth = 100_000;
+    let mut tree = String::new();
+    for level in 0..depth {
+        tree += r#"{"split_feature":0,"threshold":0.5,"decision_type":"<=","default_left":true,"missing_type":"None","left_child":{"leaf_value":1,"leaf_index":"#;
+        tree += &format!("{level}}},\"right_child\":");
+    }
+    tree += &format!("{{\"leaf_value\":2,\"leaf_index\":{depth}}}{}", "}".repeat(depth));
+    let (head, rest) = LIGHTGBM_JSON.split_once("\"num_leaves\":3").unwrap();
+    let tail = &rest[rest.find("}],\"pandas").unwrap()..];
+    let text = format!("{head}\"num_leaves\":{},\"tree_structure\":{tree}{tail}", depth + 1);
+    let model = Model::options().from_slice(Format::LightGbmJson, text.as_bytes()).unwrap();
+    assert_eq!(model.predict(&[0.6, 0.0][..]).unwrap().to_f64(), [2.0]);
+    let cut = Model::options().from_slice(Format::LightGbmJson, &text.as_bytes()[..text.len() - tail.len() - 1]);
+    assert!(refusal(cut).contains("the file ends"));
+}
+
+#[test]
+fn categories_that_are_no_list_are_refused() {
+    let cats = |enc: &str| {
+        let cats = format!("\"cats\":{{\"enc\":[{{\"offsets\":[],\"values\":[]}},{enc}]}},\"trees\":");
+        xgboost(&[("\"trees\":", &cats)])
+    };
+    let model = cats("{\"offsets\":[0,3,8],\"values\":[114,101,100,103,114,101,101,110]}").unwrap();
+    assert_eq!(model.schema().features[1].encode("green").unwrap(), 1.0);
+    for (enc, finding) in [
+        ("{\"offsets\":[0,3],\"values\":[114,101]}", "offsets of categories"),
+        ("{\"offsets\":[3,0],\"values\":[114,101,100]}", "offsets of categories"),
+        ("{\"offsets\":[0,1],\"values\":[-61]}", "categories that are not UTF-8"),
+        ("{\"offsets\":[0,1],\"values\":[195]}", "categories that are not UTF-8"),
+        ("{\"type\":15,\"values\":[1,1]}", "a category twice"),
+        ("{\"type\":15,\"values\":[1]},{}", "3 lists of categories, but num_feature is 2"),
+    ] {
+        let error = refusal(cats(enc));
+        assert!(error.contains(finding), "{error}");
+    }
+    // XGBoost 3.1 and 3.2 garble lists of words beyond ASCII; such models load, and take codes.
+    let model = Case::named("xgboost/v3_1_category_names").load(Model::options()).unwrap();
+    let schema = model.schema();
+    assert_eq!(schema.encode("colour", 2).unwrap(), 2.0);
+    assert_eq!(schema.encode("zone", 40).unwrap(), 3.0);
+    let error = schema.encode("colour", "blue").unwrap_err();
+    assert!(error.is_shape());
+    assert_eq!(
+        error.to_string(),
+        "feature \"colour\": \"blue\" is not a number, and the model stores no categories: pass codes"
+    );
+    // A list that fits no feature names no categories: codes are codes.
+    let lists = |lists: &str| {
+        let text = format!("{LIGHTGBM}\npandas_categorical:{lists}\n");
+        Model::options().from_slice(Format::LightGbmText, text.as_bytes()).unwrap()
+    };
+    let long = format!("[[{}]]", (0..34).map(|code| format!("\"c{code}\"")).collect::<Vec<_>>().join(","));
+    assert_eq!(lists(&long).schema().encode("b", "c33").unwrap(), 33.0);
+    for short in ["[[\"a\"]]", &format!("[[1],{}", &long[1..]), "null", "[]"] {
+        assert!(lists(short).schema().features[1].categories.is_none(), "{short}");
+    }
+    let twice = long.replace("\"c1\"", "\"c2\"");
+    assert!(lists(&twice).schema().features[1].categories.is_none());
 }
 
 #[test]

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ir", &["math", "schema", "error"]),
     ("math", &[]),
     ("rows", &["error"]),
-    ("schema", &[]),
+    ("schema", &["error"]),
     ("metrics", &[]),
     ("error", &[]),
 ];

@@ -9,6 +9,7 @@ Only `+ - * /`, comparisons and the random generator's integers and uniform numb
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Case:
     staged: bool = False                    # also predict after every round
     base: bool = False                      # also predict from margins other than base_score
     wrapper: bool = False                   # also predict as the scikit-learn wrapper does
+    table: object = None                    # a data frame with categories by name, also to predict
     reach: int = 300                        # how many splits get rows that meet them at the threshold
     huge: bool = True                       # infinities and the like; off where they would only give NaN
 
@@ -256,6 +258,15 @@ def write_csv(folder: Path, case: Case) -> None:
     np.save(folder / "rows_value.npy", case.model.predict(np.array(parsed), "value"))
 
 
+def write_table(folder: Path, case: Case) -> None:
+    """The data frame as text, and what the library predicts for the data frame."""
+    with open(folder / "table.csv", "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(case.table.columns)
+        rows.writerows([["" if value != value else value for value in row] for row in case.table.itertuples(index=False)])
+    np.save(folder / "table_value.npy", case.model.predict_table(case.table))
+
+
 # The rows of X.npy that the bulky arrays are for: every tenth.
 STRIDE = 10
 
@@ -301,6 +312,8 @@ def write_case(folder: Path, about: str, case: Case) -> None:
     for start, stop in case.spans:
         for kind in ("margin", "value"):
             np.save(folder / f"{kind}_{start}_{stop}.npy", model.predict(rows, kind, (start, stop)))
+    if case.table is not None:
+        write_table(folder, case)
     if case.wrapper:
         np.save(folder / "wrapper_value.npy", model.wrapper_value(rows))
     write_by_round(folder, case, rows[::STRIDE])

@@ -5,6 +5,8 @@ The rules they pin down: f64 input, `x <= threshold`, f64 sum that starts at zer
 thresholds there.
 """
 
+import json
+
 import numpy as np
 import lightgbm as lgb
 import pandas as pd
@@ -38,9 +40,10 @@ class LightgbmModel:
     producer = "lightgbm"
     version = lgb.__version__
 
-    def __init__(self, text: str, edit=lambda text: text):
+    def __init__(self, text: str, edit=lambda text: text, dump=False):
         self._text = text
         self._file = edit(text).encode()
+        self._dump = dump
         # Predict with what is written, not with what was trained.
         self.booster = lgb.Booster(model_str=text)
         header = dict(line.partition("=")[::2] for line in text.split("Tree=")[0].splitlines())
@@ -52,7 +55,12 @@ class LightgbmModel:
         self.feature_names = self.booster.feature_name()
 
     def files(self):
-        return {"model.txt": self._file}
+        dump = {"model.json": json.dumps(self.booster.dump_model()).encode()} if self._dump else {}
+        return {"model.txt": self._file} | dump
+
+    def predict_table(self, table):
+        """The answer for a data frame."""
+        return self.booster.predict(table, num_threads=1)
 
     def splits(self):
         found = []
@@ -98,8 +106,9 @@ def boost(rows, target, rounds, names="auto", categories="auto", group=None, **p
     return lgb.train(settings, data, rounds).model_to_string()
 
 
-def train(rows, target, rounds, **options) -> LightgbmModel:
-    return LightgbmModel(boost(rows, target, rounds, **options))
+def train(rows, target, rounds, dump=False, **options) -> LightgbmModel:
+    """With `dump` also the JSON of the model is written."""
+    return LightgbmModel(boost(rows, target, rounds, **options), dump=dump)
 
 
 # ---- real data -----------------------------------------------------------------------------------------------------
@@ -142,7 +151,7 @@ def classes(rows: np.ndarray) -> np.ndarray:
 def one_versus_all():
     """multiclassova with sigmoid 0.7: a logistic function per class, no softmax, the sum is not 1 (K15)."""
     rows = random_rows(101, 300, 5)
-    model = train(rows, classes(rows), 6, objective="multiclassova", num_class=3, sigmoid=0.7, num_leaves=6)
+    model = train(rows, classes(rows), 6, objective="multiclassova", num_class=3, sigmoid=0.7, num_leaves=6, dump=True)
     return Case(model, rows, spans=[(0, 3), (2, 6)])
 
 
@@ -252,7 +261,7 @@ def custom_objective():
 
     text = boost(rows, signal(rows), 8, objective=squared)
     assert "\nobjective=" not in text.split("Tree=0")[0]
-    return Case(LightgbmModel(text), rows)
+    return Case(LightgbmModel(text, dump=True), rows)
 
 
 # ---- missing values ------------------------------------------------------------------------------------------------
@@ -281,7 +290,7 @@ def missing_nan():
 def zero_as_missing():
     """zero_as_missing: zeros, NaN and anything up to 1e-35 in size take the default branch (K3, K4)."""
     rows = rows_with_holes(130)
-    model = train(rows, holes_matter(rows), 10, objective="regression", zero_as_missing=True)
+    model = train(rows, holes_matter(rows), 10, objective="regression", zero_as_missing=True, dump=True)
     return Case(model, rows, csr=True)
 
 
@@ -327,15 +336,25 @@ def category_one_hot():
     return Case(train(rows, target, 10, categories=[1, 3], max_cat_to_onehot=100), rows)
 
 
+COLOURS, ZONES = ["red", "green", "blue", "grün", 'a "b"', "black"], [10, 20, -3, 40, 7]
+
+
 @case
 def category_names():
-    """Trained on a table with category names and numbers: the file ends with pandas_categorical. X.npy holds codes."""
+    """Trained on a table with category names and numbers: the file ends with pandas_categorical. X.npy holds codes;
+    table.csv names, which are recoded by value, and one that training did not see, which counts as missing (K13)."""
     rows, target = category_rows(166, 6)
     table = pd.DataFrame({"size": rows[:, 0], "colour": rows[:, 1], "weight": rows[:, 2], "zone": rows[:, 3]})
-    for name, words in (("colour", ["red", "green", "blue", "grün", 'a "b"', "black"]), ("zone", [10, 20, -3, 40, 7])):
+    for name, words in (("colour", COLOURS), ("zone", ZONES)):
         codes = np.where(np.isnan(table[name]), -1, table[name]).astype(int)
         table[name] = pd.Categorical.from_codes(codes, categories=words)
-    return Case(train(table, target, 8, objective="regression"), rows)
+    model = train(table, target, 8, objective="regression", dump=True)
+    again = table.iloc[::12].copy()
+    for name, unseen in (("colour", "pink"), ("zone", 11)):
+        again[name] = again[name].cat.reorder_categories(list(reversed(again[name].cat.categories)))
+        again[name] = again[name].cat.add_categories([unseen])
+        again.iloc[3, again.columns.get_loc(name)] = unseen
+    return Case(model, rows, table=again)
 
 
 # ---- boosting ------------------------------------------------------------------------------------------------------
@@ -361,7 +380,7 @@ def forest_binary():
 def forest_classes():
     """Random forest with three classes: average, then softmax (K15)."""
     rows = random_rows(172, 300, 5)
-    model = train(rows, classes(rows), 6, objective="multiclass", num_class=3, num_leaves=5, **FOREST)
+    model = train(rows, classes(rows), 6, objective="multiclass", num_class=3, num_leaves=5, **FOREST, dump=True)
     return Case(model, rows, spans=[(0, 3), (2, 6)], by_tree=True, staged=True)
 
 
@@ -378,7 +397,7 @@ def linear_leaves():
     """linear_tree: a leaf is a constant plus coefficients times features, in the listed order and without fused
     multiply-add; if one of its features is missing, the plain leaf value counts (K15)."""
     rows = random_rows(174, 400, 5)
-    model = train(rows, signal(rows), 8, objective="regression", linear_tree=True)
+    model = train(rows, signal(rows), 8, objective="regression", linear_tree=True, dump=True)
     return Case(model, sprinkle(rows, np.nan, 0.1, 175), huge=False, spans=[(0, 1), (1, 8)], by_tree=True)
 
 
@@ -406,7 +425,7 @@ def deep_trees():
 def leaf_only():
     """Every label is 3.5: one tree with a single leaf (K17)."""
     rows = random_rows(183, 60, 4)
-    return Case(train(rows, np.full(60, 3.5), 3, objective="regression"), rows)
+    return Case(train(rows, np.full(60, 3.5), 3, objective="regression", dump=True), rows)
 
 
 @case
@@ -420,7 +439,7 @@ def tie():
 def class_never_seen():
     """Four classes, one of which no row has: its trees are single leaves among trees with splits (K17)."""
     rows = random_rows(184, 300, 5)
-    model = train(rows, classes(rows) + (classes(rows) > 1), 5, objective="multiclass", num_class=4, num_leaves=5)
+    model = train(rows, classes(rows) + (classes(rows) > 1), 5, objective="multiclass", num_class=4, num_leaves=5, dump=True)
     return Case(model, rows)
 
 

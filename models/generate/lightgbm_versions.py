@@ -25,8 +25,8 @@ def boost(rows, target, rounds, **options) -> str:
     return boost_large(rows, target, rounds, **SMALL | options)
 
 
-def train(rows, target, rounds, **options) -> VersionModel:
-    return VersionModel(boost(rows, target, rounds, **options))
+def train(rows, target, rounds, dump=False, **options) -> VersionModel:
+    return VersionModel(boost(rows, target, rounds, **options), dump=dump)
 
 
 def small(model, rows, spans=((0, 2),), **options) -> Case:
@@ -51,7 +51,8 @@ def multiclass():
       v4_0="Sets of categories over 40 codes (K6).")
 def categories():
     rows, target = category_rows(311, 40)
-    return small(train(rows, target, 5, categories=[1, 3], max_cat_to_onehot=1, objective="regression"), rows)
+    model = train(rows, target, 5, categories=[1, 3], max_cat_to_onehot=1, objective="regression", dump=True)
+    return small(model, rows)
 
 
 @case(v2_3="zero_as_missing: missing type Zero (K3, K4).")
@@ -78,7 +79,7 @@ def forest_classes():
       v4_0="Linear leaves; missing values take the plain leaf value (K15).")
 def linear_leaves():
     rows = random_rows(324, 300, 4)
-    model = train(rows, signal(rows), 4, objective="regression", linear_tree=True)
+    model = train(rows, signal(rows), 4, objective="regression", linear_tree=True, dump=True)
     return small(model, sprinkle(rows, np.nan, 0.1, 325), huge=False)
 
 

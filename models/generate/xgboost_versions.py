@@ -5,11 +5,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xgboost as xgb
 
 from common import Case, VersionCases, random_rows, signal, sprinkle
-from xgboost_cases import LINEAR, SETTINGS, XgboostModel, category_rows, three_targets
+from xgboost_cases import (LINEAR, SETTINGS, XgboostModel, category_rows, category_table, renumbered, three_targets)
 
 case = VersionCases()
 
@@ -198,15 +197,14 @@ def categories():
     return small(train(rows, target, 5, BOTH, max_cat_to_onehot=6, matrix=CATEGORIES), rows)
 
 
-@case(v3_1="Trained on a table with category names and numbers: the first version that stores them, in `cats` (K13). "
-           "X.npy holds codes.")
+@case(v3_1="Trained on a table with category names and numbers: the first version that stores them, in `cats`. It counts "
+           "characters where it means bytes, so beside a word beyond ASCII the words are broken (K13). X.npy holds codes.",
+      v3_4="Trained on a table with category names and numbers. X.npy holds codes; table.csv names, which a data frame "
+           "that numbers them otherwise had, and which are recoded by value (K13).")
 def category_names():
     rows, target = category_rows(233, 4)
-    table = pd.DataFrame({"size": rows[:, 0], "colour": rows[:, 1], "weight": rows[:, 2], "zone": rows[:, 3]})
-    for name, words in (("colour", ["red", "green", "blue", "grün"]), ("zone", [10, 20, -3, 40, 7])):
-        codes = np.where(np.isnan(table[name]), -1, table[name]).astype(int)
-        table[name] = pd.Categorical.from_codes(codes, categories=words)
-    return small(train(table, target, 4, BOTH), rows)
+    table = category_table(rows, ["red", "green", "blue", "grün"])
+    return small(train(table, target, 4, BOTH), rows, table=renumbered(table) if VERSION >= (3, 4) else None)
 
 
 # ---- memory snapshots ----------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 //! [`ForestBuilder`](crate::ForestBuilder). It never allocates more than the file's own length warrants: counts that a
 //! file claims are checked against what it holds, and against [`Limits`].
 
+mod document;
+mod json;
 mod lightgbm;
 mod xgboost;
 
@@ -29,11 +31,14 @@ pub enum Format {
     /// LightGBM's text: `save_model("model.txt")`, `model_to_string()`.
     #[serde(rename = "lightgbm-text")]
     LightGbmText,
+    /// LightGBM's JSON: `dump_model()` written to a file.
+    #[serde(rename = "lightgbm-json")]
+    LightGbmJson,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &'static [Self] = &[Self::XgBoostJson, Self::XgBoostUbjson, Self::LightGbmText];
+    pub const ALL: &'static [Self] = &[Self::XgBoostJson, Self::XgBoostUbjson, Self::LightGbmText, Self::LightGbmJson];
 
     /// The format's name, as the command line takes it.
     pub fn name(self) -> &'static str {
@@ -41,6 +46,7 @@ impl Format {
             Self::XgBoostJson => "xgboost-json",
             Self::XgBoostUbjson => "xgboost-ubjson",
             Self::LightGbmText => "lightgbm-text",
+            Self::LightGbmJson => "lightgbm-json",
         }
     }
 
@@ -75,9 +81,7 @@ impl Format {
         let after_brace = text[1..].iter().find(|byte| !byte.is_ascii_whitespace());
         if text[0] == b'{' {
             return match after_brace {
-                Some(b'"') if is_lightgbm_dump(text) => Err(Error::unsupported(
-                    "a LightGBM JSON dump is not loaded; save the model as text with Booster.save_model",
-                )),
+                Some(b'"') if is_lightgbm_dump(text) => Ok(Self::LightGbmJson),
                 Some(b'"' | b'}') => Ok(Self::XgBoostJson),
                 _ => Ok(Self::XgBoostUbjson),
             };
@@ -95,7 +99,7 @@ impl Format {
         }
         let shown = text[..text.len().min(12)].escape_ascii();
         Err(Error::invalid_model(format!(
-            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON and UBJSON, and LightGBM text"
+            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON and UBJSON, and LightGBM text and JSON"
         )))
     }
 }
@@ -110,7 +114,7 @@ impl fmt::Display for Format {
 fn is_lightgbm_dump(text: &[u8]) -> bool {
     let head = &text[..text.len().min(1 << 20)];
     let has = |key: &str| memchr::memmem::find(head, key.as_bytes()).is_some();
-    has("\"tree_info\"") && has("\"max_feature_idx\"") && !has("\"learner\"")
+    (has("\"num_tree_per_iteration\"") || has("\"tree_info\"")) && has("\"max_feature_idx\"") && !has("\"learner\"")
 }
 
 /// How large a model may be. What a file merely claims never costs memory: these bound what it really holds.
@@ -250,6 +254,7 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         Format::XgBoostJson => xgboost::load_json(bytes, options),
         Format::XgBoostUbjson => xgboost::load_ubjson(bytes, options),
         Format::LightGbmText => lightgbm::load_text(bytes, options),
+        Format::LightGbmJson => lightgbm::load_json(bytes, options),
     }?;
     loaded.source.format = Some(format);
     loaded.source.digest = blake3::hash(bytes).to_hex().to_string();
@@ -268,9 +273,8 @@ mod tests {
         assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightGbmText);
         assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightGbmText);
         assert!(Format::detect(b"binf\0\0\0").unwrap_err().is_unsupported());
-        assert!(
-            Format::detect(b"{\"name\":\"tree\",\"max_feature_idx\":1,\"tree_info\":[]}").unwrap_err().is_unsupported()
-        );
+        let dump = b"{\"name\":\"tree\",\"max_feature_idx\":1,\"tree_info\":[]}";
+        assert_eq!(Format::detect(dump).unwrap(), Format::LightGbmJson);
         assert_eq!(Format::detect(b" \n").unwrap_err().to_string(), "the file is empty");
         let junk = Format::detect(b"\x00\xffPK").unwrap_err().to_string();
         assert!(junk.starts_with("not a model file this version knows (it starts with \"\\x00\\xffPK\")"), "{junk}");

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest, Labels};
 use crate::load::{self, Format, Iterations, Limits, LoadOptions, Source};
 use crate::plan::{self, Isa};
-use crate::schema::Schema;
+use crate::schema::{Schema, Unseen};
 
 /// What a prediction holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub struct ModelOptions {
     iterations: Iterations,
     threads: usize,
     limits: Limits,
+    unseen: Option<Unseen>,
 }
 
 impl Default for ModelOptions {
@@ -92,6 +93,7 @@ impl Default for ModelOptions {
             iterations: Iterations::default(),
             threads: 1,
             limits: Limits::default(),
+            unseen: None,
         }
     }
 }
@@ -166,6 +168,13 @@ impl ModelOptions {
         self
     }
 
+    /// What becomes of categories that training did not see, where rows are made of values with
+    /// [`Schema::encode`](crate::Schema::encode); by default as the source library has it.
+    pub fn unseen_categories(mut self, unseen: Unseen) -> Self {
+        self.unseen = Some(unseen);
+        self
+    }
+
     /// Loads a model file.
     ///
     /// # Errors
@@ -224,7 +233,7 @@ impl ModelOptions {
         self.compile(schema, Source::custom(), forest)
     }
 
-    fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
+    fn compile(&self, mut schema: Schema, source: Source, forest: Forest) -> Result<Model> {
         if self.output == Output::Label && forest.labels() == Labels::None {
             let objective = &schema.objective;
             return Err(Error::option(format!(
@@ -233,6 +242,10 @@ impl ModelOptions {
         }
         if matches!(self.output, Output::Leaf | Output::TreeValues) && forest.is_linear_model() {
             return Err(Error::option("leaves asked of a linear model, which has none"));
+        }
+        if let Some(unseen) = self.unseen {
+            let lists = schema.features.iter_mut().filter_map(|feature| feature.categories.as_mut());
+            lists.for_each(|categories| categories.set_unseen(unseen));
         }
         let facts = Facts::of(&forest);
         let isa = self.isa.unwrap_or(Isa::available()[0]);

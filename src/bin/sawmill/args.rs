@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision};
+use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision, Schema, Unseen};
 
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
-/// Loads models that XGBoost saved as JSON or UBJSON, and LightGBM as text.
+/// Loads models that XGBoost saved as JSON or UBJSON, and LightGBM as text or JSON.
 #[derive(Parser)]
 #[command(name = "sawmill", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -49,7 +49,8 @@ pub struct PredictArgs {
     ///
     /// .csv: comma-separated numbers. The first line is a header if any of its fields is not a number. With a header,
     /// and if the model names its features, columns are matched by name, in any order, and other columns are ignored;
-    /// else by position. A field that is empty, NA, NaN or null is a missing value.
+    /// else by position. A field that is empty, NA, NaN or null is a missing value. Columns of categories hold the
+    /// categories themselves if the model stores them, else their codes; arrays always hold codes.
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
@@ -224,6 +225,14 @@ pub struct ModelArgs {
     #[arg(long, conflicts_with = "iterations")]
     pub best_iteration: bool,
 
+    /// What becomes of categories in a .csv that training did not see; as the source library has it if not given
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub unseen: Option<UnseenCategories>,
+
+    /// A .csv holds the codes of categories, also where the model stores the categories themselves
+    #[arg(long, conflicts_with = "unseen")]
+    pub category_codes: bool,
+
     /// Force an instruction set; the best of this machine if not given
     #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
     pub isa: Option<Isa>,
@@ -258,7 +267,37 @@ impl ModelArgs {
         if self.best_iteration {
             options = options.best_iteration();
         }
+        if let Some(unseen) = self.unseen {
+            options = options.unseen_categories(unseen.policy());
+        }
         Ok(options.load(&self.path)?)
+    }
+
+    /// The columns of the rows to read.
+    pub fn rows_schema(&self, model: &Model) -> Schema {
+        let mut schema = model.schema().clone();
+        if self.category_codes {
+            schema.features.iter_mut().for_each(|feature| feature.categories = None);
+        }
+        schema
+    }
+}
+
+/// What becomes of a category that training did not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UnseenCategories {
+    /// It is an error, as XGBoost has it
+    Error,
+    /// It is a missing value, as LightGBM has it
+    Missing,
+}
+
+impl UnseenCategories {
+    fn policy(self) -> Unseen {
+        match self {
+            Self::Error => Unseen::Error,
+            Self::Missing => Unseen::Missing,
+        }
     }
 }
 

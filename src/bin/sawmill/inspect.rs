@@ -17,6 +17,9 @@ use crate::args::InspectArgs;
 /// Features named in the text.
 const SHOWN_FEATURES: usize = 20;
 
+/// Categories of a feature named in the text.
+const SHOWN_CATEGORIES: usize = 5;
+
 pub fn run(args: &InspectArgs) -> Result<()> {
     let mut options = ModelOptions::default();
     if let Some(format) = args.format {
@@ -146,7 +149,12 @@ fn feature_text(feature: &Feature) -> String {
         FeatureKind::Numeric => String::new(),
         kind => format!(" ({})", name(&kind)),
     };
-    format!("{}{kind}", feature.name.as_deref().unwrap_or("(no name)"))
+    let categories = feature.categories.as_ref().map_or(String::new(), |categories| {
+        let first: Vec<_> = categories.values().iter().take(SHOWN_CATEGORIES).map(ToString::to_string).collect();
+        let more = if categories.values().len() > SHOWN_CATEGORIES { ", …" } else { "" };
+        format!(": {}{more}", first.join(", "))
+    });
+    format!("{}{kind}{categories}", feature.name.as_deref().unwrap_or("(no name)"))
 }
 
 fn arithmetic(text: &mut Text, model: &Model) {

@@ -28,7 +28,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         None => Way::Plain,
     };
     writer.set_inner(inner(&model, args));
-    let mut input = Input::open(&args.input, model.schema())?;
+    let mut input = Input::open(&args.input, &args.model.rows_schema(&model))?;
     let shares_terminal = is_standard_stream(&args.out) && io::stdout().is_terminal();
     let mut progress = Progress::new(shares_terminal);
     for_each_chunk(&model, way, &mut input, &mut progress, |predictions| writer.write(predictions))?;

@@ -65,7 +65,7 @@ fn expected_check(args: &ValidateArgs, model: &Model) -> Result<Option<Check>> {
     let single = model.forest().profile().sum == sawmill::Float::F32;
     let expected = Table::read(expect, single)?;
     let mut comparison = Comparison::new(&expected, args.tolerance);
-    let mut input = Input::open(input, model.schema())?;
+    let mut input = Input::open(input, &args.model.rows_schema(model))?;
     for_each_chunk(model, Way::Plain, &mut input, &mut Progress::new(false), |predictions| {
         comparison.add(predictions);
         Ok(())

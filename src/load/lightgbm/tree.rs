@@ -160,9 +160,9 @@ impl TreeBlock {
     }
 
     /// Adds the tree to the builder.
-    pub(super) fn lower(&self, builder: &mut ForestBuilder, output: u32) -> Result<()> {
-        // Numbered for the builder as splits first, then leaves.
-        builder.add_tree(Some(output), 1.0, self.n_nodes(), |id| self.node(id as usize))
+    pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
+        // Numbered for the builder as splits first, then leaves. The output follows when all trees are there.
+        builder.add_tree(Some(0), 1.0, self.n_nodes(), |id| self.node(id as usize))
     }
 
     fn node(&self, id: usize) -> Result<Node<'_>> {

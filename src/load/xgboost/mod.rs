@@ -3,8 +3,7 @@
 //! One pass over the document ([`read`]) gathers the few header values and lowers every tree as it is met; what can
 //! only be decided at the end (shape, weights, the base score as a margin) is decided in [`Learner::finish`].
 
-mod document;
-mod json;
+mod categories;
 mod objective;
 mod read;
 mod tree;
@@ -12,16 +11,17 @@ mod ubjson;
 
 use std::ops::Range;
 
+use super::document::Document;
+use super::json::{Json, UnicodeEscapes};
 use super::{Iterations, LoadOptions, Loaded, Source};
 use crate::error::{Error, Result};
 use crate::ir::{ForestBuilder, LinearMissing, Node, NumericProfile};
 use crate::schema::{Feature, FeatureKind, Schema};
-use document::Document;
 use objective::{Objective, Version};
 
 /// Loads `{"learner": …}` or a memory snapshot `{"Model": {"learner": …}, …}`.
 pub(super) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
-    load(json::Json::new(bytes), options)
+    load(Json::new(bytes, UnicodeEscapes::Kept), options)
 }
 
 /// The same in UBJSON.
@@ -56,6 +56,8 @@ struct Learner {
     weights: Option<Vec<f32>>,
     feature_names: Vec<String>,
     feature_types: Vec<String>,
+    /// For every feature its categories, if the file has them: since 3.1, of models trained on data frames.
+    categories: Vec<categories::Column>,
     best_iteration: Option<usize>,
 }
 
@@ -77,6 +79,7 @@ impl Learner {
             weights: None,
             feature_names: Vec::new(),
             feature_types: Vec::new(),
+            categories: Vec::new(),
             best_iteration: None,
         }
     }
@@ -164,8 +167,11 @@ impl Learner {
 
     fn schema(&self, options: &LoadOptions, name: &str, objective: Objective, n_outputs: usize) -> Result<Schema> {
         let n_features = options.limits.features(self.num_feature)?;
-        for (what, found) in [("feature_names", self.feature_names.len()), ("feature_types", self.feature_types.len())]
-        {
+        for (what, found) in [
+            ("feature_names", self.feature_names.len()),
+            ("feature_types", self.feature_types.len()),
+            ("lists of categories", self.categories.len()),
+        ] {
             if found != 0 && found != n_features {
                 return Err(Error::invalid_model(format!("{found} {what}, but num_feature is {n_features}")));
             }
@@ -175,9 +181,15 @@ impl Learner {
                 Some("c") => FeatureKind::Category,
                 _ => FeatureKind::Numeric,
             };
-            Feature { name: self.feature_names.get(index).cloned(), kind }
+            let categories = match self.categories.get(index) {
+                Some(column) => column
+                    .categories(self.version)
+                    .map_err(|error| error.at(format!("categories of feature {index}")))?,
+                None => None,
+            };
+            Ok(Feature { name: self.feature_names.get(index).cloned(), kind, categories })
         };
-        let features = (0..n_features).map(feature).collect();
+        let features = (0..n_features).map(feature).collect::<Result<_>>()?;
         Ok(Schema { features, n_outputs, task: objective.task(), objective: name.to_owned() })
     }
 

@@ -1,12 +1,12 @@
 //! One pass over an XGBoost document: which keys there are, and what each fills in. Unknown keys are skipped, as
 //! XGBoost itself skips them; newer versions add some in every release.
 
-use super::Learner;
-use super::document::Document;
 use super::objective::Version;
 use super::tree::TreeArrays;
+use super::{Learner, categories};
 use crate::error::{Error, Result};
 use crate::load::Limits;
+use crate::load::document::Document;
 
 /// Reads the top-level object.
 pub(super) fn model<'a, D: Document<'a>>(document: &mut D, limits: &Limits) -> Result<Learner> {
@@ -125,6 +125,7 @@ impl Reader<'_> {
                 }
                 _ => document.skip(),
             }),
+            "cats" => categories::read(document, &mut self.learner.categories),
             // gblinear.
             "weights" => {
                 let mut weights = Vec::new();

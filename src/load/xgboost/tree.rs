@@ -3,9 +3,9 @@
 //! A node is a leaf where its left child is −1, never where the right one is: since 3.2 the right child of a vector
 //! leaf is the number of the leaf. A category split lists the categories that go right.
 
-use super::document::Document;
 use crate::error::{Error, Result};
 use crate::ir::{CategorySet, ForestBuilder, Missing, Node, Test};
+use crate::load::document::Document;
 
 /// Buffers for the arrays of one tree.
 #[derive(Default)]

@@ -4,8 +4,8 @@
 //! `[$<type>#L<n>values` (typed), `[#L<n>values` (counted, no closing bracket) or `[ values ]`. The three integer
 //! sizes of a length are accepted wherever XGBoost writes `L`.
 
-use super::document::{Document, MAX_NESTING, Number, check_keys};
 use crate::error::{Error, Result};
+use crate::load::document::{Document, MAX_NESTING, Number, check_keys};
 
 pub(super) struct Ubjson<'a> {
     bytes: &'a [u8],

@@ -1,4 +1,5 @@
-//! CSV rows: an optional header, fields that are numbers or missing, columns matched to the model's features.
+//! CSV rows: an optional header, fields that are numbers, categories or missing, columns matched to the model's
+//! features.
 //!
 //! Records are read one by one with a bound on their length. Every error names the line.
 
@@ -7,7 +8,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use ndarray::ArrayView2;
-use sawmill::{FeatureKind, Schema};
+use sawmill::{Feature, FeatureKind, Schema, Unseen};
 
 /// Longest record; more than that is a quote left open.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
@@ -125,7 +126,7 @@ struct Columns {
     /// For every feature, what messages call its column.
     names: Vec<String>,
     /// For every feature, how it is read.
-    kinds: Vec<FeatureKind>,
+    features: Vec<Feature>,
 }
 
 impl CsvRows {
@@ -166,11 +167,11 @@ impl CsvRows {
 
 impl Columns {
     fn new(first: &ByteRecord, is_header: bool, name: &str, schema: &Schema) -> Result<Self> {
-        let kinds = schema.features.iter().map(|feature| feature.kind).collect();
+        let features = schema.features.clone();
         let n_fields = first.len();
         if is_header && let Some(fields) = by_name(first, name, schema)? {
             let names = fields.iter().map(|&field| shown(&first[field])).collect();
-            return Ok(Self { n_fields, fields, names, kinds });
+            return Ok(Self { n_fields, fields, names, features });
         }
         if n_fields != schema.n_features() {
             let hint = separator_hint(first);
@@ -182,7 +183,7 @@ impl Columns {
             None => (at + 1).to_string(),
         };
         let names = schema.features.iter().enumerate().map(column).collect();
-        Ok(Self { n_fields, fields: (0..n_fields).collect(), names, kinds })
+        Ok(Self { n_fields, fields: (0..n_fields).collect(), names, features })
     }
 
     /// Adds the row of the record last read to `values`.
@@ -195,17 +196,31 @@ impl Columns {
             bail!("line {}: blank; a missing value is written NA", line - 1);
         }
         for (feature, &field) in self.fields.iter().enumerate() {
-            let Some(value) = number(&record[field]) else {
-                let hint = match self.kinds[feature] {
-                    FeatureKind::Category => " (categories are given by their codes)",
-                    _ => "",
-                };
-                let (column, text) = (&self.names[feature], shown(&record[field]));
-                bail!("line {line}, column {column}: {text} is not a number{hint}");
-            };
-            values.push(value);
+            let value = read(&self.features[feature], &record[field]);
+            let column = &self.names[feature];
+            values.push(value.with_context(|| format!("line {line}, column {column}"))?);
         }
         Ok(())
+    }
+}
+
+/// What a row holds for a field: a number, or the code of a category where the model stores its categories. A category
+/// may be called as missing values are.
+fn read(feature: &Feature, field: &[u8]) -> Result<f64> {
+    let Some(categories) = &feature.categories else {
+        let hint = if feature.kind == FeatureKind::Category { " (categories are given by their codes)" } else { "" };
+        return number(field).with_context(|| format!("{} is not a number{hint}", shown(field)));
+    };
+    let text = std::str::from_utf8(field).with_context(|| format!("{} is not UTF-8", shown(field)))?;
+    match (categories.code(text.into()), number::<f64>(field)) {
+        (Some(code), _) => Ok(code.into()),
+        (None, Some(missing)) if missing.is_nan() => Ok(missing),
+        (None, _) if categories.unseen() == Unseen::Missing => Ok(f64::NAN),
+        _ => {
+            let first: Vec<_> = categories.values().iter().take(5).map(ToString::to_string).collect();
+            let more = if categories.values().len() > 5 { ", …" } else { "" };
+            bail!("{} is no category of the model: {}{more}", shown(field), first.join(", "))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What XGBoost's two encodings, JSON and UBJSON, have in common: nested objects and arrays read in one pass.
+//! Nested objects and arrays, read in one pass: what JSON and UBJSON have in common.
 //!
 //! The reader is told what to expect and calls back for every field or element; nothing is kept that nobody asked
 //! for. Numbers, booleans and integers are interchangeable, as in XGBoost's own reader.
@@ -6,11 +6,11 @@
 use crate::error::{Error, Result};
 
 /// Objects and arrays within one another; deeper files are refused rather than risk the stack.
-pub(super) const MAX_NESTING: usize = 64;
+pub(in crate::load) const MAX_NESTING: usize = 64;
 
 /// Refuses an object whose keys are not all different. XGBoost keeps the last of two; no version writes two, and a
 /// one-pass reader would have used both.
-pub(super) fn check_keys(keys: &mut [&str]) -> Result<()> {
+pub(in crate::load) fn check_keys(keys: &mut [&str]) -> Result<()> {
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
@@ -22,7 +22,7 @@ pub(super) fn check_keys(keys: &mut [&str]) -> Result<()> {
 }
 
 /// A cursor over an encoded document of lifetime `'a`. Every method consumes one value.
-pub(super) trait Document<'a>: Sized {
+pub(in crate::load) trait Document<'a>: Sized {
     /// Calls `field` with every key; it must consume that key's value. A key that comes twice is an error.
     fn object(&mut self, field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()>;
 
@@ -57,7 +57,7 @@ pub(super) trait Document<'a>: Sized {
 }
 
 /// Number types a document is read into.
-pub(super) trait Number: Copy {
+pub(in crate::load) trait Number: Copy {
     /// The value that `text` spells: straight to this type, correctly rounded.
     fn parse(text: &str) -> Option<Self>;
     fn from_i64(value: i64) -> Option<Self>;
@@ -78,6 +78,21 @@ impl Number for f32 {
     }
     fn from_f32(value: f32) -> Option<Self> {
         Some(value)
+    }
+}
+
+impl Number for f64 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+    fn from_i64(value: i64) -> Option<Self> {
+        Some(value as f64)
+    }
+    fn from_f64(value: f64) -> Option<Self> {
+        Some(value)
+    }
+    fn from_f32(value: f32) -> Option<Self> {
+        Some(value.into())
     }
 }
 

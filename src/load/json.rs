@@ -1,18 +1,55 @@
-//! XGBoost's JSON: like the standard's, but `NaN`, `Infinity` and `-Infinity` are numbers and `\u` is not an escape
-//! (XGBoost `src/common/json.cc`).
+//! JSON as model files have it: `NaN`, `Infinity` and `-Infinity` are numbers, as Python and XGBoost write them.
 
 use super::document::{Document, MAX_NESTING, Number, check_keys};
 use crate::error::Result;
 
-pub(super) struct Json<'a> {
+pub(in crate::load) struct Json<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    unicode: UnicodeEscapes,
+}
+
+/// What `\u00e9` in a string is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::load) enum UnicodeEscapes {
+    /// The six characters themselves, as XGBoost has it (`src/common/json.cc`).
+    Kept,
+    /// The character of that number, as in the standard.
+    Decoded,
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+    pub(in crate::load) fn new(bytes: &'a [u8], unicode: UnicodeEscapes) -> Self {
+        Self { bytes, at: 0, depth: 0, unicode }
+    }
+
+    /// Whether the next value is a string.
+    pub(in crate::load) fn at_text(&mut self) -> bool {
+        self.peek() == Some(b'"')
+    }
+
+    /// Whether the next value is an array.
+    pub(in crate::load) fn at_array(&mut self) -> bool {
+        self.peek() == Some(b'[')
+    }
+
+    /// Enters an object; whether it has a field. For nesting as deep as the file has it, which
+    /// [`object`](Document::object) bounds.
+    pub(in crate::load) fn enter(&mut self) -> Result<bool> {
+        self.open(b'{', b'}')
+    }
+
+    /// The key of the next field of the object entered.
+    pub(in crate::load) fn key(&mut self) -> Result<&'a str> {
+        let key = self.raw_string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Whether the object entered has another field; if not, it is left.
+    pub(in crate::load) fn more_fields(&mut self) -> Result<bool> {
+        self.more(b'}')
     }
 
     /// The next byte that is not white space, which stays.
@@ -90,7 +127,7 @@ impl<'a> Json<'a> {
     }
 
     /// A number or word up to the next delimiter.
-    fn token(&mut self) -> Result<&'a str> {
+    pub(in crate::load) fn token(&mut self) -> Result<&'a str> {
         self.peek();
         let rest = &self.bytes[self.at..];
         let is_end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\t' | b'\r' | b':' | b'"');
@@ -120,6 +157,18 @@ fn number<T: Number>(token: &str) -> Option<T> {
     }
 }
 
+/// The character after a `\u`, which may be two of them, and what follows.
+fn unicode(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
+    let (first, rest) = (unit(text)?, &text[4..]);
+    if let Some(c) = char::from_u32(first.into()) {
+        return Some((c, rest));
+    }
+    let second = unit(rest.strip_prefix("\\u")?)?;
+    let c = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((c, &rest[6..]))
+}
+
 fn not_a_number(token: &str) -> String {
     let short: String = token.chars().take(24).collect();
     format!("{short:?} is not a number of the kind expected")
@@ -131,11 +180,10 @@ impl<'a> Document<'a> for Json<'a> {
         self.depth += 1;
         let mut keys = Vec::new();
         while more {
-            let key = self.raw_string()?;
+            let key = self.key()?;
             keys.push(key);
-            self.expect(b':')?;
             field(self, key)?;
-            more = self.more(b'}')?;
+            more = self.more_fields()?;
         }
         self.depth -= 1;
         check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.at)))
@@ -197,22 +245,28 @@ impl<'a> Document<'a> for Json<'a> {
             return Ok(raw.to_owned());
         }
         let mut text = String::with_capacity(raw.len());
-        let mut chars = raw.chars();
-        while let Some(c) = chars.next() {
-            match (c, c == '\\') {
-                (_, true) => match chars.next() {
-                    Some('n') => text.push('\n'),
-                    Some('r') => text.push('\r'),
-                    Some('t') => text.push('\t'),
-                    Some('b') => text.push('\u{8}'),
-                    Some('f') => text.push('\u{c}'),
-                    Some('u') => text.push_str("\\u"),
-                    Some(other) => text.push(other),
-                    None => {}
-                },
-                (c, false) => text.push(c),
+        let mut rest = raw;
+        while let Some(at) = rest.find('\\') {
+            text.push_str(&rest[..at]);
+            let escape =
+                rest[at + 1..].chars().next().ok_or_else(|| self.error("a string that ends in a backslash"))?;
+            rest = &rest[at + 1 + escape.len_utf8()..];
+            match escape {
+                'n' => text.push('\n'),
+                'r' => text.push('\r'),
+                't' => text.push('\t'),
+                'b' => text.push('\u{8}'),
+                'f' => text.push('\u{c}'),
+                'u' if self.unicode == UnicodeEscapes::Kept => text.push_str("\\u"),
+                'u' => {
+                    let (c, after) = unicode(rest).ok_or_else(|| self.error("a \\u that is no character"))?;
+                    text.push(c);
+                    rest = after;
+                }
+                other => text.push(other),
             }
         }
+        text.push_str(rest);
         Ok(text)
     }
 
@@ -258,9 +312,13 @@ impl<'a> Document<'a> for Json<'a> {
 mod tests {
     use super::*;
 
+    fn json(bytes: &[u8]) -> Json<'_> {
+        Json::new(bytes, UnicodeEscapes::Kept)
+    }
+
     fn floats(text: &str) -> Result<Vec<f32>> {
         let mut out = Vec::new();
-        Json::new(text.as_bytes()).numbers(&mut out)?;
+        json(text.as_bytes()).numbers(&mut out)?;
         Ok(out)
     }
 
@@ -275,35 +333,45 @@ mod tests {
             assert!(floats(junk).is_err(), "{junk}");
         }
         let mut integers = Vec::<i32>::new();
-        Json::new(b"[1,-1,2147483647,1E0]").numbers(&mut integers).unwrap();
+        json(b"[1,-1,2147483647,1E0]").numbers(&mut integers).unwrap();
         assert_eq!(integers, [1, -1, i32::MAX, 1]);
-        assert!(Json::new(b"2147483648").number::<i32>().is_err() && Json::new(b"1.5").number::<i32>().is_err());
+        assert!(json(b"2147483648").number::<i32>().is_err() && json(b"1.5").number::<i32>().is_err());
     }
 
     #[test]
     fn skips_anything_and_finds_its_way_back() {
         let text = br#"{"a":[1,[2,"]"],{"b":"}\""}],"c":[1,2,3],"d":{},"e":[],"f":"x\\"}"#;
-        let (mut json, mut keys) = (Json::new(text), Vec::new());
-        json.object(|json, key| {
-            keys.push(key);
-            json.skip()
-        })
-        .unwrap();
+        let (mut document, mut keys) = (json(text), Vec::new());
+        document
+            .object(|document, key| {
+                keys.push(key);
+                document.skip()
+            })
+            .unwrap();
         assert_eq!(keys, ["a", "c", "d", "e", "f"]);
-        json.end().unwrap();
+        document.end().unwrap();
     }
 
     #[test]
     fn strings_keep_what_xgboost_keeps() {
-        assert_eq!(Json::new(br#""a\"b\\\n\u00e9""#).text().unwrap(), "a\"b\\\n\\u00e9");
-        assert!(Json::new(br#""open"#).text().is_err());
-        assert!(Json::new(b"\"ends in a backslash\\").text().is_err());
+        assert_eq!(json(br#""a\"b\\\n\u00e9""#).text().unwrap(), "a\"b\\\n\\u00e9");
+        assert!(json(br#""open"#).text().is_err());
+        assert!(json(b"\"ends in a backslash\\").text().is_err());
+    }
+
+    #[test]
+    fn unicode_escapes_are_decoded_where_the_writer_means_them() {
+        let text = |text: &str| Json::new(text.as_bytes(), UnicodeEscapes::Decoded).text();
+        assert_eq!(text(r#""gr\u00fcn\ud83c\udf33\u0041!""#).unwrap(), "grün🌳A!");
+        for broken in [r#""\u12""#, r#""\ud83c""#, r#""\ud83cx\udf33""#, r#""\udf33""#, r#""\u00é""#] {
+            assert!(text(broken).is_err(), "{broken}");
+        }
     }
 
     #[test]
     fn nesting_is_bounded() {
         let deep = "[".repeat(100_000);
-        let error = Json::new(deep.as_bytes()).skip().unwrap_err().to_string();
+        let error = json(deep.as_bytes()).skip().unwrap_err().to_string();
         assert_eq!(error, "byte 65: nested more than 64 deep");
     }
 }
