@@ -202,6 +202,19 @@ fn mutated_xgboost_ubjson() {
 }
 
 #[test]
+fn mutated_xgboost_binary() {
+    let files = [
+        "v1_0_logistic/model.bin",
+        "v1_0_logistic/snapshot.bin",
+        "v1_3_dart/model.bin",
+        "v1_3_linear_classes/model.bin",
+        "v2_1_classes_parallel_trees/model.bin",
+    ];
+    let files = files.map(|file| format!("xgboost/{file}"));
+    mutations_survive(Format::XgBoostBinary, &files.each_ref().map(String::as_str), 3000);
+}
+
+#[test]
 fn mutated_lightgbm_text() {
     let files = [
         "tie",
@@ -248,6 +261,11 @@ fn a_file_cut_short_is_never_a_model() {
         let path = format!("xgboost/{case}/model.ubj");
         let bytes = file(&path);
         check(Format::XgBoostUbjson, &path, bytes.len(), step, &bytes);
+    }
+    for (case, step) in [("v1_0_logistic", 7), ("v1_3_dart", 53), ("v1_3_linear_classes", 1), ("v1_7_poisson", 53)] {
+        let path = format!("xgboost/{case}/model.bin");
+        let bytes = file(&path);
+        check(Format::XgBoostBinary, &path, bytes.len(), step, &bytes);
     }
     for (case, step) in [("leaf_only", 1), ("v4_0_linear_leaves", 101), ("category_names", 211)] {
         let path = format!("lightgbm/{case}/model.json");
@@ -762,28 +780,40 @@ fn lightgbm_json() {
     refuses(
         load,
         &[
-            (&[("\"num_leaves\":3", "\"num_leaves\":2")], "num_leaves is 2, but the tree has 3"),
-            (&[("\"leaf_index\":2", "\"leaf_index\":1")], "leaf_index 1 twice, or of 3 leaves"),
-            (&[("\"leaf_index\":2", "\"leaf_index\":3")], "leaf_index 3 twice, or of 3 leaves"),
-            (&[("\"leaf_index\":2,", "")], "a node without leaf_index"),
-            (&[("\"leaf_index\":2", "\"leaf_index\":-1")], "an index of -1"),
-            (&[("\"threshold\":0.5", "\"threshold\":\"0||1\"")], "a decision_type that is not that of the threshold"),
-            (&[("\"1||33\"", "\"1|33\"")], "a threshold that is no list of category codes"),
-            (&[("\"1||33\"", "\"1||-3\"")], "a threshold that is no list of category codes"),
-            (&[("\"threshold\":0.5,", "")], "a node without threshold"),
-            (&[("\"threshold\":0.5", "\"threshold\":NaN")], "the threshold is NaN"),
-            (&[("\"<=\"", "\">\"")], "decision_type \">\""),
-            (&[("\"default_left\":true,", "")], "a node without default_left"),
-            (&[("true,\"missing_type\":\"None\"", "true,\"missing_type\":\"Any\"")], "missing_type \"Any\""),
-            (&[("\"split_feature\":0", "\"split_feature\":2")], "feature 2, but the model declares 2"),
-            (&[("\"split_feature\":0", "\"split_feature\":0,\"leaf_value\":1")], "both leaf and split"),
-            (&[("\"split_index\":0", "\"split_feature\":0")], "a second split_feature in one node"),
-            (&[("\"max_feature_idx\":1,", "")], "not a LightGBM model"),
+            (&[("\"num_leaves\":3", "\"num_leaves\":2")], "tree 0: num_leaves is 2, but the tree has 3"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":1")], "tree 0: leaf_index 1 twice, or of 3 leaves"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":3")], "tree 0: leaf_index 3 twice, or of 3 leaves"),
+            (&[("\"leaf_index\":2,", "")], "tree 0: byte 734: a node without leaf_index"),
+            (&[("\"leaf_index\":2", "\"leaf_index\":-1")], "tree 0: byte 734: an index of -1"),
+            (
+                &[("\"threshold\":0.5", "\"threshold\":\"0||1\"")],
+                "tree 0: byte 754: a decision_type that is not that of the threshold",
+            ),
+            (&[("\"1||33\"", "\"1|33\"")], "tree 0: byte 593: a threshold that is no list of category codes"),
+            (&[("\"1||33\"", "\"1||-3\"")], "tree 0: byte 594: a threshold that is no list of category codes"),
+            (&[("\"threshold\":0.5,", "")], "tree 0: byte 735: a node without threshold"),
+            (&[("\"threshold\":0.5", "\"threshold\":NaN")], "tree 0, node 0: the threshold is NaN"),
+            (&[("\"<=\"", "\">\"")], "tree 0: byte 437: decision_type \">\""),
+            (&[("\"default_left\":true,", "")], "tree 0: byte 731: a node without default_left"),
+            (
+                &[("true,\"missing_type\":\"None\"", "true,\"missing_type\":\"Any\"")],
+                "tree 0: byte 479: missing_type \"Any\"",
+            ),
+            (&[("\"split_feature\":0", "\"split_feature\":2")], "tree 0, node 0: feature 2, but the model declares 2"),
+            (
+                &[("\"split_feature\":0", "\"split_feature\":0,\"leaf_value\":1")],
+                "tree 0: byte 766: a node that is both leaf and split",
+            ),
+            (&[("\"split_index\":0", "\"split_feature\":0")], "tree 0: byte 403: a second split_feature in one node"),
+            (&[("\"max_feature_idx\":1,", "")], "no \"max_feature_idx\" in the file: not a LightGBM model"),
             (&[("\"num_class\":1,", "")], "the head has no num_class"),
             (&[("\"num_tree_per_iteration\":1", "\"num_tree_per_iteration\":0")], "num_tree_per_iteration is 0"),
             (&[("\"objective\":\"regression\"", "\"objective\":\"focal\"")], "objective \"focal\" is not supported"),
             (&[("[\"a\",\"b\"]", "[\"a\"]")], "1 feature_names, but max_feature_idx makes 2"),
-            (&[("\"pandas_categorical\":null", "\"pandas_categorical\":[1]")], "pandas_categorical: "),
+            (
+                &[("\"pandas_categorical\":null", "\"pandas_categorical\":[1]")],
+                "pandas_categorical: byte 776: found '1' where '[' is expected",
+            ),
         ],
     );
     // As deep as a tree may be, without the stack.
@@ -804,10 +834,57 @@ fn lightgbm_json() {
 }
 
 #[test]
+fn the_binary_format() {
+    let good = file("xgboost/v1_0_logistic/model.bin");
+    let load = |bytes: &[u8]| Model::options().output(Output::Margin).from_slice(Format::XgBoostBinary, bytes);
+    let row = [0.25f32, -0.5, f32::NAN, 0.5];
+    let margin = |bytes: &[u8]| load(bytes).unwrap().predict(&row[..]).unwrap();
+    let producer = |bytes: &[u8]| load(bytes).unwrap().source().producer.clone();
+    assert_eq!(producer(&good), "XGBoost 1.0");
+    assert_eq!(margin(&[b"binf", &good[..]].concat()), margin(&good));
+    // Words of the learner's parameters: base score, features, classes, attributes, metrics, version.
+    let with = |words: &[(usize, u32)]| {
+        let mut bytes = good.clone();
+        for &(index, word) in words {
+            bytes[4 * index..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    };
+    // Before 1.0 the base score was a margin: 0, where later ones say the probability 0.5.
+    let old = with(&[(0, 0), (5, 0), (6, 0)]);
+    assert_eq!(margin(&old), margin(&good));
+    assert_eq!(producer(&old), "XGBoost of unknown version");
+    let tree = 136 + 8 + 15 + 8 + 6 + 160;
+    let at = |byte: usize, word: u32| {
+        let mut bytes = good.clone();
+        bytes[byte..][..4].copy_from_slice(&word.to_le_bytes());
+        bytes
+    };
+    for (bytes, finding) in [
+        (with(&[(0, f32::NAN.to_bits())]), "base_score"),
+        (with(&[(1, 1)]), "but the model declares 1"),
+        (with(&[(2, u32::MAX)]), "num_class is -1"),
+        (with(&[(3, 0)]), "bytes after the end of the model"),
+        (at(136, 200_000), "a length of 200000"),
+        (at(tree - 160, 6), "bytes expected, but the file ends after"),
+        (at(tree - 160, u32::MAX), "num_trees is -1"),
+        (at(tree + 4, u32::MAX), "tree 0: byte"),
+        (at(tree + 4, 0), "tree 0, node 0: no such node"),
+        (at(tree + 20, 3), "tree 0: vector leaves (3 values) in the binary format"),
+        (at(tree + 148 + 4, 0), "tree 0, node 0: reached twice"),
+        (at(tree + 148 + 4, 77_777), "node 77777: no such node"),
+    ] {
+        let error = load(&bytes).map(drop).unwrap_err();
+        assert!(error.to_string().contains(finding), "{finding}: {error}");
+        is_plain(&error).unwrap();
+    }
+}
+
+#[test]
 fn categories_that_are_no_list_are_refused() {
     let cats = |enc: &str| {
         let cats = format!("\"cats\":{{\"enc\":[{{\"offsets\":[],\"values\":[]}},{enc}]}},\"trees\":");
-        xgboost(&[("\"trees\":", &cats)])
+        xgboost(&[("\"trees\":", &cats), ("[3,2,0]", "[3,4,0]")])
     };
     let model = cats("{\"offsets\":[0,3,8],\"values\":[114,101,100,103,114,101,101,110]}").unwrap();
     assert_eq!(model.schema().features[1].encode("green").unwrap(), 1.0);
@@ -860,7 +937,7 @@ fn what_is_no_model_at_all() {
     assert_eq!(detected(b" \n\t\r "), "the file is empty");
     let unknown = |start: &str| {
         format!(
-            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON and UBJSON, and LightGBM text"
+            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON, UBJSON and binary, and LightGBM text and JSON"
         )
     };
     assert_eq!(detected(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), unknown("\\x89PNG\\r\\n\\x1a\\n\\x00\\x00\\x00\\r"));
@@ -911,7 +988,9 @@ fn the_wrong_format_by_force() {
     let files = [
         (Format::XgBoostJson, XGBOOST.as_bytes().to_vec()),
         (Format::XgBoostUbjson, file("xgboost/iris/model.ubj")),
+        (Format::XgBoostBinary, file("xgboost/v1_0_logistic/model.bin")),
         (Format::LightGbmText, LIGHTGBM.as_bytes().to_vec()),
+        (Format::LightGbmJson, LIGHTGBM_JSON.as_bytes().to_vec()),
     ];
     let mut texts = Vec::new();
     for (format, bytes) in &files {

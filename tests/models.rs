@@ -108,6 +108,26 @@ fn sums_may_start_from_margins_of_the_callers() {
 }
 
 #[test]
+fn dropout_trees_are_summed_inplace_where_that_is_asked_for() {
+    let mut cases = 0;
+    for case in Case::all() {
+        for (output, name) in [(Output::Margin, "inplace_margin"), (Output::Value, "inplace_value")] {
+            let Some(expected) = case.array(name) else { continue };
+            let rows = every_tenth_row(&case);
+            let model = case.load(Model::options().output(output).inplace_dropout()).unwrap();
+            let (ulp, row) = worst_ulp(&model.predict(rows.rows()).unwrap(), &expected);
+            assert_eq!(ulp, 0, "{}: {name}, row {row:?}", case.name);
+            assert!(model.validate().ok, "{}", case.name);
+            cases += 1;
+        }
+    }
+    assert!(cases >= 6, "{cases} cases");
+    let case = Case::named("xgboost/dart");
+    let model = case.load(Model::options().inplace_dropout()).unwrap();
+    assert!(model.predict_with_base_margin(&[0.5f32; 5][..], &[0.5]).unwrap_err().is_option());
+}
+
+#[test]
 fn the_best_iteration_is_used_where_it_is_asked_for() {
     let case = Case::named("xgboost/early_stopped");
     let model = case.load(Model::options().best_iteration()).unwrap();

@@ -80,6 +80,7 @@ class Case:
     staged: bool = False                    # also predict after every round
     base: bool = False                      # also predict from margins other than base_score
     wrapper: bool = False                   # also predict as the scikit-learn wrapper does
+    inplace: bool = False                   # also predict as inplace_predict does
     table: object = None                    # a data frame with categories by name, also to predict
     reach: int = 300                        # how many splits get rows that meet them at the threshold
     huge: bool = True                       # infinities and the like; off where they would only give NaN
@@ -314,6 +315,9 @@ def write_case(folder: Path, about: str, case: Case) -> None:
             np.save(folder / f"{kind}_{start}_{stop}.npy", model.predict(rows, kind, (start, stop)))
     if case.table is not None:
         write_table(folder, case)
+    if case.inplace:
+        for kind in ("margin", "value"):
+            np.save(folder / f"inplace_{kind}.npy", model.inplace(rows[::STRIDE], kind))
     if case.wrapper:
         np.save(folder / "wrapper_value.npy", model.wrapper_value(rows))
     write_by_round(folder, case, rows[::STRIDE])

@@ -217,6 +217,15 @@ def ranking():
 
 
 @case
+def ranking_xendcg():
+    """rank_xendcg: the score is the value."""
+    rows = random_rows(116, 200, 4)
+    grade = np.clip(np.floor(signal(rows) + 2.0), 0.0, 4.0)
+    model = train(rows, grade, 5, objective="rank_xendcg", group=[20] * 10, num_leaves=4)
+    return Case(model, rows, natural=60, reach=20)
+
+
+@case
 def absolute_error():
     """regression_l1: leaves are refitted to medians."""
     rows = random_rows(110, 300, 5)

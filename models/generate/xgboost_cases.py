@@ -41,7 +41,7 @@ class XgboostModel:
         self.outputs = max(int(shape["num_class"]), int(shape.get("num_target", 1)), 1)
         boosted = model["gradient_booster"]
         # inplace_predict gives the same. Not for dropout trees, whose weights stand beside the trees.
-        self.inplace = boosted["name"] == "gbtree"
+        self.same_inplace = boosted["name"] == "gbtree"
         self._trees = boosted.get("gbtree", boosted).get("model", {}).get("trees", [])
         self.trees = len(self._trees)
         self.rounds_trained = self.booster.num_boosted_rounds() if hasattr(self.booster, "num_boosted_rounds") else 0
@@ -107,7 +107,7 @@ class XgboostModel:
             if out is None:
                 out = np.empty((rows.shape[0],) + part.shape[1:], part.dtype)
             out[chosen] = part
-        if self.inplace and kind != "leaf":
+        if self.same_inplace and kind != "leaf":
             options = {"iteration_range": span or (0, 0), "predict_type": kind, "validate_features": False,
                        "base_margin": base}
             again = self.booster.inplace_predict(rows, **options)
@@ -117,6 +117,11 @@ class XgboostModel:
     def predict_table(self, table):
         """The answer for a data frame."""
         return self.booster.predict(xgb.DMatrix(table, nthread=1, enable_categorical=True))
+
+    def inplace(self, rows, kind):
+        """The answer of inplace_predict, which rounds dropout trees differently."""
+        with np.errstate(over="ignore"):
+            return self.booster.inplace_predict(rows, predict_type=kind)
 
     def wrapper_value(self, rows):
         """The probability of class 1 that the scikit-learn wrapper gives."""
@@ -279,6 +284,22 @@ def ranking():
     grade = np.clip(np.floor(signal(rows) + 2.0), 0.0, 4.0)
     model = train(rows, grade, 8, objective="rank:ndcg", matrix={"qid": np.arange(300) // 20})
     return Case(model, rows)
+
+
+@case
+def ranking_map():
+    """rank:map, of two grades: the margin is the score."""
+    rows = random_rows(33, 200, 4)
+    model = train(rows, signal(rows) > 0.0, 5, objective="rank:map", max_depth=2, matrix={"qid": np.arange(200) // 20})
+    return Case(model, rows, natural=60, reach=20)
+
+
+@case
+def squared_log_error():
+    """reg:squaredlogerror: the margin is the value."""
+    rows = random_rows(34, 200, 4)
+    model = train(rows, np.abs(signal(rows)), 5, objective="reg:squaredlogerror", max_depth=2)
+    return Case(model, rows, natural=60, reach=20)
 
 
 @case
@@ -533,7 +554,17 @@ def dart():
     rows = random_rows(80, 300, 5)
     model = train(rows, signal(rows) > 0.0, 20, ("json", "ubj"), objective="binary:logistic", booster="dart",
                   rate_drop=0.3)
-    return Case(model, rows, spans=[(0, 7), (7, 20)])
+    return Case(model, rows, spans=[(0, 7), (7, 20)], inplace=True)
+
+
+@case
+def dart_high_base():
+    """Dropout trees with base_score 100, beside which leaves lose digits in inplace_predict (K8)."""
+    rows = random_rows(86, 200, 4)
+    model = train(rows, signal(rows) + 100.0, 8, booster="dart", rate_drop=0.3, max_depth=2, base_score=100.0)
+    case = Case(model, rows, natural=60, reach=20, inplace=True)
+    assert not np.array_equal(model.inplace(rows, "margin"), model.predict(rows, "margin"))
+    return case
 
 
 @case
@@ -542,7 +573,7 @@ def dart_classes():
     rows = random_rows(81, 300, 5)
     kind = np.where(signal(rows) > 0.5, 2, np.where(signal(rows) > -0.5, 1, 0))
     model = train(rows, kind, 8, objective="multi:softprob", num_class=3, booster="dart", rate_drop=0.3, max_depth=2)
-    return Case(model, rows, by_tree=True, staged=True)
+    return Case(model, rows, by_tree=True, staged=True, inplace=True)
 
 
 LINEAR = {"booster": "gblinear", "updater": "coord_descent", "tree_method": None, "max_bin": None, "max_depth": None}

@@ -28,7 +28,7 @@ class OldModel(XgboostModel):
             self._files = {"model.json": path.read_bytes()}
             self.booster = xgb.Booster({"nthread": 1}, model_file=str(path))
         self.describe(json.loads(self._files["model.json"])["learner"])
-        self.inplace = False
+        self.same_inplace = False
 
     def matrix(self, rows, missing):
         return xgb.DMatrix(rows, missing=missing, nthread=1)
@@ -43,7 +43,7 @@ class NewModel(XgboostModel):
         super().describe(model)
         # Since 3.3 dropout trees are called gbtree too.
         text = json.dumps(model["gradient_booster"])
-        self.inplace = self.inplace and "weight_drop" not in text
+        self.same_inplace = self.same_inplace and "weight_drop" not in text
 
 
 def boost(rows, target, rounds, matrix={}, **params) -> xgb.Booster:
@@ -58,6 +58,20 @@ def boost(rows, target, rounds, matrix={}, **params) -> xgb.Booster:
 def train(rows, target, rounds, formats=("json",), **options) -> XgboostModel:
     booster = boost(rows, target, rounds, **options)
     return NewModel(booster, formats) if VERSION >= (1, 6) else OldModel(booster)
+
+
+def binary(model: XgboostModel) -> XgboostModel:
+    """The same model, also in the old binary format."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Since 2.1 the name decides; older versions take any other than model.json.
+        path = Path(folder) / "model.deprecated"
+        model.booster.save_model(str(path))
+        again = xgb.Booster({"nthread": 1}, model_file=str(path))
+        model.replace_files(model.files() | {"model.bin": path.read_bytes()})
+    rows = random_rows(1, 20, len(model.feature_names))
+    # Linear models and trees alike: the file holds the same model.
+    assert np.array_equal(again.predict(xgb.DMatrix(rows)), model.booster.predict(xgb.DMatrix(rows)))
+    return model
 
 
 def small(model, rows, spans=((0, 2),), **options) -> Case:
@@ -80,7 +94,12 @@ def holes(seed):
 def logistic():
     rows = holes(200)
     base = 0.5 if VERSION < (1, 1) else 0.2
-    return small(train(rows, signal(rows) > 0.0, 5, BOTH, objective="binary:logistic", base_score=base), rows)
+    model = binary(train(rows, signal(rows) > 0.0, 5, BOTH, objective="binary:logistic", base_score=base))
+    if VERSION < (1, 1):
+        snapshot = bytes(model.booster.__getstate__()["handle"])
+        assert snapshot.startswith(b"CONFIG-offset:")
+        model.replace_files(model.files() | {"snapshot.bin": snapshot})
+    return small(model, rows)
 
 
 @case(v1_7="Counts with base_score 2.5, a rate, which enters as its logarithm (K7). f32 input.",
@@ -89,6 +108,7 @@ def poisson():
     rows = random_rows(202, 300, 4)
     base = {"base_score": 2.5} if VERSION < (2,) else {}
     model = train(rows, np.floor(np.abs(signal(rows)) * 4.0), 5, BOTH, objective="count:poisson", **base)
+    model = binary(model)
     return small(model, rows, dtype=np.float32)
 
 
@@ -111,14 +131,17 @@ def classes_parallel_trees():
     rows = holes(210)
     model = train(rows, classes(rows), 3, objective="multi:softprob", num_class=3, num_parallel_tree=2, subsample=0.7,
                   max_depth=2, max_bin=6)
-    return small(model, rows, reach=15)
+    return small(binary(model), rows, reach=15)
 
 
 @case(v1_7="Three targets, a tree each, and one base_score for all of them (K7).",
       v3_1="Three targets, a tree each, and the first version with a base_score for each (K7).")
 def multi_target():
     rows = random_rows(212, 300, 4)
-    return small(train(rows, three_targets(rows), 3, BOTH, max_bin=8, max_depth=2), rows)
+    model = train(rows, three_targets(rows), 3, BOTH, max_bin=8, max_depth=2)
+    if VERSION < (3, 1):
+        model = binary(model)
+    return small(model, rows)
 
 
 @case(v2_1="Three targets in one tree, the old layout: the vectors of leaves are in base_weights, by node (K12).",
@@ -161,6 +184,8 @@ def expectiles():
 def dart():
     rows = random_rows(220, 300, 4)
     model = train(rows, signal(rows) > 0.0, 8, BOTH, objective="binary:logistic", booster="dart", rate_drop=0.5)
+    if VERSION < (3, 1):
+        model = binary(model)
     return small(model, rows, spans=[(0, 3)] if VERSION < (1, 4) else [(0, 3), (3, 8)])
 
 
@@ -176,6 +201,8 @@ def dart_classes():
 def linear_classes():
     rows = holes(222)
     model = train(rows, classes(np.nan_to_num(rows)), 6, objective="multi:softprob", num_class=3, **LINEAR)
+    if VERSION < (3, 1):
+        model = binary(model)
     return small(model, rows, (), huge=False, reach=0)
 
 

@@ -273,6 +273,18 @@ impl ForestBuilder {
         self.forest.trees[tree].weight = weight;
     }
 
+    /// For formats that tell after the trees what changes the values of scalar leaves; `map` is given the output that
+    /// a leaf adds to, and its value.
+    pub(crate) fn map_leaves(&mut self, map: impl Fn(u32, f64) -> f64) {
+        for (index, tree) in self.forest.trees.iter().enumerate() {
+            if let Target::One(output) = tree.target {
+                for leaf in self.forest.leaves_of(index) {
+                    self.forest.leaf_values[leaf] = map(output, self.forest.leaf_values[leaf]);
+                }
+            }
+        }
+    }
+
     /// Sets where boosting iterations end, as tree counts.
     pub(crate) fn set_iterations(&mut self, ends: Vec<usize>) {
         self.forest.iterations = ends;

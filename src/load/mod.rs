@@ -28,6 +28,9 @@ pub enum Format {
     /// XGBoost's UBJSON: `save_model("model.ubj")`, `save_raw("ubj")`, or a memory snapshot of it.
     #[serde(rename = "xgboost-ubjson")]
     XgBoostUbjson,
+    /// XGBoost's old binary format: `save_model("model.bin")` up to 2.0, `save_model("model.deprecated")` up to 3.0.
+    #[serde(rename = "xgboost-binary")]
+    XgBoostBinary,
     /// LightGBM's text: `save_model("model.txt")`, `model_to_string()`.
     #[serde(rename = "lightgbm-text")]
     LightGbmText,
@@ -38,13 +41,15 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: &'static [Self] = &[Self::XgBoostJson, Self::XgBoostUbjson, Self::LightGbmText, Self::LightGbmJson];
+    pub const ALL: &'static [Self] =
+        &[Self::XgBoostJson, Self::XgBoostUbjson, Self::XgBoostBinary, Self::LightGbmText, Self::LightGbmJson];
 
     /// The format's name, as the command line takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::XgBoostJson => "xgboost-json",
             Self::XgBoostUbjson => "xgboost-ubjson",
+            Self::XgBoostBinary => "xgboost-binary",
             Self::LightGbmText => "lightgbm-text",
             Self::LightGbmJson => "lightgbm-json",
         }
@@ -52,7 +57,7 @@ impl Format {
 
     /// Whether the library's predictions may start from margins of the caller's.
     pub(crate) fn takes_base_margin(self) -> bool {
-        matches!(self, Self::XgBoostJson | Self::XgBoostUbjson)
+        matches!(self, Self::XgBoostJson | Self::XgBoostUbjson | Self::XgBoostBinary)
     }
 
     /// The format called `name`.
@@ -77,6 +82,9 @@ impl Format {
         let Some(start) = start else {
             return Err(Error::invalid_model("the file is empty"));
         };
+        if xgboost::is_binary(bytes) {
+            return Ok(Self::XgBoostBinary);
+        }
         let text = &bytes[start..];
         let after_brace = text[1..].iter().find(|byte| !byte.is_ascii_whitespace());
         if text[0] == b'{' {
@@ -89,17 +97,12 @@ impl Format {
         if text.starts_with(b"tree\n") || text.starts_with(b"tree\r") || text.starts_with(b"version=") {
             return Ok(Self::LightGbmText);
         }
-        if text.starts_with(b"binf") {
-            return Err(Error::unsupported(
-                "XGBoost's old binary format is not loaded; load it with XGBoost 3.0 or older and save_model(\"model.ubj\")",
-            ));
-        }
         if text.starts_with(b"CBM1") {
             return Err(Error::unsupported("CatBoost's binary format is not loaded"));
         }
         let shown = text[..text.len().min(12)].escape_ascii();
         Err(Error::invalid_model(format!(
-            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON and UBJSON, and LightGBM text and JSON"
+            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON, UBJSON and binary, and LightGBM text and JSON"
         )))
     }
 }
@@ -211,6 +214,8 @@ impl Iterations {
 pub(crate) struct LoadOptions {
     pub(crate) limits: Limits,
     pub(crate) iterations: Iterations,
+    /// Whether XGBoost's dropout trees are summed as its `inplace_predict` does it.
+    pub(crate) inplace_dropout: bool,
 }
 
 /// Where a model comes from.
@@ -253,6 +258,7 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
     let mut loaded = match format {
         Format::XgBoostJson => xgboost::load_json(bytes, options),
         Format::XgBoostUbjson => xgboost::load_ubjson(bytes, options),
+        Format::XgBoostBinary => xgboost::load_binary(bytes, options),
         Format::LightGbmText => lightgbm::load_text(bytes, options),
         Format::LightGbmJson => lightgbm::load_json(bytes, options),
     }?;
@@ -272,7 +278,9 @@ mod tests {
         assert_eq!(Format::detect(b"{L\0\0\0\0\0\0\0\x07learner").unwrap(), Format::XgBoostUbjson);
         assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightGbmText);
         assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightGbmText);
-        assert!(Format::detect(b"binf\0\0\0").unwrap_err().is_unsupported());
+        assert_eq!(Format::detect(b"binf\0\0\0").unwrap(), Format::XgBoostBinary);
+        let names = b"\x08\0\0\0\0\0\0\0reg:gamm\x06\0\0\0\0\0\0\0gbtree";
+        assert_eq!(Format::detect(&[&[b' '; 136], &names[..]].concat()).unwrap(), Format::XgBoostBinary);
         let dump = b"{\"name\":\"tree\",\"max_feature_idx\":1,\"tree_info\":[]}";
         assert_eq!(Format::detect(dump).unwrap(), Format::LightGbmJson);
         assert_eq!(Format::detect(b" \n").unwrap_err().to_string(), "the file is empty");

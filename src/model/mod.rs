@@ -48,6 +48,8 @@ struct Inner {
     runner: Runner,
     output: Output,
     sentinel: Option<f64>,
+    /// Whether leaves depend on the base score.
+    inplace_dropout: bool,
     pool: Option<rayon::ThreadPool>,
 }
 
@@ -137,6 +139,9 @@ impl Model {
         {
             let finding = format!("a base margin asked of a model in {format}, whose library predicts without");
             return Err(Error::option(finding));
+        }
+        if self.inner.inplace_dropout {
+            return Err(Error::option("a base margin with inplace_dropout, which rounds leaves by the base score"));
         }
         let batch = rows.into().batch(self.inner.schema.n_features())?;
         let mut predictions = Predictions::default();

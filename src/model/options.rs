@@ -80,6 +80,7 @@ pub struct ModelOptions {
     threads: usize,
     limits: Limits,
     unseen: Option<Unseen>,
+    inplace_dropout: bool,
 }
 
 impl Default for ModelOptions {
@@ -94,6 +95,7 @@ impl Default for ModelOptions {
             threads: 1,
             limits: Limits::default(),
             unseen: None,
+            inplace_dropout: false,
         }
     }
 }
@@ -175,6 +177,14 @@ impl ModelOptions {
         self
     }
 
+    /// Sums XGBoost's dropout trees (`dart`) as `inplace_predict`, and with it the scikit-learn wrapper, of versions up
+    /// to 3.2 does: `((base + leaf) - base) * weight`, which rounds each leaf once more. By default they are summed as
+    /// `Booster.predict` does it. Of no effect on other models.
+    pub fn inplace_dropout(mut self) -> Self {
+        self.inplace_dropout = true;
+        self
+    }
+
     /// Loads a model file.
     ///
     /// # Errors
@@ -209,7 +219,11 @@ impl ModelOptions {
         if bytes.len() as u64 > self.limits.max_bytes {
             return Err(Error::limit("bytes", bytes.len(), self.limits.max_bytes));
         }
-        let options = LoadOptions { limits: self.limits.clone(), iterations: self.iterations };
+        let options = LoadOptions {
+            limits: self.limits.clone(),
+            iterations: self.iterations,
+            inplace_dropout: self.inplace_dropout,
+        };
         let loaded = load::load(format, bytes, &options)?;
         self.compile(loaded.schema, loaded.source, loaded.forest)
     }
@@ -259,8 +273,8 @@ impl ModelOptions {
                 Some(pool.map_err(|cause| Error::option(format!("{n} threads: {cause}")))?)
             }
         };
-        let (output, sentinel) = (self.output, self.missing);
-        let inner = Inner { schema, source, forest, facts, plan, runner, output, sentinel, pool };
+        let (output, sentinel, inplace_dropout) = (self.output, self.missing, self.inplace_dropout);
+        let inner = Inner { schema, source, forest, facts, plan, runner, output, sentinel, inplace_dropout, pool };
         Ok(Model { inner: Arc::new(inner) })
     }
 }

@@ -10,7 +10,14 @@ use serde::Serialize;
 
 /// The categories of a column in the order of their codes, each once.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
 pub struct Categories {
+    // Boxed: models may have millions of features, and few of them have categories.
+    list: Box<List>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct List {
     values: Vec<Category>,
     unseen: Unseen,
     /// Codes in the order of their values.
@@ -66,21 +73,21 @@ impl Categories {
         let equal = |pair: &[u32]| values[pair[0] as usize] == values[pair[1] as usize];
         let is_nan = |value: &Category| matches!(value, Category::Float(value) if value.is_nan());
         let sound = !by_value.windows(2).any(equal) && !values.iter().any(is_nan);
-        sound.then_some(Self { values, unseen, by_value })
+        sound.then(|| Self { list: Box::new(List { values, unseen, by_value }) })
     }
 
     /// The categories, in the order of their codes.
     pub fn values(&self) -> &[Category] {
-        &self.values
+        &self.list.values
     }
 
     /// What becomes of others.
     pub fn unseen(&self) -> Unseen {
-        self.unseen
+        self.list.unseen
     }
 
     pub(crate) fn set_unseen(&mut self, unseen: Unseen) {
-        self.unseen = unseen;
+        self.list.unseen = unseen;
     }
 
     /// The code of a category, if training saw it.
@@ -93,8 +100,9 @@ impl Categories {
 
     fn find(&self, category: CategoryRef<'_>) -> Option<u32> {
         let category = category.normal();
-        let at = self.by_value.binary_search_by(|&code| self.values[code as usize].as_key().order(&category));
-        at.ok().map(|at| self.by_value[at])
+        let List { values, by_value, .. } = &*self.list;
+        let at = by_value.binary_search_by(|&code| values[code as usize].as_key().order(&category));
+        at.ok().map(|at| by_value[at])
     }
 
     /// The number that rows hold, or what is wrong.
@@ -102,8 +110,8 @@ impl Categories {
         match self.code(category) {
             Some(code) => Ok(code.into()),
             None if matches!(category, CategoryRef::Float(value) if value.is_nan()) => Ok(f64::NAN),
-            None if self.unseen == Unseen::Missing => Ok(f64::NAN),
-            None => Err(format!("{category} is none of the {} categories of the model", self.values.len())),
+            None if self.list.unseen == Unseen::Missing => Ok(f64::NAN),
+            None => Err(format!("{category} is none of the {} categories of the model", self.list.values.len())),
         }
     }
 }

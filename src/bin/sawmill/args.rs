@@ -225,6 +225,10 @@ pub struct ModelArgs {
     #[arg(long, conflicts_with = "iterations")]
     pub best_iteration: bool,
 
+    /// Sum XGBoost's dropout trees as its inplace_predict up to 3.2 does, not as Booster.predict
+    #[arg(long)]
+    pub inplace_dropout: bool,
+
     /// What becomes of categories in a .csv that training did not see; as the source library has it if not given
     #[arg(long, value_enum, value_name = "WHAT")]
     pub unseen: Option<UnseenCategories>,
@@ -266,6 +270,9 @@ impl ModelArgs {
         }
         if self.best_iteration {
             options = options.best_iteration();
+        }
+        if self.inplace_dropout {
+            options = options.inplace_dropout();
         }
         if let Some(unseen) = self.unseen {
             options = options.unseen_categories(unseen.policy());

@@ -1,8 +1,9 @@
-//! XGBoost models, in JSON and UBJSON, of every version that writes them.
+//! XGBoost models, in JSON, UBJSON and the old binary format, of every version that writes them.
 //!
-//! One pass over the document ([`read`]) gathers the few header values and lowers every tree as it is met; what can
+//! One pass over the document ([`read`]; [`binary`]) gathers the few header values and lowers every tree as it is met; what can
 //! only be decided at the end (shape, weights, the base score as a margin) is decided in [`Learner::finish`].
 
+mod binary;
 mod categories;
 mod objective;
 mod read;
@@ -17,6 +18,7 @@ use super::{Iterations, LoadOptions, Loaded, Source};
 use crate::error::{Error, Result};
 use crate::ir::{ForestBuilder, LinearMissing, Node, NumericProfile};
 use crate::schema::{Feature, FeatureKind, Schema};
+pub(super) use binary::is_binary;
 use objective::{Objective, Version};
 
 /// Loads `{"learner": …}` or a memory snapshot `{"Model": {"learner": …}, …}`.
@@ -27,6 +29,11 @@ pub(super) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
 /// The same in UBJSON.
 pub(super) fn load_ubjson(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     load(ubjson::Ubjson::new(bytes), options)
+}
+
+/// Loads the old binary format.
+pub(super) fn load_binary(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
+    binary::model(bytes, &options.limits)?.finish(options)
 }
 
 fn load<'a>(mut document: impl Document<'a>, options: &LoadOptions) -> Result<Loaded> {
@@ -42,6 +49,8 @@ struct Learner {
     objective: Option<String>,
     booster: Option<String>,
     base_score: Option<String>,
+    /// Whether the base score is a margin already: in binary files before 1.0.
+    base_is_margin: bool,
     num_class: u64,
     num_target: u64,
     num_feature: u64,
@@ -69,6 +78,7 @@ impl Learner {
             objective: None,
             booster: None,
             base_score: None,
+            base_is_margin: false,
             num_class: 0,
             num_target: 1,
             num_feature: 0,
@@ -113,6 +123,14 @@ impl Learner {
             base = vec![-0.0; n_outputs];
         } else {
             self.place_trees(n_outputs)?;
+            if options.inplace_dropout && !self.weight_drop.is_empty() {
+                // `inplace_predict` up to 3.2 has every tree start from the base score and takes it off again
+                // (`gbtree.cc`, `Dart::InplacePredict`); what a leaf loses by that depends on the base score alone.
+                self.builder.map_leaves(|output, value| {
+                    let (base, value) = (base[output as usize] as f32, value as f32);
+                    f64::from((base + value) - base)
+                });
+            }
         }
 
         let (link, labels) = (objective.link(self.version), objective.labels(n_outputs));
@@ -208,7 +226,9 @@ impl Learner {
             let finding = format!("base_score has {} values, but the model has {n_outputs} outputs", scores.len());
             return Err(Error::invalid_model(finding));
         }
-        objective.scores_to_margins(&mut scores, self.version)?;
+        if !self.base_is_margin {
+            objective.scores_to_margins(&mut scores, self.version)?;
+        }
         Ok(scores.into_iter().map(f64::from).collect())
     }
 

@@ -11,6 +11,9 @@ use crate::schema::Task;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(pub(super) [u32; 3]);
 
+/// In place of a patch number, in files that do not say.
+pub(super) const UNKNOWN_PATCH: u32 = u32::MAX;
+
 impl Version {
     pub(super) fn at_least(self, major: u32, minor: u32) -> bool {
         self >= Self([major, minor, 0])
@@ -21,7 +24,8 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.0;
         match self.0 {
-            [0, 0, 0] => f.write_str("of unknown version"),
+            [0, 0, 0 | UNKNOWN_PATCH] => f.write_str("of unknown version"),
+            [_, _, UNKNOWN_PATCH] => write!(f, "{major}.{minor}"),
             _ => write!(f, "{major}.{minor}.{patch}"),
         }
     }

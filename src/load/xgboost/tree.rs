@@ -106,6 +106,25 @@ impl TreeArrays {
             document.numbers(&mut self.base_weights)?;
             document.seek(end);
         }
+        self.finish()
+    }
+
+    /// Takes the nodes of a tree of scalar leaves without categories: left and right child, feature, whether the
+    /// default is left, threshold or leaf value.
+    pub(super) fn fill(&mut self, nodes: impl Iterator<Item = (i32, i32, u32, bool, f32)>) -> Result<()> {
+        self.clear();
+        for (left, right, feature, default_left, value) in nodes {
+            self.left_children.push(left);
+            self.right_children.push(right);
+            self.split_indices.push(feature as i32);
+            self.default_left.push(default_left.into());
+            self.split_conditions.push(value);
+        }
+        self.finish()
+    }
+
+    /// Checks the arrays and finds the values of leaves.
+    fn finish(&mut self) -> Result<()> {
         self.check_lengths()?;
         // XGBoost reads other integers by their lowest bits or as a truth value, depending on the encoding.
         if let Some(other) = self.default_left.iter().find(|flag| !(0..=1).contains(*flag)) {
