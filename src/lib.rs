@@ -1,7 +1,8 @@
 //! CPU-optimised inference for tree ensembles: the source library's own answers, to the bit.
 //!
-//! Loads models that XGBoost saved as JSON or UBJSON and LightGBM as text or JSON, and predicts with them. A model that this
-//! crate cannot evaluate exactly is refused when it is loaded, with an [`Error`] that names what it does not do.
+//! Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, and LightGBM as text or JSON, and
+//! predicts with them. A model that this crate cannot evaluate exactly is refused when it is loaded, with an [`Error`]
+//! that names what it does not do.
 //!
 //! ```
 //! use sawmill::{Model, Output, Predictions, Scratch};

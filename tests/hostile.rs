@@ -1002,11 +1002,25 @@ fn the_wrong_format_by_force() {
         texts,
         [
             "xgboost-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
+            "xgboost-json as xgboost-binary: byte 144: a length of 8461738322823291450, but 564 bytes are left",
             "xgboost-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
+            "xgboost-json as lightgbm-json: byte 703: found '2' where '\"' is expected",
             "xgboost-ubjson as xgboost-json: byte 1: found 'L' where '\"' is expected",
+            "xgboost-ubjson as xgboost-binary: byte 144: a length of 5002088, but 27625 bytes are left",
             "xgboost-ubjson as lightgbm-text: line 1: not UTF-8 text",
+            "xgboost-ubjson as lightgbm-json: byte 1: found 'L' where '\"' is expected",
+            "xgboost-binary as xgboost-json: byte 0: found '\\0' where '{' is expected",
+            "xgboost-binary as xgboost-ubjson: byte 1: found marker '\\0' where an object is expected",
+            "xgboost-binary as lightgbm-text: line 1: not UTF-8 text",
+            "xgboost-binary as lightgbm-json: byte 0: found '\\0' where '{' is expected",
             "lightgbm-text as xgboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as xgboost-ubjson: byte 1: found marker 't' where an object is expected",
+            "lightgbm-text as xgboost-binary: byte 144: a length of 2332074308036935027, but 302 bytes are left",
+            "lightgbm-text as lightgbm-json: byte 0: found 't' where '{' is expected",
+            "lightgbm-json as xgboost-json: byte 25: found '\"' where '[' is expected",
+            "lightgbm-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
+            "lightgbm-json as xgboost-binary: byte 144: a length of 8386095470474978675, but 636 bytes are left",
+            "lightgbm-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
         ]
     );
 }

@@ -9,7 +9,7 @@ use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision, Schema, Unsee
 
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
-/// Loads models that XGBoost saved as JSON or UBJSON, and LightGBM as text or JSON.
+/// Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, and LightGBM as text or JSON.
 #[derive(Parser)]
 #[command(name = "sawmill", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
