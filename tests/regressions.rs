@@ -415,8 +415,17 @@ fn k25_a_sentinel_for_missing_values_and_a_dump_for_a_model() {
     assert_eq!(predicted(&case.load(options().missing(-999.0)).unwrap(), &marked), right);
     assert!(different(&predicted(&case.load(options()).unwrap(), &marked), &right) > 0);
 
-    let old_binary = [b"binf".as_slice(), &[0; 200]].concat();
-    assert!(Format::detect(&old_binary).unwrap_err().is_unsupported());
+    // In a binary header the base score is a probability; as a margin, which it was before 1.0, it makes all rows wrong.
+    let case = answered("xgboost/v1_3_logistic");
+    let binary = std::fs::read(case.folder.join("model.bin")).unwrap();
+    let predict =
+        |binary: &[u8]| predicted(&options().from_slice(Format::XgBoostBinary, binary).unwrap(), &wide(&case.rows()));
+    let right = stored(&case, "margin");
+    assert_eq!(predict(&binary), right);
+    let version = 4 + 5 * size_of::<u32>();
+    let mut older = binary.clone();
+    older[version..][..8].fill(0);
+    assert_eq!(different(&predict(&older), &right), case.rows().n_rows());
     let dumps =
         ["booster[0]:\n0:[f0<0.5] yes=1,no=2,missing=1\n\t1:leaf=0.1\n", "[\n  { \"nodeid\": 0, \"depth\": 0 }\n]\n"];
     for dump in dumps {

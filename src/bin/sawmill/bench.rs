@@ -67,7 +67,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
     let largest = args.batch.iter().copied().max().unwrap_or(1);
     let pool = match &args.input {
-        Some(path) => Pool::read(Input::open(path, model.schema())?, largest)?,
+        Some(path) => Pool::read(Input::open(path, &args.model.rows_schema(&model))?, largest)?,
         None => Pool::made_up(&model, largest)?,
     };
     let checked = check(&model, &pool, &args.batch)?;
