@@ -24,6 +24,10 @@ test:
     cargo test --features full
     cargo test --release --locked --test models --test kernels --test invariance
 
+# The engine's concurrency, in every order of events.
+loom:
+    RUSTFLAGS="--cfg loom" cargo test --release --locked --lib --target-dir target/loom models::
+
 # Documentation; a broken link is an error.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features full

@@ -33,6 +33,13 @@ enum Kind {
     Shape,
     Option,
     Io,
+    UnknownModel,
+    Overloaded,
+    Deadline,
+    Cancelled,
+    Shutdown,
+    Panicked,
+    Custom,
 }
 
 impl Error {
@@ -59,6 +66,41 @@ impl Error {
     /// An option that cannot be honoured for this model or machine.
     pub(crate) fn option(finding: impl Into<String>) -> Self {
         Self::new(Kind::Option, finding)
+    }
+
+    /// A name under which an engine serves no model.
+    pub(crate) fn unknown_model(finding: impl Into<String>) -> Self {
+        Self::new(Kind::UnknownModel, finding)
+    }
+
+    /// A request that an engine does not take on: it has too much to do.
+    pub(crate) fn overloaded(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Overloaded, finding)
+    }
+
+    /// A request whose deadline passed.
+    pub(crate) fn deadline(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Deadline, finding)
+    }
+
+    /// A request that its caller gave up.
+    pub(crate) fn cancelled(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Cancelled, finding)
+    }
+
+    /// A request to an engine that is being shut down.
+    pub(crate) fn shutdown(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Shutdown, finding)
+    }
+
+    /// A model that panicked.
+    pub(crate) fn panicked(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Panicked, finding)
+    }
+
+    /// An error of a [`Predictor`](crate::Predictor), in its own words.
+    pub fn custom(finding: impl Into<String>) -> Self {
+        Self::new(Kind::Custom, finding)
     }
 
     /// A file that cannot be read.
@@ -115,6 +157,41 @@ impl Error {
     /// A file could not be read; the cause is the [`source`](std::error::Error::source).
     pub fn is_io(&self) -> bool {
         self.inner.kind == Kind::Io
+    }
+
+    /// An engine serves no model of that name.
+    pub fn is_unknown_model(&self) -> bool {
+        self.inner.kind == Kind::UnknownModel
+    }
+
+    /// The engine has too much to do to take the request on; later it may.
+    pub fn is_overloaded(&self) -> bool {
+        self.inner.kind == Kind::Overloaded
+    }
+
+    /// The request's deadline passed before it ran.
+    pub fn is_deadline(&self) -> bool {
+        self.inner.kind == Kind::Deadline
+    }
+
+    /// The request was given up by its caller.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.kind == Kind::Cancelled
+    }
+
+    /// The engine is being shut down.
+    pub fn is_shutdown(&self) -> bool {
+        self.inner.kind == Kind::Shutdown
+    }
+
+    /// The model panicked on these rows.
+    pub fn is_panicked(&self) -> bool {
+        self.inner.kind == Kind::Panicked
+    }
+
+    /// A [`Predictor`](crate::Predictor) returned an [`Error::custom`].
+    pub fn is_custom(&self) -> bool {
+        self.inner.kind == Kind::Custom
     }
 }
 

@@ -28,6 +28,8 @@
 //!
 //! * [`Model`] predicts; [`ModelOptions`] chooses the [`Output`] (values, margins, labels, leaves or what trees add),
 //!   iterations, threads and a value that stands for a missing one.
+//! * [`Engine`] serves models to many threads: batches, priorities, deadlines, swaps of models, shutdown.
+//! * [`Predictor`] is what a model of your own implements, to be served like the others: [`Model::custom`].
 //! * [`Rows`] are slices, `ndarray` views or compressed sparse rows, of `f32` or `f64`. NaN is a missing value.
 //! * [`Predictions`] are in the type the source library computes in: `f32` for XGBoost, `f64` for LightGBM.
 //! * [`Model::validate`] checks a model on this machine: kernels against the reference evaluator.
@@ -54,6 +56,10 @@ mod schema;
 /// The version of `ndarray` whose views [`Rows`] takes.
 pub use ndarray;
 
+pub use engine::{
+    BatchingReport, BatchingStrategy, Engine, EngineBuilder, EngineState, Epoch, Health, Prediction, Recommendation,
+    Request, Ticket, Workers,
+};
 pub use error::{Error, Result};
 pub use ir::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, ForestBuilder,
@@ -61,7 +67,9 @@ pub use ir::{
 };
 pub use load::{Format, Limits, Source};
 pub use metrics::Priority;
-pub use model::{Check, Model, ModelOptions, Output, Precision, Predictions, Scratch, ValidationReport, Values};
+pub use model::{
+    Check, Model, ModelOptions, Output, Precision, Predictions, Predictor, Scratch, ValidationReport, Values,
+};
 pub use plan::{Isa, Plan, PlannedKernel};
 pub use rows::{Rows, Value};
 pub use schema::{Categories, Category, CategoryRef, Feature, FeatureKind, Schema, Task, Unseen};

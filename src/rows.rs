@@ -3,7 +3,9 @@
 //! [`Rows`] only describes where values lie; it copies nothing. What an *absent* entry of a sparse row means is the
 //! model's business (missing for XGBoost, 0.0 for LightGBM), so a kernel, not this module, decides it.
 
-use ndarray::ArrayView2;
+use std::ops::Range;
+
+use ndarray::{ArrayView2, s};
 
 use crate::error::{Error, Result};
 
@@ -36,7 +38,8 @@ pub(crate) enum Dense<'a> {
     F64(ArrayView2<'a, f64>),
 }
 
-/// Compressed sparse rows; checked by [`Rows::csr`], the only constructor.
+/// Compressed sparse rows; checked by [`Rows::csr`]. A range of a batch's rows has a part of its `indptr`, which then
+/// starts above 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Csr<'a> {
     pub(crate) n_columns: usize,
@@ -124,7 +127,16 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// A range of the rows.
+    pub(crate) fn rows(&self, range: Range<usize>) -> Rows<'a> {
+        Rows(match self {
+            Self::Dense(Dense::F32(view)) => Layout::Dense(Dense::F32(view.slice_move(s![range, ..]))),
+            Self::Dense(Dense::F64(view)) => Layout::Dense(Dense::F64(view.slice_move(s![range, ..]))),
+            Self::Sparse(csr) => Layout::Sparse(Csr { indptr: &csr.indptr[range.start..=range.end], ..*csr }),
+        })
+    }
+
     pub(crate) fn n_rows(&self) -> usize {
         match self {
             Self::Dense(Dense::F32(rows)) => rows.nrows(),

@@ -1,5 +1,6 @@
 //! A model: loaded, checked, compiled, and ready to predict from any number of threads.
 
+mod custom;
 mod options;
 mod predictions;
 mod reference;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+pub use custom::Predictor;
 pub use options::{ModelOptions, Output, Precision};
 pub use predictions::{Predictions, Values};
 pub use run::Scratch;
@@ -51,6 +53,10 @@ struct Inner {
     /// Whether leaves depend on the base score.
     inplace_dropout: bool,
     pool: Option<rayon::ThreadPool>,
+    /// A digest of what the answers follow from, where there is a file.
+    fingerprint: Option<u128>,
+    /// What predicts in place of the forest.
+    custom: Option<Box<dyn Predictor>>,
 }
 
 impl Inner {
@@ -63,6 +69,14 @@ impl Inner {
             Output::Leaf => forest.n_trees(),
             Output::Label => 1,
             Output::TreeValues => forest.n_trees() * forest.tree_width(),
+        }
+    }
+
+    /// That `what`, which only a forest has, is not asked of a predictor of the caller's own.
+    fn check_forest(&self, what: &str) -> Result<()> {
+        match self.custom {
+            None => Ok(()),
+            Some(_) => Err(Error::option(format!("{what} asked of a custom model, which has no trees"))),
         }
     }
 
@@ -118,7 +132,10 @@ impl Model {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let batch = rows.into().batch(self.inner.schema.n_features())?;
-        let predicted = run::predict(&self.inner, self.inner.output, &batch, predictions, scratch);
+        let predicted = match &self.inner.custom {
+            None => run::predict(&self.inner, self.inner.output, &batch, predictions, scratch),
+            Some(predictor) => custom::predict(predictor.as_ref(), &batch, predictions),
+        };
         if predicted.is_err() {
             *predictions = Predictions::default();
         }
@@ -134,6 +151,7 @@ impl Model {
     /// As [`predict`](Self::predict); a shape error for another number of margins; an option error for a model whose
     /// library has no such thing. LightGBM is one: its `init_score` belongs to training, and predictions leave it out.
     pub fn predict_with_base_margin<'a>(&self, rows: impl Into<Rows<'a>>, base_margin: &[f32]) -> Result<Predictions> {
+        self.inner.check_forest("a base margin")?;
         if let Some(format) = self.inner.source.format
             && !format.takes_base_margin()
         {
@@ -160,6 +178,7 @@ impl Model {
     /// As [`predict`](Self::predict); an option error for a model that predicts leaves or what trees add, and for a
     /// linear model, which has no iterations.
     pub fn predict_staged<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
+        self.inner.check_forest("a prediction after each iteration")?;
         let batch = rows.into().batch(self.inner.schema.n_features())?;
         let mut predictions = Predictions::default();
         trees::predict_staged(&self.inner, &batch, &mut predictions)?;
@@ -179,6 +198,7 @@ impl Model {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_reference<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
+        self.inner.check_forest("a reference answer")?;
         let batch = rows.into().batch(self.inner.schema.n_features())?;
         Ok(reference::predict(&self.inner, self.inner.output, &batch))
     }
@@ -218,6 +238,16 @@ impl Model {
     /// What [`predict`](Self::predict) returns.
     pub fn output(&self) -> Output {
         self.inner.output
+    }
+
+    /// Whether it is a predictor of the caller's own.
+    pub(crate) fn is_custom(&self) -> bool {
+        self.inner.custom.is_some()
+    }
+
+    /// A digest of the file and of the options that shape an answer; none for a model that comes from no file.
+    pub(crate) fn fingerprint(&self) -> Option<u128> {
+        self.inner.fingerprint
     }
 
     /// Checks the model on this machine: see [`ValidationReport`].

@@ -247,7 +247,7 @@ impl ModelOptions {
         self.compile(schema, Source::custom(), forest)
     }
 
-    fn compile(&self, mut schema: Schema, source: Source, forest: Forest) -> Result<Model> {
+    pub(super) fn compile(&self, mut schema: Schema, source: Source, forest: Forest) -> Result<Model> {
         if self.output == Output::Label && forest.labels() == Labels::None {
             let objective = &schema.objective;
             return Err(Error::option(format!(
@@ -273,8 +273,33 @@ impl ModelOptions {
                 Some(pool.map_err(|cause| Error::option(format!("{n} threads: {cause}")))?)
             }
         };
+        let fingerprint = self.fingerprint(&source);
         let (output, sentinel, inplace_dropout) = (self.output, self.missing, self.inplace_dropout);
-        let inner = Inner { schema, source, forest, facts, plan, runner, output, sentinel, inplace_dropout, pool };
+        let custom = None;
+        let inner = Inner {
+            schema,
+            source,
+            forest,
+            facts,
+            plan,
+            runner,
+            output,
+            sentinel,
+            inplace_dropout,
+            pool,
+            fingerprint,
+            custom,
+        };
         Ok(Model { inner: Arc::new(inner) })
+    }
+
+    /// A digest of a file's content and of the options that shape an answer.
+    fn fingerprint(&self, source: &Source) -> Option<u128> {
+        // Whatever is not known to leave the answers alone counts.
+        let options = Self { isa: None, threads: 1, limits: Limits::default(), ..self.clone() };
+        let text = format!("{} {:?} {options:?}", source.digest, source.format);
+        let digest = blake3::hash(text.as_bytes());
+        let (first, _) = digest.as_bytes().split_first_chunk().expect("a digest of 32 bytes");
+        (!source.digest.is_empty()).then(|| u128::from_le_bytes(*first))
     }
 }

@@ -1,5 +1,7 @@
 //! What a prediction returns.
 
+use std::ops::Range;
+
 /// Predictions of a batch, row after row. Reuse one with [`Model::predict_into`](crate::Model::predict_into).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predictions {
@@ -74,5 +76,54 @@ impl Predictions {
             Values::F64(values) => values.clone(),
             Values::I32(values) => values.iter().map(|&value| value.into()).collect(),
         }
+    }
+}
+
+/// Applies a generic function to the vectors of two values, of which the first is made to have the type of the second.
+macro_rules! same_type {
+    ($to:expr, $from:expr, |$a:ident, $b:ident| $body:expr) => {
+        match ($to, $from) {
+            (Values::F32($a), Values::F32($b)) => $body,
+            (Values::F64($a), Values::F64($b)) => $body,
+            (Values::I32($a), Values::I32($b)) => $body,
+            _ => unreachable!("a model answers with one type"),
+        }
+    };
+}
+
+impl Predictions {
+    /// Makes room for `n_rows` rows such as `like` has.
+    pub(crate) fn resize_like(&mut self, like: &Self, n_rows: usize) {
+        if std::mem::discriminant(&self.values) != std::mem::discriminant(&like.values) {
+            self.values = match like.values {
+                Values::F32(_) => Values::F32(Vec::new()),
+                Values::F64(_) => Values::F64(Vec::new()),
+                Values::I32(_) => Values::I32(Vec::new()),
+            };
+        }
+        (self.n_rows, self.n_columns) = (n_rows, like.n_columns);
+        same_type!(&mut self.values, &like.values, |to, _from| to.resize(n_rows * like.n_columns, Default::default()));
+    }
+
+    /// Writes `rows` of `from` over the rows from `at` on.
+    pub(crate) fn copy_rows(&mut self, at: usize, from: &Self, rows: Range<usize>) {
+        let width = self.n_columns;
+        same_type!(&mut self.values, &from.values, |to, from| to[at * width..(at + rows.len()) * width]
+            .copy_from_slice(&from[rows.start * width..rows.end * width]));
+    }
+
+    /// The rows of all of them, which are of one model.
+    pub(crate) fn concatenated(shares: Vec<Self>) -> Self {
+        let n_rows = shares.iter().map(Self::n_rows).sum();
+        let mut whole = Self::default();
+        let mut at = 0;
+        for share in &shares {
+            if at == 0 {
+                whole.resize_like(share, n_rows);
+            }
+            whole.copy_rows(at, share, 0..share.n_rows);
+            at += share.n_rows;
+        }
+        whole
     }
 }

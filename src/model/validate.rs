@@ -57,6 +57,11 @@ pub(super) fn validate(model: &Inner) -> ValidationReport {
         true,
         format!("{} features ({} used), {} outputs", schema.n_features(), facts.features_used, schema.n_outputs),
     );
+    if model.custom.is_some() {
+        // There is nothing to compare it with.
+        report.push("predictor", true, "a predictor of the caller's own: no reference evaluator knows it");
+        return report;
+    }
     report.push("plan", true, model.plan.to_string());
 
     let rows = (MAX_VISITS / facts.trees.max(1)).min(MAX_CELLS / schema.n_features().max(1));

@@ -1,0 +1,465 @@
+//! Which rows run together, and when: a pure state machine, fed events and a time.
+//!
+//! **Order.** An entry's *virtual deadline* is `min(deadline, arrival + budget of its class)`; the earliest runs first,
+//! ties by arrival. That one comparison gives priority, deadline order and an end to waiting: an entry's key never
+//! changes while newcomers' keys grow with the clock, so once its budget has passed nobody overtakes it any more.
+//!
+//! **Bound.** From `arrival + budget` on, each batch starts with an entry that is due before it, or with it: it waits for
+//! no more than the rows queued before it then, of which there are at most `queue_rows`.
+//!
+//! **Groups.** Entries run together only within a [`Group`]: one load of one model, one type and layout of rows. Nothing
+//! that shapes an answer is ever shared between two requests.
+//!
+//! **Size.** At most the configured rows and bytes. `Fixed` and `Dynamic` may wait for a batch to fill, `Adaptive` never
+//! does: it takes what is there, up to the knee of the fitted cost and to what the most urgent entry has time for, and
+//! less where batches made rows late (multiplicative decrease, additive increase).
+
+mod cost;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use cost::Cost;
+use report::Record;
+pub use report::{BatchingReport, Recommendation};
+
+use super::config::{BatchingStrategy, CLASSES};
+
+/// Nanoseconds since the engine started.
+pub(crate) type Tick = u64;
+
+/// What may run together: a load of a model (a number of its own each time) and a type of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Group {
+    pub(crate) load: u32,
+    pub(crate) rows: u8,
+}
+
+/// What decides how entries become batches; checked by the engine's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    pub(crate) strategy: BatchingStrategy,
+    pub(crate) max_batch_rows: usize,
+    pub(crate) max_batch_bytes: usize,
+    pub(crate) max_delay: Duration,
+    pub(crate) queue_rows: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) budgets: [Duration; CLASSES],
+    pub(crate) workers: usize,
+}
+
+/// What the batcher knows of a request; `item` is the caller's handle of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<T> {
+    pub(crate) item: T,
+    pub(crate) group: Group,
+    /// Index of its class, 0 the most urgent.
+    pub(crate) class: usize,
+    pub(crate) deadline: Option<Tick>,
+    pub(crate) rows: usize,
+    pub(crate) row_bytes: usize,
+}
+
+/// Where an entry stands; what [`DynamicBatcher::cancel`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    group: Group,
+    key: Key,
+}
+
+/// Virtual deadline, then arrival.
+type Key = (Tick, u64);
+
+/// Why an entry is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// Rows waiting, and how many may.
+    Rows(usize, usize),
+    /// Bytes waiting, and how many may.
+    Bytes(usize, usize),
+    /// Nanoseconds it is expected to take, and those left until its deadline.
+    TooLate(u64, u64),
+    /// Its deadline has passed.
+    Expired,
+}
+
+/// Rows of one entry in a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<T> {
+    pub(crate) item: T,
+    pub(crate) rows: Range<usize>,
+    due: Tick,
+}
+
+/// Rows to run together, and entries that ran out of time before they ran. Reused from poll to poll.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) parts: Vec<Part<T>>,
+    pub(crate) expired: Vec<T>,
+    pub(crate) rows: usize,
+    /// Nanoseconds it is expected to take, if there is anything to go by.
+    pub(crate) expected: Option<f64>,
+    group: Option<Group>,
+    full: bool,
+}
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { parts: Vec::new(), expired: Vec::new(), rows: 0, expected: None, group: None, full: false }
+    }
+}
+
+/// What to do after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The batch has parts: run them.
+    Run,
+    /// Nothing is due before this time, unless something arrives.
+    Wait(Tick),
+    /// Nothing is queued.
+    Idle,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    entry: Entry<T>,
+    arrival: Tick,
+    /// Rows that ran or are running.
+    taken: usize,
+}
+
+impl<T> Waiting<T> {
+    fn rows_left(&self) -> usize {
+        self.entry.rows - self.taken
+    }
+
+    /// What ran in part already is finished: its rows are paid for.
+    fn is_expired(&self, now: Tick) -> bool {
+        self.taken == 0 && self.entry.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    entries: BTreeMap<Key, Waiting<T>>,
+    /// Rows waiting, by class.
+    rows: [usize; CLASSES],
+    cost: Cost,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), rows: [0; CLASSES], cost: Cost::default() }
+    }
+}
+
+/// Share of the queue's rows that may be taken when an entry of each class arrives, so that no class locks out those
+/// more urgent.
+const ROOM: [f64; CLASSES] = [1.0, 0.95, 0.9, 0.75];
+
+/// Even where the fixed cost is small a kernel likes its lanes full.
+const LEAST_KNEE: usize = 16;
+
+/// Share of the time until a deadline that a batch may be expected to take.
+const SLACK: f64 = 0.9;
+
+/// Batches between two decisions on the limit.
+const WINDOW: u32 = 32;
+
+/// Share of late rows that is tolerated.
+const TOLERATED: f64 = 0.01;
+
+/// The batcher. See the module's head for its rules.
+#[derive(Debug)]
+pub(crate) struct DynamicBatcher<T> {
+    policy: Policy,
+    lanes: BTreeMap<Group, Lane<T>>,
+    arrivals: u64,
+    rows: usize,
+    bytes: usize,
+    /// Rows of a batch that the recent misses allow; between 1 and `max_batch_rows`.
+    limit: f64,
+    window: Window,
+    record: Record,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    batches: u32,
+    rows: usize,
+    late: usize,
+}
+
+impl<T: Clone> DynamicBatcher<T> {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let limit = policy.max_batch_rows as f64;
+        Self {
+            policy,
+            lanes: BTreeMap::new(),
+            arrivals: 0,
+            rows: 0,
+            bytes: 0,
+            limit,
+            window: Window::default(),
+            record: Record::default(),
+        }
+    }
+
+    /// Entries waiting, their rows and bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize, usize) {
+        (self.lanes.values().map(|lane| lane.entries.len()).sum(), self.rows, self.bytes)
+    }
+
+    /// Rows waiting.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Queues an entry of at least one row.
+    pub(crate) fn push(&mut self, now: Tick, entry: Entry<T>) -> Result<Place, Refusal> {
+        let policy = &self.policy;
+        if entry.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Refusal::Expired);
+        }
+        let (room, bytes) = ((policy.queue_rows as f64 * ROOM[entry.class]) as usize, entry.rows * entry.row_bytes);
+        // A request larger than the queue is let in when nothing else is: it is there already, and splits.
+        if self.rows > 0 && self.rows + entry.rows > room {
+            return Err(Refusal::Rows(self.rows, room));
+        }
+        if self.rows > 0 && self.bytes + bytes > policy.queue_bytes {
+            return Err(Refusal::Bytes(self.bytes, policy.queue_bytes));
+        }
+        if let Some(deadline) = entry.deadline {
+            let expected = self.expected(&entry) as u64;
+            if now.saturating_add(expected) > deadline {
+                return Err(Refusal::TooLate(expected, deadline - now));
+            }
+        }
+        let budget = nanos(policy.budgets[entry.class]);
+        let due = now.saturating_add(budget).min(entry.deadline.unwrap_or(Tick::MAX));
+        let place = Place { group: entry.group, key: (due, self.arrivals) };
+        self.arrivals += 1;
+        self.rows += entry.rows;
+        self.bytes += bytes;
+        let lane = self.lanes.entry(entry.group).or_default();
+        lane.rows[entry.class] += entry.rows;
+        lane.entries.insert(place.key, Waiting { entry, arrival: now, taken: 0 });
+        Ok(place)
+    }
+
+    /// Nanoseconds until an entry ends: the work of its class and of more urgent ones, spread over the workers, and its
+    /// own. Zero while costs are unknown.
+    fn expected(&self, entry: &Entry<T>) -> f64 {
+        let batch_rows = self.policy.max_batch_rows;
+        let ahead = self.lanes.values().map(|lane| {
+            let rows: usize = lane.rows[..=entry.class].iter().sum();
+            lane.cost.predict(rows, batch_rows)
+        });
+        let own = self.lanes.get(&entry.group).map_or(0.0, |lane| lane.cost.predict(entry.rows, batch_rows));
+        ahead.sum::<f64>() / self.policy.workers as f64 + own
+    }
+
+    /// Takes an entry out before its rows have all been taken; `None` if they have.
+    pub(crate) fn cancel(&mut self, place: Place) -> Option<T> {
+        let waiting = self.lanes.get_mut(&place.group)?.entries.remove(&place.key)?;
+        let rows = waiting.rows_left();
+        self.forget(place.group, waiting.entry.class, rows, waiting.entry.row_bytes);
+        Some(waiting.entry.item)
+    }
+
+    /// Fills `batch` with what is to run now, if anything is due. Entries whose deadline has passed go to
+    /// `batch.expired`, whatever is returned.
+    pub(crate) fn poll(&mut self, now: Tick, batch: &mut Batch<T>) -> Next {
+        batch.parts.clear();
+        batch.expired.clear();
+        (batch.rows, batch.expected, batch.group, batch.full) = (0, None, None, false);
+        loop {
+            self.expire_firsts(now, batch);
+            let mut earliest: Option<(Key, Group)> = None;
+            let mut wake = Tick::MAX;
+            for (&group, lane) in &self.lanes {
+                let Some((&key, _)) = lane.entries.first_key_value() else { continue };
+                let due = self.due_at(lane);
+                if due > now {
+                    wake = wake.min(due);
+                } else if earliest.is_none_or(|(first, _)| key < first) {
+                    earliest = Some((key, group));
+                }
+            }
+            let Some((_, group)) = earliest else {
+                return if wake == Tick::MAX { Next::Idle } else { Next::Wait(wake) };
+            };
+            self.fill(now, group, batch);
+            if !batch.parts.is_empty() {
+                batch.group = Some(group);
+                batch.expected = self.expected_run(group, batch.rows);
+                return Next::Run;
+            }
+            // All that was due had expired: look again.
+        }
+    }
+
+    /// Takes expired entries off the front of every lane: they must not lend their place to those behind them.
+    fn expire_firsts(&mut self, now: Tick, batch: &mut Batch<T>) {
+        for lane in self.lanes.values_mut() {
+            while let Some(first) = lane.entries.first_entry()
+                && first.get().is_expired(now)
+            {
+                let Waiting { entry, .. } = first.remove();
+                self.rows -= entry.rows;
+                self.bytes -= entry.rows * entry.row_bytes;
+                lane.rows[entry.class] -= entry.rows;
+                batch.expired.push(entry.item);
+            }
+        }
+    }
+
+    /// When a lane that is not empty may run: at once, or later if it is worth waiting for more rows.
+    fn due_at(&self, lane: &Lane<T>) -> Tick {
+        let (delay, enough) = match self.policy.strategy {
+            BatchingStrategy::Fixed(rows) => (self.policy.max_delay, rows),
+            BatchingStrategy::Dynamic => (self.policy.max_delay, self.policy.max_batch_rows),
+            BatchingStrategy::Adaptive => return 0,
+        };
+        let rows: usize = lane.rows.iter().sum();
+        if delay.is_zero() || rows >= enough {
+            return 0;
+        }
+        // Fewer entries than a batch has rows. A deadline leaves room for the run itself.
+        let run = lane.cost.predict(rows, self.policy.max_batch_rows) / SLACK;
+        let of_entry = |waiting: &Waiting<T>| {
+            let last_call = waiting.entry.deadline.map_or(Tick::MAX, |deadline| deadline.saturating_sub(run as u64));
+            waiting.arrival.saturating_add(nanos(delay)).min(last_call)
+        };
+        lane.entries.values().map(of_entry).min().unwrap_or(0)
+    }
+
+    /// Rows a batch may have whose most urgent entry is due at `due`.
+    fn cap(&self, now: Tick, lane: &Lane<T>, due: Tick) -> usize {
+        match self.policy.strategy {
+            BatchingStrategy::Fixed(rows) => rows,
+            BatchingStrategy::Dynamic => self.policy.max_batch_rows,
+            BatchingStrategy::Adaptive => {
+                let knee = if lane.cost.is_known() { lane.cost.knee().max(LEAST_KNEE) } else { usize::MAX };
+                // What is late already gains nothing from a small batch.
+                let in_time = match due.saturating_sub(now) {
+                    0 => usize::MAX,
+                    left => lane.cost.rows_within(left as f64 * SLACK).max(1),
+                };
+                (self.limit as usize).min(knee).min(in_time).max(1)
+            }
+        }
+    }
+
+    fn fill(&mut self, now: Tick, group: Group, batch: &mut Batch<T>) {
+        let Some(lane) = self.lanes.get(&group) else { return };
+        let Some((&(due, _), _)) = lane.entries.first_key_value() else { return };
+        let cap = self.cap(now, lane, due);
+        let mut bytes = 0;
+        while batch.rows < cap {
+            let Some(lane) = self.lanes.get_mut(&group) else { return };
+            let Some(mut first) = lane.entries.first_entry() else { return };
+            let due = first.key().0;
+            let waiting = first.get_mut();
+            let (class, row_bytes, left) = (waiting.entry.class, waiting.entry.row_bytes, waiting.rows_left());
+            if waiting.is_expired(now) {
+                batch.expired.push(first.remove().entry.item);
+                self.forget(group, class, left, row_bytes);
+                continue;
+            }
+            let room = (self.policy.max_batch_bytes.saturating_sub(bytes)) / row_bytes.max(1);
+            // One row is run however wide it is.
+            let rows = left.min(cap - batch.rows).min(room.max(usize::from(batch.rows == 0)));
+            if rows == 0 {
+                batch.full = true;
+                return;
+            }
+            let taken = waiting.taken..waiting.taken + rows;
+            waiting.taken = taken.end;
+            let item = if rows == left { first.remove().entry.item } else { waiting.entry.item.clone() };
+            batch.parts.push(Part { item, rows: taken, due });
+            batch.rows += rows;
+            bytes += rows * row_bytes;
+            self.forget(group, class, rows, row_bytes);
+        }
+        batch.full = true;
+    }
+
+    /// Rows that wait no more.
+    fn forget(&mut self, group: Group, class: usize, rows: usize, row_bytes: usize) {
+        self.rows -= rows;
+        self.bytes -= rows * row_bytes;
+        if let Some(lane) = self.lanes.get_mut(&group) {
+            lane.rows[class] -= rows;
+        }
+    }
+
+    /// A batch that ran from `start` to `end`: what costs and limit are learnt from.
+    pub(crate) fn ran(&mut self, batch: &Batch<T>, start: Tick, end: Tick) {
+        let Some(group) = batch.group else { return };
+        // The lane may be gone: the model was unloaded meanwhile.
+        if let Some(lane) = self.lanes.get_mut(&group) {
+            lane.cost.record(batch.rows, end.saturating_sub(start));
+        }
+        let late = |part: &&Part<T>| part.due < end;
+        let late_rows = batch.parts.iter().filter(late).map(|part| part.rows.len()).sum();
+        // A row that was late before it ran is no fault of the batch's size.
+        let made_late = batch.parts.iter().filter(late).filter(|part| part.due >= start);
+        self.window.late += made_late.map(|part| part.rows.len()).sum::<usize>();
+        self.window.rows += batch.rows;
+        self.window.batches += 1;
+        self.record.batch(batch.rows, batch.full, late_rows);
+        if self.window.batches == WINDOW {
+            let Window { rows, late, .. } = std::mem::take(&mut self.window);
+            let missed = late as f64 > rows as f64 * TOLERATED;
+            self.limit = if missed { self.limit * 0.9 } else { self.limit + 1.0 };
+            self.limit = self.limit.clamp(1.0, self.policy.max_batch_rows as f64);
+        }
+    }
+
+    /// What a batch of `rows` was measured to take before the first request came.
+    pub(crate) fn calibrate(&mut self, group: Group, rows: usize, nanos: u64) {
+        self.lanes.entry(group).or_default().cost.record(rows, nanos);
+    }
+
+    /// Nanoseconds a batch of `rows` is expected to take; `None` before any was seen.
+    fn expected_run(&self, group: Group, rows: usize) -> Option<f64> {
+        let cost = &self.lanes.get(&group)?.cost;
+        cost.is_known().then(|| cost.predict(rows, self.policy.max_batch_rows))
+    }
+
+    /// Forgets the costs of loads that are gone and have nothing queued.
+    pub(crate) fn retire(&mut self, is_loaded: impl Fn(u32) -> bool) {
+        self.lanes.retain(|group, lane| !lane.entries.is_empty() || is_loaded(group.load));
+    }
+
+    /// Takes out all that waits.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        (self.rows, self.bytes) = (0, 0);
+        let lanes = std::mem::take(&mut self.lanes);
+        let mut waiting: Vec<_> = lanes.into_values().flat_map(|lane| lane.entries).collect();
+        waiting.sort_by_key(|(key, _)| *key);
+        waiting.into_iter().map(|(_, waiting)| waiting.entry.item).collect()
+    }
+
+    /// What batching did so far.
+    pub(crate) fn report(&self) -> BatchingReport {
+        let busiest = self.lanes.values().map(|lane| lane.cost).rfind(Cost::is_known).unwrap_or_default();
+        let now = Recommendation {
+            strategy: self.policy.strategy,
+            max_batch_rows: self.policy.max_batch_rows,
+            max_delay: self.policy.max_delay,
+            reason: String::new(),
+        };
+        self.record.report(busiest.fit(), self.limit as usize, busiest.knee(), now)
+    }
+}
+
+/// A duration as ticks; what is longer than 500 years is that.
+pub(crate) fn nanos(duration: Duration) -> Tick {
+    duration.as_nanos().try_into().unwrap_or(Tick::MAX)
+}

@@ -1,0 +1,196 @@
+//! Rows that outlive their caller's borrow: copied once when a request has to wait, and put together for a batch.
+
+use std::ops::Range;
+
+use ndarray::ArrayView2;
+
+use crate::rows::{Batch, Csr, Dense, Flat, Layout, Rows, Value};
+
+/// Owned rows: dense and row-major, or compressed sparse rows.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    DenseF32(DenseRows<f32>),
+    DenseF64(DenseRows<f64>),
+    SparseF32(SparseRows<f32>),
+    SparseF64(SparseRows<f64>),
+}
+
+#[derive(Debug)]
+pub(crate) struct DenseRows<T> {
+    n_rows: usize,
+    values: Vec<T>,
+}
+
+/// The entries of row `r` are `indptr[r]..indptr[r + 1]`; `indptr` starts at 0.
+#[derive(Debug)]
+pub(crate) struct SparseRows<T> {
+    indptr: Vec<usize>,
+    indices: Vec<u32>,
+    values: Vec<T>,
+}
+
+/// Number of kinds: types and layouts of rows that can share a batch only among themselves.
+pub(crate) const KINDS: usize = 4;
+
+impl Payload {
+    /// An empty payload of a kind.
+    pub(crate) fn empty(kind: usize) -> Self {
+        match kind {
+            0 => Self::DenseF32(DenseRows::new()),
+            1 => Self::DenseF64(DenseRows::new()),
+            2 => Self::SparseF32(SparseRows::new()),
+            _ => Self::SparseF64(SparseRows::new()),
+        }
+    }
+
+    /// A copy of a caller's rows.
+    pub(crate) fn copy_of(batch: &Batch<'_>) -> Self {
+        let mut payload = Self::empty(match batch {
+            Batch::Dense(Dense::F32(_)) => 0,
+            Batch::Dense(Dense::F64(_)) => 1,
+            Batch::Sparse(Csr { values: Flat::F32(_), .. }) => 2,
+            Batch::Sparse(Csr { values: Flat::F64(_), .. }) => 3,
+        });
+        match (&mut payload, batch) {
+            (Self::DenseF32(rows), Batch::Dense(Dense::F32(view))) => rows.copy(view),
+            (Self::DenseF64(rows), Batch::Dense(Dense::F64(view))) => rows.copy(view),
+            (Self::SparseF32(rows), Batch::Sparse(Csr { indptr, indices, values: Flat::F32(values), .. })) => {
+                rows.append(indptr, indices, values);
+            }
+            (Self::SparseF64(rows), Batch::Sparse(Csr { indptr, indices, values: Flat::F64(values), .. })) => {
+                rows.append(indptr, indices, values);
+            }
+            _ => unreachable!("made of the batch's kind"),
+        }
+        payload
+    }
+
+    /// Which payloads can be put together: those of the same kind.
+    pub(crate) fn kind(&self) -> usize {
+        match self {
+            Self::DenseF32(_) => 0,
+            Self::DenseF64(_) => 1,
+            Self::SparseF32(_) => 2,
+            Self::SparseF64(_) => 3,
+        }
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        match self {
+            Self::DenseF32(rows) => rows.n_rows,
+            Self::DenseF64(rows) => rows.n_rows,
+            Self::SparseF32(rows) => rows.n_rows(),
+            Self::SparseF64(rows) => rows.n_rows(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::DenseF32(rows) => size_of_val(rows.values.as_slice()),
+            Self::DenseF64(rows) => size_of_val(rows.values.as_slice()),
+            Self::SparseF32(rows) => rows.bytes(),
+            Self::SparseF64(rows) => rows.bytes(),
+        }
+    }
+
+    /// A range of its rows, of `n_features` columns.
+    pub(crate) fn rows(&self, range: Range<usize>, n_features: usize) -> Rows<'_> {
+        match self {
+            Self::DenseF32(rows) => rows.view(range, n_features).into(),
+            Self::DenseF64(rows) => rows.view(range, n_features).into(),
+            Self::SparseF32(rows) => rows.view(range, n_features),
+            Self::SparseF64(rows) => rows.view(range, n_features),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::DenseF32(rows) => rows.clear(),
+            Self::DenseF64(rows) => rows.clear(),
+            Self::SparseF32(rows) => rows.clear(),
+            Self::SparseF64(rows) => rows.clear(),
+        }
+    }
+
+    /// Appends a range of another's rows, which is of the same kind.
+    pub(crate) fn append(&mut self, other: &Self, range: Range<usize>, n_features: usize) {
+        match (self, other) {
+            (Self::DenseF32(rows), Self::DenseF32(other)) => rows.append(other, range, n_features),
+            (Self::DenseF64(rows), Self::DenseF64(other)) => rows.append(other, range, n_features),
+            (Self::SparseF32(rows), Self::SparseF32(other)) => {
+                rows.append(&other.indptr[range.start..=range.end], &other.indices, &other.values);
+            }
+            (Self::SparseF64(rows), Self::SparseF64(other)) => {
+                rows.append(&other.indptr[range.start..=range.end], &other.indices, &other.values);
+            }
+            _ => unreachable!("a batch has one kind of rows"),
+        }
+    }
+}
+
+impl<T: Value> DenseRows<T> {
+    fn new() -> Self {
+        Self { n_rows: 0, values: Vec::new() }
+    }
+
+    fn copy(&mut self, view: &ArrayView2<'_, T>) {
+        self.n_rows = view.nrows();
+        match view.to_slice() {
+            Some(values) => self.values.extend_from_slice(values),
+            None => self.values.extend(view.iter()),
+        }
+    }
+
+    fn append(&mut self, other: &Self, range: Range<usize>, n_features: usize) {
+        self.n_rows += range.len();
+        self.values.extend_from_slice(&other.values[range.start * n_features..range.end * n_features]);
+    }
+
+    fn view(&self, range: Range<usize>, n_features: usize) -> ArrayView2<'_, T> {
+        let values = &self.values[range.start * n_features..range.end * n_features];
+        ArrayView2::from_shape((range.len(), n_features), values).expect("as many values as the shape says")
+    }
+
+    fn clear(&mut self) {
+        self.n_rows = 0;
+        self.values.clear();
+    }
+}
+
+impl<T: Value> SparseRows<T> {
+    fn new() -> Self {
+        Self { indptr: vec![0], indices: Vec::new(), values: Vec::new() }
+    }
+
+    fn n_rows(&self) -> usize {
+        self.indptr.len() - 1
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(self.indptr.as_slice()) + size_of_val(self.indices.as_slice()) + size_of_val(self.values.as_slice())
+    }
+
+    /// Appends the rows between the bounds `indptr`, positions in `indices` and `values`.
+    fn append(&mut self, indptr: &[usize], indices: &[u32], values: &[T]) {
+        let (Some(&first), Some(&last)) = (indptr.first(), indptr.last()) else { return };
+        let shift = self.indices.len();
+        self.indptr.extend(indptr[1..].iter().map(|end| end - first + shift));
+        self.indices.extend_from_slice(&indices[first..last]);
+        self.values.extend_from_slice(&values[first..last]);
+    }
+
+    fn view(&self, range: Range<usize>, n_columns: usize) -> Rows<'_> {
+        Rows(Layout::Sparse(Csr {
+            n_columns,
+            indptr: &self.indptr[range.start..=range.end],
+            indices: &self.indices,
+            values: T::flat(&self.values),
+        }))
+    }
+
+    fn clear(&mut self) {
+        self.indptr.truncate(1);
+        self.indices.clear();
+        self.values.clear();
+    }
+}

@@ -1,0 +1,222 @@
+//! The queue between callers and workers: a batcher behind a lock, and the rule for waking a worker.
+//!
+//! A worker looks at the batcher and goes to sleep under one and the same lock, and whoever adds an entry notifies under
+//! that lock too. So what is queued is either seen by the worker or wakes it; there are no counters that could drift.
+
+use std::time::{Duration, Instant};
+
+use super::batcher::{Batch, DynamicBatcher, Entry, Next, Place, Policy, Refusal, Tick};
+use super::sync::atomic::{AtomicUsize, Ordering};
+use super::sync::{Condvar, Mutex, lock, wait, wait_until};
+
+/// Time as the engine counts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        super::batcher::nanos(self.0.elapsed())
+    }
+
+    /// A moment as a tick; those before the start are 0.
+    pub(crate) fn tick(&self, at: Instant) -> Tick {
+        super::batcher::nanos(at.saturating_duration_since(self.0))
+    }
+
+    pub(crate) fn instant(&self, tick: Tick) -> Instant {
+        // A tick beyond what an instant can hold is never reached.
+        self.0.checked_add(Duration::from_nanos(tick)).unwrap_or(self.0 + Duration::from_secs(1 << 30))
+    }
+}
+
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    work: Condvar,
+    /// Rows waiting, for those who decide without the lock whether to queue at all.
+    rows: AtomicUsize,
+    clock: Clock,
+}
+
+struct State<T> {
+    batcher: DynamicBatcher<T>,
+    /// Workers asleep.
+    sleeping: usize,
+    /// No more entries are taken.
+    closed: bool,
+    /// Workers are to go.
+    stopped: bool,
+}
+
+/// Why an entry was not queued.
+#[derive(Debug)]
+pub(crate) enum NotQueued {
+    Refused(Refusal),
+    Closed,
+}
+
+/// What a worker is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Answer the expired, run the batch; either may be empty.
+    Work,
+    /// End: the queue is stopped.
+    Stop,
+}
+
+impl<T: Clone> Queue<T> {
+    pub(crate) fn new(policy: Policy, clock: Clock) -> Self {
+        let batcher = DynamicBatcher::new(policy);
+        let state = State { batcher, sleeping: 0, closed: false, stopped: false };
+        Self { state: Mutex::new(state), work: Condvar::new(), rows: AtomicUsize::new(0), clock }
+    }
+
+    /// Rows waiting, as of a moment ago.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Queues an entry and sees to it that a worker comes.
+    pub(crate) fn push(&self, now: Tick, entry: Entry<T>) -> Result<Place, NotQueued> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(NotQueued::Closed);
+        }
+        let place = state.batcher.push(now, entry).map_err(NotQueued::Refused)?;
+        self.rows.store(state.batcher.rows(), Ordering::Relaxed);
+        if state.sleeping > 0 {
+            self.work.notify_one();
+        }
+        Ok(place)
+    }
+
+    /// Takes out an entry that has rows waiting.
+    pub(crate) fn cancel(&self, place: Place) -> Option<T> {
+        let mut state = lock(&self.state);
+        let item = state.batcher.cancel(place);
+        self.rows.store(state.batcher.rows(), Ordering::Relaxed);
+        item
+    }
+
+    /// The next thing for a worker to do, waiting for it if need be. `ran` is when the batch in hand began and ended.
+    pub(crate) fn next(&self, batch: &mut Batch<T>, ran: Option<(Tick, Tick)>) -> Turn {
+        let mut state = lock(&self.state);
+        if let Some((start, end)) = ran {
+            state.batcher.ran(batch, start, end);
+        }
+        loop {
+            let next = state.batcher.poll(self.clock.now(), batch);
+            self.rows.store(state.batcher.rows(), Ordering::Relaxed);
+            if next == Next::Run || !batch.expired.is_empty() {
+                // What is left is another worker's, if there is one to wake.
+                if state.batcher.rows() > 0 && state.sleeping > 0 {
+                    self.work.notify_one();
+                }
+                return Turn::Work;
+            }
+            if state.stopped {
+                return Turn::Stop;
+            }
+            state.sleeping += 1;
+            state = match next {
+                Next::Wait(until) => wait_until(&self.work, state, self.clock.instant(until)),
+                _ => wait(&self.work, state),
+            };
+            state.sleeping -= 1;
+        }
+    }
+
+    /// Reads or changes the batcher.
+    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&mut DynamicBatcher<T>) -> R) -> R {
+        use_it(&mut lock(&self.state).batcher)
+    }
+
+    /// Takes no more entries. What is queued still runs.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+    }
+
+    /// Sends the workers away and returns what they have not begun.
+    pub(crate) fn stop(&self) -> Vec<T> {
+        let mut state = lock(&self.state);
+        (state.closed, state.stopped) = (true, true);
+        let left = state.batcher.drain();
+        self.rows.store(0, Ordering::Relaxed);
+        self.work.notify_all();
+        left
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+    use crate::engine::batcher::Group;
+    use crate::engine::config::EngineBuilder;
+
+    fn queue() -> Arc<Queue<u32>> {
+        Arc::new(Queue::new(EngineBuilder::default().max_batch_rows(1).policy(2), Clock::start()))
+    }
+
+    fn entry(item: u32) -> Entry<u32> {
+        Entry { item, group: Group { load: 0, rows: 0 }, class: 0, deadline: None, rows: 1, row_bytes: 4 }
+    }
+
+    /// Runs batches until the queue is stopped; returns what it ran.
+    fn worker(queue: &Queue<u32>) -> Vec<u32> {
+        let (mut batch, mut ran) = (Batch::default(), Vec::new());
+        while queue.next(&mut batch, None) == Turn::Work {
+            ran.extend(batch.parts.iter().map(|part| part.item));
+        }
+        ran
+    }
+
+    /// Whatever the order of pushes, sleeps and stop, what was accepted is run or handed back, and no worker sleeps on.
+    #[test]
+    fn nothing_queued_is_left_and_no_worker_sleeps_for_ever() {
+        loom::model(|| {
+            let queue = queue();
+            let workers: Vec<_> = (0..2)
+                .map(|_| {
+                    let queue = Arc::clone(&queue);
+                    thread::spawn(move || worker(&queue))
+                })
+                .collect();
+            let now = queue.clock.now();
+            queue.push(now, entry(1)).unwrap();
+            queue.push(now, entry(2)).unwrap();
+            let mut ended = queue.stop();
+            assert!(queue.push(now, entry(3)).is_err());
+            ended.extend(workers.into_iter().flat_map(|worker| worker.join().unwrap()));
+            ended.sort_unstable();
+            assert_eq!(ended, [1, 2]);
+        });
+    }
+
+    /// A worker that goes to sleep while an entry comes is woken: otherwise the caller, who waits for it, hangs.
+    #[test]
+    fn an_entry_always_finds_a_worker() {
+        loom::model(|| {
+            let queue = queue();
+            let ran = Arc::new(loom::sync::Notify::new());
+            let worker = {
+                let (queue, ran) = (Arc::clone(&queue), Arc::clone(&ran));
+                thread::spawn(move || {
+                    let mut batch = Batch::default();
+                    while queue.next(&mut batch, None) == Turn::Work {
+                        batch.parts.iter().for_each(|_| ran.notify());
+                    }
+                })
+            };
+            queue.push(queue.clock.now(), entry(1)).unwrap();
+            ran.wait();
+            assert!(queue.stop().is_empty());
+            worker.join().unwrap();
+        });
+    }
+}

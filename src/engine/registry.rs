@@ -1,0 +1,163 @@
+//! The models an engine serves, by name: each checked before it is seen, replaced at once, kept until its last use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use ndarray::Array2;
+
+use super::batcher::nanos;
+use super::request::Epoch;
+use super::sync::{Mutex, lock};
+use super::workers::guarded;
+use crate::error::{Error, Result};
+use crate::metrics::ModelMetrics;
+use crate::model::{Model, Predictions, Scratch, Values};
+
+/// A model under a name, from its load until the last request to it has ended.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    pub(crate) epoch: Epoch,
+    /// A number of this load alone.
+    pub(crate) number: u32,
+    /// The series of its name.
+    pub(crate) metrics: Arc<ModelMetrics>,
+    /// Numbers of the type it answers with; empty.
+    pub(crate) kind: Values,
+    /// Measured when it was loaded: `(rows, nanoseconds)`.
+    pub(crate) calibration: Vec<(usize, u64)>,
+    /// Failed runs since the last one that did not.
+    failures: AtomicU32,
+}
+
+impl Loaded {
+    /// Measures `model`. `max_rows` is the largest batch it will be given.
+    fn new(model: Model, number: u32, metrics: Arc<ModelMetrics>, max_rows: usize) -> Result<Self> {
+        let mut predictions = Predictions::default();
+        let mut scratch = Scratch::default();
+        let n_features = model.schema().n_features();
+        model.predict_into(&Array2::<f32>::zeros((0, n_features)), &mut predictions, &mut scratch)?;
+        let kind = std::mem::take(&mut predictions.values);
+        let calibration = calibrate(&model, max_rows, &mut scratch);
+        let epoch = Epoch(model.fingerprint().unwrap_or_else(|| u128::from(number)));
+        Ok(Self { model, epoch, number, metrics, kind, calibration, failures: AtomicU32::new(0) })
+    }
+
+    /// Counts a run that failed, or one that did not, which ends a series of failures.
+    pub(crate) fn count_run(&self, ok: bool) {
+        if !ok {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        } else if self.failures.load(Ordering::Relaxed) != 0 {
+            // Nearly always zero already: then nothing is written that other threads read.
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nanoseconds that a run of `rows` took when the model was loaded, scaled from the nearest size measured; none if
+    /// it could not be measured.
+    pub(crate) fn expected_run(&self, rows: usize) -> Option<u64> {
+        let (measured, nanos) =
+            self.calibration.iter().find(|(measured, _)| *measured >= rows).or(self.calibration.last())?;
+        Some(nanos * rows.div_ceil(*measured) as u64)
+    }
+}
+
+/// Values of the rows that a model is measured with, at most.
+const MAX_CELLS: usize = 1 << 20;
+
+/// The best of a few runs at a few sizes: on rows made up from the trees' cut points, or on zeros where there are no
+/// trees. A model that panics or errs on them is left unmeasured: it may still answer its own rows.
+fn calibrate(model: &Model, max_rows: usize, scratch: &mut Scratch) -> Vec<(usize, u64)> {
+    let n_features = model.schema().n_features();
+    let mut predictions = Predictions::default();
+    let mut measured = Vec::new();
+    for n_rows in [1, 8, 64] {
+        if n_rows > max_rows || n_rows * n_features > MAX_CELLS {
+            break;
+        }
+        let rows = match model.is_custom() {
+            true => Array2::zeros((n_rows, n_features)),
+            false => model.sample_rows(n_rows, 0).mapv(|value| value as f32),
+        };
+        let mut run = || {
+            let start = Instant::now();
+            let ran = guarded(|| model.predict_into(&rows, &mut predictions, scratch)).is_ok();
+            ran.then(|| nanos(start.elapsed()))
+        };
+        let Some(best) = (0..5).map(|_| run()).min().flatten() else { return Vec::new() };
+        measured.push((n_rows, best));
+    }
+    measured
+}
+
+/// Models by name.
+pub(crate) struct Registry {
+    models: ArcSwap<HashMap<String, Arc<Loaded>>>,
+    /// Held while the map is replaced.
+    writing: Mutex<()>,
+    loads: AtomicU32,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { models: ArcSwap::from_pointee(HashMap::new()), writing: Mutex::new(()), loads: AtomicU32::new(0) }
+    }
+
+    /// The model called `name`.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Loaded>> {
+        self.models.load().get(name).cloned().ok_or_else(|| {
+            let mut names: Vec<_> = self.names();
+            names.sort();
+            Error::unknown_model(format!("no model called {name:?}; loaded are: {}", names.join(", ")))
+        })
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.models.load().keys().cloned().collect()
+    }
+
+    /// The names of models that failed their last few runs.
+    pub(crate) fn failing(&self) -> Vec<String> {
+        let failing = |loaded: &Loaded| loaded.failures.load(Ordering::Relaxed) >= super::health::FAILING;
+        let models = self.models.load();
+        let mut names: Vec<_> =
+            models.iter().filter(|(_, loaded)| failing(loaded)).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Gives `name` to a model that has passed its checks; requests from now on go to it.
+    pub(crate) fn insert(
+        &self,
+        name: &str,
+        model: Model,
+        metrics: Arc<ModelMetrics>,
+        max_rows: usize,
+    ) -> Result<Arc<Loaded>> {
+        let number = self.loads.fetch_add(1, Ordering::Relaxed);
+        let loaded = Arc::new(Loaded::new(model, number, metrics, max_rows)?);
+        self.update(|models| models.insert(name.to_owned(), Arc::clone(&loaded)));
+        Ok(loaded)
+    }
+
+    /// Takes a name away; requests under way still end.
+    pub(crate) fn remove(&self, name: &str) -> Result<Arc<Loaded>> {
+        let known = self.find(name)?;
+        Ok(self.update(|models| models.remove(name)).unwrap_or(known))
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut HashMap<String, Arc<Loaded>>) -> T) -> T {
+        let _writing = lock(&self.writing);
+        let mut models = HashMap::clone(&self.models.load());
+        let changed = change(&mut models);
+        self.models.store(Arc::new(models));
+        changed
+    }
+
+    /// Whether a load's model has its name still.
+    pub(crate) fn is_loaded(&self, number: u32) -> bool {
+        self.models.load().values().any(|loaded| loaded.number == number)
+    }
+}

@@ -1,0 +1,62 @@
+//! Result vectors between two uses: what makes a warm engine answer without allocating.
+
+use crate::model::{Predictions, Values};
+
+use super::sync::{Mutex, lock};
+
+/// Bounded stacks of cleared vectors, one a type of number.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    stacks: [Mutex<Vec<Predictions>>; 3],
+    zero: bool,
+}
+
+/// Vectors kept per type, and the bytes of the largest worth keeping.
+const KEPT: usize = 1024;
+const LARGEST: usize = 1 << 16;
+
+fn stack_of(values: &Values) -> usize {
+    match values {
+        Values::F32(_) => 0,
+        Values::F64(_) => 1,
+        Values::I32(_) => 2,
+    }
+}
+
+impl Spares {
+    /// `zero`: numbers are overwritten with zeros as soon as they come back.
+    pub(crate) fn new(zero: bool) -> Self {
+        Self { stacks: std::array::from_fn(|_| Mutex::new(Vec::with_capacity(KEPT))), zero }
+    }
+
+    /// An empty vector, of the type of `like` if there is one.
+    pub(crate) fn take(&self, like: &Values) -> Predictions {
+        lock(&self.stacks[stack_of(like)]).pop().unwrap_or_default()
+    }
+
+    /// Keeps a vector for later, or frees it.
+    pub(crate) fn give(&self, mut predictions: Predictions) {
+        let bytes = match &mut predictions.values {
+            Values::F32(values) => wipe(values, self.zero),
+            Values::F64(values) => wipe(values, self.zero),
+            Values::I32(values) => wipe(values, self.zero),
+        };
+        if (1..=LARGEST).contains(&bytes) {
+            let mut stack = lock(&self.stacks[stack_of(&predictions.values)]);
+            if stack.len() < KEPT {
+                stack.push(predictions);
+            }
+        }
+    }
+}
+
+/// Empties a vector; returns its bytes.
+fn wipe<T: Copy + Default>(values: &mut Vec<T>, zero: bool) -> usize {
+    if zero {
+        values.fill(T::default());
+        // The compiler may not drop writes to memory that something else might read.
+        std::hint::black_box(&mut *values);
+    }
+    values.clear();
+    values.capacity() * size_of::<T>()
+}

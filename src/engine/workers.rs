@@ -1,0 +1,154 @@
+//! The threads that run batches, and what running one means: gather, predict, hand out; halve it where it fails.
+//!
+//! Plain threads, not a rayon pool: a worker sleeps until a time (a batch that may still fill), and must never be held
+//! up by a share of somebody's bulk prediction, which rayon's threads run (see `bulk.rs`).
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::batcher::{Batch, Part, Tick};
+use super::core::Core;
+use super::job::Job;
+use super::payload::{KINDS, Payload};
+use super::queue::Turn;
+use crate::error::{Error, Result};
+use crate::model::{Model, Predictions, Scratch};
+use crate::rows::Rows;
+
+/// Working memory of one thread.
+pub(crate) struct Context {
+    scratch: Scratch,
+    /// Where the rows of several requests come together, by kind.
+    gathered: [Payload; KINDS],
+    out: Predictions,
+    /// Ranges of a batch's parts that are still to run.
+    todo: Vec<Range<usize>>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            scratch: Scratch::default(),
+            gathered: std::array::from_fn(Payload::empty),
+            out: Predictions::default(),
+            todo: Vec::new(),
+        }
+    }
+}
+
+impl Context {
+    /// Predicts on this thread. A panic of the model becomes an error.
+    pub(crate) fn predict(&mut self, model: &Model, rows: Rows<'_>, out: &mut Predictions) -> Result<()> {
+        let scratch = &mut self.scratch;
+        guarded(|| model.predict_into(rows, out, scratch)).inspect_err(|error| {
+            if error.is_panicked() {
+                *scratch = Scratch::default();
+            }
+        })
+    }
+}
+
+/// Calls `run`; a panic becomes an error.
+pub(crate) fn guarded<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(Error::panicked(message(payload.as_ref()))))
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    format!("the model panicked: {}", text.as_deref().unwrap_or("it does not say why"))
+}
+
+/// The life of a worker.
+pub(crate) fn work(core: &Core, worker: usize) {
+    let mut context = Context::default();
+    let mut batch = Batch::default();
+    let mut ran = None;
+    while core.queue.next(&mut batch, ran.take()) == Turn::Work {
+        for job in batch.expired.drain(..) {
+            core.end(&job, Err(Error::deadline("the deadline passed before the request ran")));
+        }
+        if !batch.parts.is_empty() {
+            let _busy = core.busy();
+            let start = core.clock.now();
+            core.publish(worker, &batch.parts);
+            let reruns = context.run(core, &batch.parts, start);
+            core.publish(worker, &[]);
+            let end = core.clock.now();
+            let took = Duration::from_nanos(end - start);
+            core.record_batch(&batch.parts[0].item, batch.rows, took, batch.expected, reruns);
+            ran = Some((start, end));
+        }
+    }
+}
+
+impl Context {
+    /// Runs a batch so that each of its requests gets its rows or its own error. Where a run fails, its halves are run
+    /// by themselves, until the one at fault is alone: at most `2k - 1` runs for `k`
+    /// requests. Returns how many runs there were beyond the first.
+    fn run(&mut self, core: &Core, parts: &[Part<Arc<Job>>], started: Tick) -> usize {
+        let mut runs = 0_usize;
+        self.todo.clear();
+        self.todo.push(0..parts.len());
+        while let Some(range) = self.todo.pop() {
+            let some = &parts[range.clone()];
+            if some.iter().all(|part| part.item.slot.is_claimed()) {
+                continue;
+            }
+            runs += 1;
+            match self.predict_parts(some) {
+                Ok(()) => self.hand_out(core, some, started),
+                Err(error) if some.len() == 1 => core.fail(&some[0].item, error),
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    self.todo.push(middle..range.end);
+                    self.todo.push(range.start..middle);
+                }
+            }
+        }
+        runs.saturating_sub(1)
+    }
+
+    /// Predicts the rows of `parts`, one after the other, into `out`.
+    fn predict_parts(&mut self, parts: &[Part<Arc<Job>>]) -> Result<()> {
+        let first = &parts[0].item;
+        let n_features = first.loaded.model.schema().n_features();
+        let mut out = std::mem::take(&mut self.out);
+        let predicted = if parts.len() == 1 {
+            let rows = first.payload.rows(parts[0].rows.clone(), n_features);
+            self.predict(&first.loaded.model, rows, &mut out)
+        } else {
+            let kind = first.payload.kind();
+            let mut gathered = std::mem::replace(&mut self.gathered[kind], Payload::empty(kind));
+            gathered.clear();
+            for part in parts {
+                gathered.append(&part.item.payload, part.rows.clone(), n_features);
+            }
+            let rows = gathered.rows(0..gathered.n_rows(), n_features);
+            let predicted = self.predict(&first.loaded.model, rows, &mut out);
+            self.gathered[kind] = gathered;
+            predicted
+        };
+        self.out = out;
+        predicted
+    }
+
+    fn hand_out(&mut self, core: &Core, parts: &[Part<Arc<Job>>], started: Tick) {
+        let mut row = 0;
+        for part in parts {
+            let from = row..row + part.rows.len();
+            row = from.end;
+            let (job, at) = (&part.item, part.rows.start);
+            if job.slot.is_claimed() {
+                continue;
+            }
+            let spare = || core.spares.take(&job.loaded.kind);
+            if let Some(finished) = job.deliver(at, &self.out, from, started, spare) {
+                core.finish(job, finished);
+            }
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! The engine answers what the model answers, each request once, whatever happens around it.
+
+mod common;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Case, Matrix};
+use ndarray::{Array2, ArrayView2};
+use sawmill::metrics::Outcome;
+use sawmill::{
+    BatchingStrategy, Engine, EngineState, Error, Model, Output, Predictions, Predictor, Priority, Request, Rows,
+    Schema, Workers,
+};
+
+fn dense(case: &Case) -> Array2<f32> {
+    match case.rows() {
+        Matrix::F32(rows) => rows,
+        Matrix::F64(rows) => rows.mapv(|value| value as f32),
+        Matrix::Int(_) => unreachable!("rows are floats"),
+    }
+}
+
+/// Bits of a prediction, so that NaN equals itself.
+fn bits(predictions: &Predictions) -> Vec<u64> {
+    predictions.to_f64().into_iter().map(f64::to_bits).collect()
+}
+
+/// Nothing runs on the caller's thread, and one worker runs batches of up to `rows`.
+fn one_worker(rows: usize) -> Engine {
+    let builder = Engine::builder().workers(Workers::Count(1)).inline_below(Duration::ZERO);
+    builder.max_batch_rows(rows).max_in_flight(10_000).build().unwrap()
+}
+
+/// A model that says when it has begun and then waits to be let go.
+struct Gate {
+    schema: Schema,
+    begun: Mutex<mpsc::Sender<()>>,
+    open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+/// Holds a worker at a [`Gate`].
+struct Held {
+    begun: mpsc::Receiver<()>,
+    open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Gate {
+    fn shut() -> (Model, Held) {
+        let (sender, begun) = mpsc::channel();
+        let open = Arc::new((Mutex::new(false), Condvar::new()));
+        let gate = Self { schema: Schema::new(1, 1), begun: Mutex::new(sender), open: Arc::clone(&open) };
+        (Model::custom(gate).unwrap(), Held { begun, open })
+    }
+}
+
+impl Predictor for Gate {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> sawmill::Result<()> {
+        // Loading a model measures it, on rows of zeros.
+        if rows[[0, 0]] == 0.0 {
+            return Ok(());
+        }
+        self.begun.lock().unwrap().send(()).unwrap();
+        let mut open = self.open.0.lock().unwrap();
+        while !*open {
+            open = self.open.1.wait(open).unwrap();
+        }
+        out.fill(1.0);
+        Ok(())
+    }
+}
+
+impl Held {
+    /// The worker is inside the model.
+    fn await_worker(&self) {
+        self.begun.recv().unwrap();
+    }
+
+    fn let_go(&self) {
+        *self.open.0.lock().unwrap() = true;
+        self.open.1.notify_all();
+    }
+}
+
+/// An engine whose only worker is held, so that what is queued stays queued.
+fn held_engine(rows: usize) -> (Engine, Held, sawmill::Ticket) {
+    let engine = one_worker(rows);
+    let (gate, held) = Gate::shut();
+    engine.load("gate", gate).unwrap();
+    let ticket = engine.submit(Request::new("gate", &[1.0f32])).unwrap();
+    held.await_worker();
+    (engine, held, ticket)
+}
+
+/// Doubles its first feature; panics at 113, errs at 117; counts rows.
+struct Doubler {
+    schema: Schema,
+    rows: Arc<AtomicUsize>,
+    factor: f64,
+}
+
+impl Doubler {
+    fn model(factor: f64) -> (Model, Arc<AtomicUsize>) {
+        let rows = Arc::new(AtomicUsize::new(0));
+        let predictor = Self { schema: Schema::new(2, 1), rows: Arc::clone(&rows), factor };
+        (Model::custom(predictor).unwrap(), rows)
+    }
+}
+
+impl Predictor for Doubler {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> sawmill::Result<()> {
+        for (row, out) in rows.rows().into_iter().zip(out) {
+            if row[0] == 117.0 {
+                return Err(Error::custom("117 is not to my taste"));
+            }
+            assert_ne!(row[0], 113.0, "an unlucky row");
+            *out = row[0] * self.factor;
+            self.rows.fetch_add(usize::from(row[0] != 0.0), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a future on this thread: nothing but `std`.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread, AtomicBool);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.1.store(true, Ordering::Release);
+            self.0.unpark();
+        }
+    }
+    let unpark = Arc::new(Unpark(thread::current(), AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        while !unpark.1.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
+    }
+}
+
+#[test]
+fn every_way_in_gives_the_bits_of_the_model() {
+    for name in
+        ["xgboost/breast_cancer", "xgboost/iris", "lightgbm/wine", "lightgbm/zero_as_missing", "xgboost/multi_target"]
+    {
+        let case = Case::named(name);
+        let rows = dense(&case);
+        let wide = rows.mapv(f64::from);
+        let n_features = rows.ncols();
+        for output in [Output::Value, Output::Margin, Output::Leaf, Output::Label] {
+            let Ok(model) = case.load(Model::options().output(output)) else { continue };
+            let expected = model.predict(&rows).unwrap();
+            let engine = Engine::builder().max_batch_rows(16).build().unwrap();
+            engine.load("m", model.clone()).unwrap();
+            // All rows at once: split into batches. Row by row, on this thread and through the queue.
+            assert_eq!(bits(&engine.predict("m", &rows).unwrap().values), bits(&expected), "{name} {output:?}");
+            assert_eq!(bits(&engine.predict_batch("m", &rows).unwrap()), bits(&expected));
+            assert_eq!(bits(&engine.predict("m", &wide).unwrap().values), bits(&model.predict(&wide).unwrap()));
+            let queued = one_worker(16);
+            queued.load("m", model.clone()).unwrap();
+            let mut tickets = Vec::new();
+            for row in rows.rows() {
+                tickets.push(queued.submit(Request::new("m", row.to_slice().unwrap())).unwrap());
+            }
+            let mut answers = Vec::new();
+            for (row, ticket) in rows.rows().into_iter().zip(tickets) {
+                let inline = engine.predict("m", row.to_slice().unwrap()).unwrap();
+                let answer = ticket.wait().unwrap();
+                assert_eq!((answer.values.n_rows(), answer.values.n_columns()), (1, expected.n_columns()));
+                assert_eq!(bits(&answer.values), bits(&inline.values));
+                answers.extend(bits(&answer.values));
+            }
+            assert_eq!(answers, bits(&expected), "{name} {output:?}");
+            // Sparse rows, in parts and several to a batch.
+            let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+            for row in rows.rows() {
+                for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                    indices.push(column as u32);
+                    values.push(value);
+                }
+                indptr.push(indices.len());
+            }
+            let csr = Rows::csr(n_features, &indptr, &indices, &values).unwrap();
+            let expected = bits(&model.predict(csr.clone()).unwrap());
+            assert_eq!(bits(&engine.predict("m", csr.clone()).unwrap().values), expected);
+            assert_eq!(bits(&engine.predict_batch("m", csr.clone()).unwrap()), expected);
+            let halves: Vec<_> = [0..rows.nrows() / 2, rows.nrows() / 2..rows.nrows()]
+                .map(|range| {
+                    let start = indptr[range.start];
+                    let part: Vec<_> = indptr[range.start..=range.end].iter().map(|at| at - start).collect();
+                    let entries = start..indptr[range.end];
+                    let csr = Rows::csr(n_features, &part, &indices[entries.clone()], &values[entries]).unwrap();
+                    queued.submit(Request::new("m", csr)).unwrap()
+                })
+                .into();
+            let answers: Vec<_> = halves.into_iter().flat_map(|ticket| bits(&ticket.wait().unwrap().values)).collect();
+            assert_eq!(answers, expected);
+        }
+    }
+}
+
+#[test]
+fn a_bad_row_fails_alone_and_its_batch_mates_have_the_bits_of_solo_runs() {
+    let (engine, held, gate) = held_engine(64);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler.clone()).unwrap();
+    let rows: Vec<[f32; 2]> = (1..=40).map(|row| [row as f32 * 1.1, 0.0]).collect();
+    let mut tickets: Vec<_> = rows.iter().map(|row| engine.submit(Request::new("doubler", row)).unwrap()).collect();
+    tickets.insert(11, engine.submit(Request::new("doubler", &[113.0f32, 0.0])).unwrap());
+    tickets.insert(30, engine.submit(Request::new("doubler", &[117.0f32, 0.0])).unwrap());
+    held.let_go();
+    gate.wait().unwrap();
+    let mut answers: Vec<_> = tickets.into_iter().map(|ticket| ticket.wait()).collect();
+    let unfit = answers.remove(30).unwrap_err();
+    assert!(unfit.is_custom(), "{unfit}");
+    assert_eq!(unfit.to_string(), "117 is not to my taste");
+    let unlucky = answers.remove(11).unwrap_err();
+    assert!(unlucky.is_panicked() && unlucky.to_string().contains("an unlucky row"), "{unlucky}");
+    for (row, answer) in rows.iter().zip(answers) {
+        assert_eq!(bits(&answer.unwrap().values), bits(&doubler.predict(row).unwrap()));
+    }
+    // On the caller's thread it is the same.
+    assert!(engine.predict("doubler", &[113.0f32, 0.0]).unwrap_err().is_panicked());
+    assert_eq!(engine.predict("doubler", &[1.5f32, 0.0]).unwrap().values.to_f64(), [3.0]);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    let snapshot = engine.metrics().snapshot();
+    assert_eq!(snapshot.requests(Outcome::Panicked), 2);
+    assert_eq!(snapshot.requests(Outcome::Failed), 1);
+    let batches = &snapshot.models["doubler"].batches;
+    // Two culprits in 42 requests: at most 2 * 2 * log2(64) runs to find them.
+    assert!((2..=24).contains(&batches.reruns), "{}", batches.reruns);
+}
+
+#[test]
+fn requests_share_batches_and_say_so() {
+    let (engine, held, gate) = held_engine(8);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let submit = |id: u64| engine.submit(Request::new("doubler", &[id as f32, 0.0]).id(id).tag("t")).unwrap();
+    let tickets: Vec<_> = (1..=10).map(submit).collect();
+    held.let_go();
+    drop(gate);
+    let answers: Vec<_> = tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect();
+    assert_eq!(answers.iter().map(|answer| answer.batch_rows).collect::<Vec<_>>(), [8, 8, 8, 8, 8, 8, 8, 8, 2, 2]);
+    assert_eq!(answers.iter().map(|answer| answer.id).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+    assert!(answers.iter().all(|answer| answer.tag.as_deref() == Some("t") && answer.latency >= answer.queue_time));
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    let report = engine.batching_report();
+    // The last one is recorded when its worker comes back for more.
+    assert_eq!((report.batches, report.rows), (3, 11));
+}
+
+#[test]
+fn urgent_requests_overtake_and_a_large_one_is_split() {
+    let (engine, held, gate) = held_engine(4);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (done, all_done) = mpsc::channel();
+    let large: Vec<f32> = (1..=20).flat_map(|row| [row as f32, 0.0]).collect();
+    let submit = |name: &'static str, rows: &[f32], priority| {
+        let (order, done) = (Arc::clone(&order), done.clone());
+        let request = Request::new("doubler", rows).priority(priority);
+        let record = move |answer: sawmill::Result<sawmill::Prediction>| {
+            order.lock().unwrap().push((name, answer.unwrap().values.to_f64()));
+            done.send(()).unwrap();
+        };
+        engine.submit_with(request, record).unwrap();
+    };
+    submit("low", &large, Priority::Low);
+    submit("normal", &[1.0, 0.0], Priority::Normal);
+    submit("critical", &[2.0, 0.0], Priority::Critical);
+    submit("high", &[3.0, 0.0], Priority::High);
+    held.let_go();
+    drop(gate);
+    (0..4).for_each(|_| all_done.recv().unwrap());
+    let order = order.lock().unwrap();
+    assert_eq!(order.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["critical", "high", "normal", "low"]);
+    assert_eq!(order[3].1, (1..=20).map(|row| f64::from(row) * 2.0).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_dropped_ticket_takes_its_request_out_of_the_queue() {
+    let (engine, held, gate) = held_engine(8);
+    let (doubler, ran) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let mut tickets: Vec<_> =
+        (0..20).map(|_| engine.submit(Request::new("doubler", &[1.0f32, 0.0])).unwrap()).collect();
+    drop(tickets.split_off(5));
+    assert_eq!(engine.health().queued_rows, 5);
+    assert_eq!(engine.health().in_flight, 6);
+    held.let_go();
+    drop(gate);
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().is_ok()));
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(ran.load(Ordering::Relaxed), 5);
+    let snapshot = engine.metrics().snapshot();
+    let doubler = &snapshot.models["doubler"].classes[Priority::Normal as usize];
+    assert_eq!((doubler.requests(Outcome::Ok), doubler.requests(Outcome::Cancelled)), (5, 15));
+}
+
+#[test]
+fn a_deadline_ends_a_request_that_waits() {
+    let (engine, held, gate) = held_engine(8);
+    let (doubler, ran) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let row = [1.0f32, 0.0];
+    // A blocked caller leaves at the deadline, though the worker is held.
+    let error = engine.predict_request(Request::new("doubler", &row).timeout(Duration::from_millis(2))).unwrap_err();
+    assert!(error.is_deadline(), "{error}");
+    // What was submitted is told when a worker comes to it.
+    let deadline = Instant::now() + Duration::from_millis(2);
+    let late = engine.submit(Request::new("doubler", &row).deadline(deadline)).unwrap();
+    let in_time = engine.submit(Request::new("doubler", &row).timeout(Duration::from_secs(600))).unwrap();
+    while Instant::now() < deadline {
+        thread::yield_now();
+    }
+    held.let_go();
+    drop(gate);
+    assert!(late.wait().unwrap_err().is_deadline());
+    assert!(in_time.wait().is_ok());
+    // One that has passed already is told at once, on an idle engine too.
+    let passed = Request::new("doubler", &row).deadline(deadline);
+    assert!(engine.predict_request(passed.clone()).unwrap_err().is_deadline());
+    assert!(engine.submit(passed).unwrap_err().is_deadline() || ran.load(Ordering::Relaxed) == 1);
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn shutdown_drains_what_was_accepted() {
+    let (engine, held, gate) = held_engine(8);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let tickets: Vec<_> = (0..50).map(|_| engine.submit(Request::new("doubler", &[4.0f32, 0.0])).unwrap()).collect();
+    thread::scope(|scope| {
+        let shutdown = scope.spawn(|| engine.shutdown(Duration::from_secs(600)));
+        while engine.health().state != EngineState::Draining {
+            thread::yield_now();
+        }
+        let health = engine.health();
+        assert!(health.live && !health.ready);
+        for error in [
+            engine.predict("doubler", &[1.0f32, 0.0]).unwrap_err(),
+            engine.submit(Request::new("doubler", &[1.0f32, 0.0])).unwrap_err(),
+            engine.predict_batch("doubler", &[1.0f32, 0.0]).unwrap_err(),
+        ] {
+            assert!(error.is_shutdown(), "{error}");
+        }
+        held.let_go();
+        shutdown.join().unwrap().unwrap();
+    });
+    assert_eq!(engine.health().state, EngineState::Stopped);
+    assert!(gate.wait().is_ok());
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().unwrap().values.to_f64() == [8.0]));
+    engine.shutdown(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn shutdown_without_grace_ends_every_request_with_an_error() {
+    let (engine, held, gate) = held_engine(8);
+    let tickets: Vec<_> = (0..9).map(|_| engine.submit(Request::new("gate", &[1.0f32])).unwrap()).collect();
+    let error = engine.shutdown(Duration::ZERO).unwrap_err();
+    assert!(error.is_shutdown() && error.to_string().starts_with("10 requests"), "{error}");
+    // The one whose worker hangs in its model, too.
+    assert!(gate.wait().unwrap_err().is_shutdown());
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().unwrap_err().is_shutdown()));
+    held.let_go();
+}
+
+#[test]
+fn a_swap_changes_answers_at_once_and_never_within_one() {
+    let engine = Engine::builder().workers(Workers::Count(2)).max_batch_rows(4).build().unwrap();
+    let [first, second] =
+        ["xgboost/iris", "lightgbm/wine"].map(|name| Case::named(name).load(Model::options()).unwrap());
+    let (double, _) = Doubler::model(2.0);
+    let (triple, _) = Doubler::model(3.0);
+    let by_epoch = Mutex::new(HashMap::new());
+    by_epoch.lock().unwrap().insert(engine.load("m", double.clone()).unwrap(), 2.0);
+    let stop = AtomicBool::new(false);
+    let rows: Vec<f32> = (1..=30).flat_map(|row| [row as f32, 0.0]).collect();
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut seen = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let answer = engine.predict("m", &rows).unwrap();
+                        let factor = answer.values.to_f64()[0];
+                        assert!(
+                            (1..=30).zip(answer.values.to_f64()).all(|(row, value)| value == f64::from(row) * factor)
+                        );
+                        seen.push((answer.epoch, factor));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for swap in 0..50 {
+            let (model, factor) = if swap % 2 == 0 { (&triple, 3.0) } else { (&double, 2.0) };
+            by_epoch.lock().unwrap().insert(engine.load("m", model.clone()).unwrap(), factor);
+            assert_eq!(engine.predict("m", &[1.0f32, 0.0]).unwrap().values.to_f64(), [factor]);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let by_epoch = by_epoch.lock().unwrap();
+        for (epoch, factor) in callers.into_iter().flat_map(|caller| caller.join().unwrap()) {
+            assert_eq!(by_epoch[&epoch], factor);
+        }
+    });
+    // The same content has the same epoch, another content or output another.
+    let epoch = engine.load("m", first.clone()).unwrap();
+    assert_eq!(engine.load("other", first).unwrap(), epoch);
+    assert_ne!(engine.load("m", second).unwrap(), epoch);
+    let margins = Case::named("xgboost/iris").load(Model::options().output(Output::Margin)).unwrap();
+    assert_ne!(engine.load("m", margins).unwrap(), epoch);
+    assert_eq!(engine.models(), ["m", "other"]);
+    engine.unload("other").unwrap();
+    let error = engine.predict("other", &[0.0f32; 4]).unwrap_err();
+    assert!(error.is_unknown_model());
+    assert_eq!(error.to_string(), "no model called \"other\"; loaded are: m");
+}
+
+#[test]
+fn too_much_is_refused_by_name() {
+    let builder = Engine::builder().workers(Workers::Count(1)).inline_below(Duration::ZERO);
+    let engine = builder.max_batch_rows(4).max_in_flight(4).queue_rows(8).build().unwrap();
+    let (gate, held) = Gate::shut();
+    engine.load("gate", gate).unwrap();
+    let running = engine.submit(Request::new("gate", &[1.0f32])).unwrap();
+    held.await_worker();
+    let large = engine.submit(Request::new("gate", &[1.0f32; 5])).unwrap();
+    let error = engine.submit(Request::new("gate", &[1.0f32; 3])).unwrap_err();
+    assert!(error.is_overloaded());
+    assert_eq!(error.to_string(), "5 rows are waiting, and this class of request has room for 7");
+    let more = [(); 2].map(|()| engine.submit(Request::new("gate", &[1.0f32])).unwrap());
+    let error = engine.predict("gate", &[1.0f32]).unwrap_err();
+    assert!(error.is_overloaded());
+    assert_eq!(error.to_string(), "4 requests are in flight, but max_in_flight is 4");
+    assert_eq!(engine.metrics().snapshot().requests(Outcome::Overloaded), 2);
+    held.let_go();
+    assert!([running, large].into_iter().chain(more).all(|ticket| ticket.wait().is_ok()));
+    // Wrong rows never get as far.
+    assert!(engine.submit(Request::new("gate", Rows::row_major(&[1.0f32; 2], 2).unwrap())).unwrap_err().is_shape());
+    assert_eq!(engine.predict("gate", &[0.0f32; 0]).unwrap().values.n_rows(), 0);
+}
+
+#[test]
+fn a_ticket_is_a_future_and_can_be_asked_again() {
+    let (engine, held, mut gate) = held_engine(8);
+    assert!(gate.wait_timeout(Duration::ZERO).is_none());
+    let second = engine.submit(Request::new("gate", &[1.0f32])).unwrap();
+    thread::scope(|scope| {
+        let task = scope.spawn(|| block_on(second));
+        held.let_go();
+        assert_eq!(task.join().unwrap().unwrap().values.to_f64(), [1.0]);
+    });
+    assert!(gate.wait_timeout(Duration::MAX).unwrap().is_ok());
+    assert!(gate.wait_timeout(Duration::ZERO).unwrap().unwrap_err().is_cancelled());
+    assert!(gate.wait().unwrap_err().is_cancelled());
+    // On an idle engine it is ready at once.
+    let engine = Engine::builder().build().unwrap();
+    engine.load("m", Case::named("xgboost/iris").load(Model::options()).unwrap()).unwrap();
+    assert!(block_on(engine.submit(Request::new("m", &[0.5f32; 4])).unwrap()).is_ok());
+}
+
+#[test]
+fn a_callback_that_panics_harms_nobody() {
+    let engine = one_worker(4);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    engine.submit_with(Request::new("m", &[1.0f32, 0.0]), |_| panic!("a careless callback")).unwrap();
+    assert_eq!(engine.submit(Request::new("m", &[1.0f32, 0.0])).unwrap().wait().unwrap().values.to_f64(), [2.0]);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn health_tells_where_the_engine_is() {
+    let engine = Engine::builder().workers(Workers::Count(1)).build().unwrap();
+    assert_eq!(engine.health().state, EngineState::Starting);
+    assert!(engine.health().live && !engine.health().ready);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    assert!(engine.health().ready);
+    (0..3).for_each(|_| assert!(engine.predict("m", &[113.0f32, 0.0]).is_err()));
+    let health = engine.health();
+    assert_eq!((health.state, health.failing.as_slice()), (EngineState::Degraded, ["m".to_owned()].as_slice()));
+    engine.predict("m", &[1.0f32, 0.0]).unwrap();
+    assert_eq!(engine.health().state, EngineState::Ready);
+    let report = engine.validate_model("m").unwrap();
+    assert!(report.ok && report.checks.iter().any(|check| check.name == "cost"), "{report:?}");
+}
+
+#[test]
+fn batches_of_fixed_size_wait_for_company() {
+    let builder = Engine::builder().workers(Workers::Count(1)).inline_below(Duration::ZERO);
+    let engine = builder.batching(BatchingStrategy::Fixed(3)).max_delay(Duration::from_secs(3600)).build().unwrap();
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let tickets = [1.0f32, 2.0, 3.0].map(|value| engine.submit(Request::new("m", &[value, 0.0])).unwrap());
+    let answers = tickets.map(|ticket| ticket.wait().unwrap());
+    assert_eq!(answers.map(|answer| answer.batch_rows), [3, 3, 3]);
+}
