@@ -330,7 +330,7 @@ fn categories_are_recoded_by_value() {
         "stdin: line 2, column \"colour\": \"pink\" is no category of the model: \"red\", \"green\", \"blue\", \
          \"grey\", \"a \\\"b\\\"\", …"
     );
-    assert!(predict(&xgboost, "4,20,0.5,0.25\n", &[]).fails(1).contains("\"4\" is no category"));
+    assert!(predict(&xgboost, "4,20,0.5,0.25\n", &[]).fails(1).contains("codes are read with --category-codes"));
     assert_eq!(predict(&xgboost, pink, &["--unseen", "missing"]).ok(), predict(&xgboost, missing, &[]).ok());
     assert_eq!(predict(&lightgbm, pink, &[]).ok(), predict(&lightgbm, missing, &[]).ok());
     assert!(predict(&lightgbm, pink, &["--unseen", "error"]).fails(1).contains("\"pink\" is no category"));

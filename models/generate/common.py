@@ -264,7 +264,8 @@ def write_table(folder: Path, case: Case) -> None:
     with open(folder / "table.csv", "w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(case.table.columns)
-        rows.writerows([["" if value != value else value for value in row] for row in case.table.itertuples(index=False)])
+        for row in case.table.itertuples(index=False):
+            rows.writerow(["" if value != value else value for value in row])
     np.save(folder / "table_value.npy", case.model.predict_table(case.table))
 
 

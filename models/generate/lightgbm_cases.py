@@ -448,7 +448,8 @@ def tie():
 def class_never_seen():
     """Four classes, one of which no row has: its trees are single leaves among trees with splits (K17)."""
     rows = random_rows(184, 300, 5)
-    model = train(rows, classes(rows) + (classes(rows) > 1), 5, objective="multiclass", num_class=4, num_leaves=5, dump=True)
+    model = train(rows, classes(rows) + (classes(rows) > 1), 5, objective="multiclass", num_class=4, num_leaves=5,
+                  dump=True)
     return Case(model, rows)
 
 

@@ -224,8 +224,9 @@ def categories():
     return small(train(rows, target, 5, BOTH, max_cat_to_onehot=6, matrix=CATEGORIES), rows)
 
 
-@case(v3_1="Trained on a table with category names and numbers: the first version that stores them, in `cats`. It counts "
-           "characters where it means bytes, so beside a word beyond ASCII the words are broken (K13). X.npy holds codes.",
+@case(v3_1="Trained on a table with category names and numbers: the first version that stores them, in `cats`. It "
+           "counts characters where it means bytes, so beside a word beyond ASCII the words are broken (K13). X.npy "
+           "holds codes.",
       v3_4="Trained on a table with category names and numbers. X.npy holds codes; table.csv names, which a data frame "
            "that numbers them otherwise had, and which are recoded by value (K13).")
 def category_names():

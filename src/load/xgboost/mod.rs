@@ -1,7 +1,7 @@
 //! XGBoost models, in JSON, UBJSON and the old binary format, of every version that writes them.
 //!
-//! One pass over the document ([`read`]; [`binary`]) gathers the few header values and lowers every tree as it is met; what can
-//! only be decided at the end (shape, weights, the base score as a margin) is decided in [`Learner::finish`].
+//! One pass over the document ([`read`]; [`binary`]) gathers the few header values and lowers every tree as it is met;
+//! what can only be decided at the end (shape, weights, the base score as a margin) is decided in [`Learner::finish`].
 
 mod binary;
 mod categories;

@@ -216,10 +216,11 @@ fn read(feature: &Feature, field: &[u8]) -> Result<f64> {
         (Some(code), _) => Ok(code.into()),
         (None, Some(missing)) if missing.is_nan() => Ok(missing),
         (None, _) if categories.unseen() == Unseen::Missing => Ok(f64::NAN),
-        _ => {
+        (None, number) => {
             let first: Vec<_> = categories.values().iter().take(5).map(ToString::to_string).collect();
             let more = if categories.values().len() > 5 { ", …" } else { "" };
-            bail!("{} is no category of the model: {}{more}", shown(field), first.join(", "))
+            let hint = if number.is_some() { " (codes are read with --category-codes)" } else { "" };
+            bail!("{} is no category of the model: {}{more}{hint}", shown(field), first.join(", "))
         }
     }
 }
