@@ -34,8 +34,7 @@ doc:
 
 # The examples run and check their own answers.
 examples:
-    cargo run --release --locked --example predict
-    cargo run --release --locked --example custom_forest
+    for example in examples/*.rs; do cargo run --release --locked --features examples-http --example "$(basename "$example" .rs)"; done
 
 # The public corpus, beside the golden models: a folder of cases (see tests/corpus.rs).
 corpus folder:

@@ -760,6 +760,33 @@ fn bench_refuses_what_it_cannot_measure() {
     }
 }
 
+#[test]
+fn bench_engine_reports_what_became_of_every_request() {
+    for rate in ["closed", "20000"] {
+        let options = "--engine --threads 2 --clients 3 --priority-mix critical=1,low=3 --repeat-fraction 0.5 --json";
+        let path = model(XGBOOST);
+        let mut command = vec!["bench", &path, "--rate", rate, "--seconds", "0.05"];
+        command.extend(options.split(' '));
+        let out: Value = serde_json::from_str(&sawmill(&command).ok()).unwrap();
+        let count = |path: &str| out.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {out}"));
+        assert_eq!((count("/workers"), count("/clients"), count("/rows_per_request")), (2, 3, 1));
+        assert_eq!((&out["rate"].is_null(), &out["priority_mix"]["low"]), (&(rate == "closed"), &0.75.into()));
+        let answered = count("/outcomes/ok");
+        assert!(answered > 0 && count("/checked") >= answered);
+        assert_eq!(count("/latency/requests"), answered);
+        assert_eq!(count("/classes/critical/requests") + count("/classes/low/requests"), answered);
+        let latency = |name: &str| out["latency"][name].as_f64().unwrap();
+        assert!(latency("p50_us") <= latency("p99_us") && latency("p99_us") <= latency("p99.9_us"));
+        // The engine has counted the same requests.
+        let ends = |outcomes: &Value| outcomes.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum::<u64>();
+        assert_eq!(ends(&out["engine"]["requests"]), ends(&out["outcomes"]), "{out}");
+        assert!(out["engine"]["dynamic_batcher"]["processed_batches"].is_u64());
+    }
+    for wrong in [["--clients", "2"], ["--rate", "fast"], ["--priority-mix", "urgent=1"], ["--repeat-fraction", "2"]] {
+        assert!(sawmill(&[&["bench", &model(XGBOOST)], &wrong[..]].concat()).fails(2).contains("--"), "{wrong:?}");
+    }
+}
+
 // ---- help
 
 #[test]

@@ -144,7 +144,8 @@ impl Distribution {
         })
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Adds the values of another series of the same kind.
+    pub fn add(&mut self, other: &Self) {
         self.unit = self.unit.max(other.unit);
         self.sum += other.sum;
         self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);

@@ -188,7 +188,7 @@ impl Snapshot {
     /// From call to answer, of all requests, in nanoseconds.
     pub fn total(&self) -> Distribution {
         let mut all = Distribution::default();
-        self.classes().for_each(|class| all.merge(&class.total));
+        self.classes().for_each(|class| all.add(&class.total));
         all
     }
 
@@ -196,7 +196,7 @@ impl Snapshot {
     pub fn batches(&self) -> BatchStats {
         let mut all = BatchStats::default();
         for BatchStats { rows, predicted, actual, error, reruns } in self.models.values().map(|model| &model.batches) {
-            all.rows.merge(rows);
+            all.rows.add(rows);
             all.predicted += *predicted;
             all.actual += *actual;
             all.error += *error;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision, Schema, Unseen};
+use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision, Priority, Schema, Unseen};
 
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
@@ -187,6 +187,90 @@ pub struct BenchArgs {
     /// Draw throughput and the distribution of times into an .svg file
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+
+    /// Measure an engine under load: workers (--threads), queue and batches, with requests from many clients
+    #[arg(long, conflicts_with_all = ["batch", "plot"])]
+    pub engine: bool,
+
+    #[command(flatten)]
+    pub load: EngineArgs,
+}
+
+/// The load on an engine.
+#[derive(Args)]
+#[command(next_help_heading = "Load, with --engine")]
+pub struct EngineArgs {
+    /// Threads that send requests
+    #[arg(long, requires = "engine", value_name = "N", default_value_t = 8, value_parser = count)]
+    pub clients: usize,
+
+    /// Requests a second in all, or closed: each client waits for its answer before it asks again
+    ///
+    /// With a rate, requests are sent at random moments fixed in advance, and latency counts from these.
+    #[arg(long, requires = "engine", value_name = "R|closed", default_value = "closed", value_parser = rate)]
+    pub rate: Rate,
+
+    /// Rows of a request
+    #[arg(long, requires = "engine", value_name = "N", default_value_t = 1, value_parser = count)]
+    pub rows: usize,
+
+    /// Share of each priority: critical, high, normal, low
+    #[arg(long, requires = "engine", value_name = "NAME=N,..", default_value = "normal=1", value_parser = priority_mix)]
+    pub priority_mix: PriorityMix,
+
+    /// Share of requests that ask for one of a few rows again
+    #[arg(long, requires = "engine", value_name = "F", default_value_t = 0.0, value_parser = share)]
+    pub repeat_fraction: f64,
+
+    /// Requests that may be waiting or running; the next one is refused. The engine's own default if not given
+    #[arg(long, requires = "engine", value_name = "N", value_parser = count)]
+    pub max_in_flight: Option<usize>,
+}
+
+/// How often requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    Closed,
+    PerSecond(f64),
+}
+
+impl Rate {
+    pub fn per_second(self) -> Option<f64> {
+        match self {
+            Self::Closed => None,
+            Self::PerSecond(rate) => Some(rate),
+        }
+    }
+}
+
+/// Weights by class, which sum to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PriorityMix([f64; Priority::ALL.len()]);
+
+impl PriorityMix {
+    /// The class at a point of the unit interval.
+    pub fn at(&self, point: f64) -> Priority {
+        let mut end = 0.0;
+        let within = |share: &(Priority, f64)| {
+            end += share.1;
+            share.1 > 0.0 && point < end
+        };
+        let shares = Priority::ALL.into_iter().zip(self.0);
+        shares
+            .clone()
+            .find(within)
+            .or_else(|| shares.rev().find(|share| share.1 > 0.0))
+            .map_or(Priority::Normal, |share| share.0)
+    }
+
+    /// The classes that have a share.
+    pub fn shares(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        Priority::ALL
+            .iter()
+            .zip(self.0)
+            .filter(|(_, share)| *share > 0.0)
+            .map(|(priority, share)| (priority.name(), share))
+    }
 }
 
 const BENCH_EXAMPLES: &str = "\
@@ -194,7 +278,8 @@ Examples:
   sawmill bench model.json --threads 1                  one thread, rows made up
   sawmill bench model.json X.npy --batch 1,16,256,4096  real rows, other batch sizes
   sawmill bench model.txt --seconds 5 --plot speed.svg  longer, with a chart
-  sawmill bench model.txt --json | jq .results";
+  sawmill bench model.txt --json | jq .results
+  sawmill bench model.json --engine --clients 64 --rate 50000 --priority-mix critical=1,normal=8,low=1";
 
 /// The model and how to load it.
 #[derive(Args)]
@@ -254,8 +339,12 @@ impl ModelArgs {
 
     /// Loads the model to predict `kind`.
     pub fn load(&self, kind: Kind) -> Result<Model> {
-        let mut options =
-            ModelOptions::default().output(kind.output()).precision(self.precision).threads(self.n_threads());
+        self.load_on(kind, self.n_threads())
+    }
+
+    /// Loads the model to predict `kind` on so many threads of its own.
+    pub fn load_on(&self, kind: Kind, threads: usize) -> Result<Model> {
+        let mut options = ModelOptions::default().output(kind.output()).precision(self.precision).threads(threads);
         if let Some(format) = self.format {
             options = options.format(format);
         }
@@ -384,9 +473,58 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=65_536) => Ok(n),
+        _ => Err("not a number from 1 to 65536".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text.parse::<f64>() {
+        _ if text == "closed" => Ok(Rate::Closed),
+        Ok(rate) if rate > 0.0 && rate <= 1e9 => Ok(Rate::PerSecond(rate)),
+        _ => Err("neither a number of requests a second nor closed".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("not a number from 0 to 1".to_owned()),
+    }
+}
+
+fn priority_mix(text: &str) -> Result<PriorityMix, String> {
+    let mut weights = [0.0; Priority::ALL.len()];
+    for part in text.split(',') {
+        let (name, weight) = part.split_once('=').ok_or("write critical=1,normal=8 and the like")?;
+        let priority = Priority::from_name(name.trim()).ok_or_else(|| format!("no priority is called {name:?}"))?;
+        match weight.trim().parse::<f64>() {
+            Ok(weight) if weight >= 0.0 && weight.is_finite() => weights[priority as usize] += weight,
+            _ => return Err(format!("not a weight: {weight:?}")),
+        }
+    }
+    let sum: f64 = weights.iter().sum();
+    match sum > 0.0 && sum.is_finite() {
+        true => Ok(PriorityMix(weights.map(|weight| weight / sum))),
+        false => Err("all weights are zero".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn priorities_are_mixed_by_weight() {
+        let mix = priority_mix("low=3,critical=1").unwrap();
+        assert_eq!(mix.shares().collect::<Vec<_>>(), [("critical", 0.25), ("low", 0.75)]);
+        assert_eq!([0.0, 0.24, 0.25, 0.9999].map(|point| mix.at(point).name()), ["critical", "critical", "low", "low"]);
+        for junk in ["", "low", "low=", "low=-1", "low=0", "urgent=1", "low=inf", "low=nan"] {
+            assert!(priority_mix(junk).is_err(), "{junk}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,8 +1,10 @@
-//! `sawmill bench`: how fast a model predicts on this machine, for batches of several sizes.
+//! `sawmill bench`: how fast a model predicts on this machine, for batches of several sizes; with `--engine` (`engine.rs`),
+//! how an engine bears a load.
 //!
 //! Before anything is timed, every batch size is checked against the reference evaluator. Batch sizes take turns, so
 //! that a machine that changes its pace does so for all of them.
 
+mod engine;
 mod measure;
 mod plot;
 mod pool;
@@ -62,6 +64,9 @@ struct BatchResult {
 }
 
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.engine {
+        return engine::run(args, &args.load);
+    }
     let start = Instant::now();
     let model = args.model.load(Kind::Value)?;
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
