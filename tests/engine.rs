@@ -158,6 +158,17 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 #[test]
+fn a_ticket_that_has_been_polled_can_be_waited_for() {
+    let (engine, held, first) = held_engine(8);
+    let mut ticket = engine.submit(Request::new("gate", &[2.0f32])).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(std::pin::Pin::new(&mut ticket).poll(&mut context).is_pending());
+    held.let_go();
+    assert_eq!(ticket.wait().unwrap().values.to_f64(), [1.0]);
+    first.wait().unwrap();
+}
+
+#[test]
 fn every_way_in_gives_the_bits_of_the_model() {
     for name in
         ["xgboost/breast_cancer", "xgboost/iris", "lightgbm/wine", "lightgbm/zero_as_missing", "xgboost/multi_target"]

@@ -115,7 +115,7 @@ impl Core {
             total: took,
             queue: Duration::ZERO,
             execute: took,
-            late: request.deadline.is_some_and(|deadline| deadline < Instant::now()),
+            late: answer.is_ok() && request.deadline.is_some_and(|deadline| deadline < Instant::now()),
         });
         Some(answer)
     }
@@ -304,7 +304,7 @@ impl Core {
             total: span(job.arrival, now),
             queue: span(job.arrival, started.unwrap_or(now)),
             execute: started.map_or(Duration::ZERO, |started| span(started, now)),
-            late: job.deadline.is_some_and(|deadline| deadline < now),
+            late: outcome == Outcome::Ok && job.deadline.is_some_and(|deadline| deadline < now),
         });
     }
 

@@ -59,9 +59,10 @@ impl<R> Slot<R> {
             State::Empty(listener) => {
                 *state = State::Full(result);
                 drop(state);
-                match listener {
-                    Some(Listener::Task(waker)) => waker.wake(),
-                    _ => self.filled.notify_all(),
+                // Who has polled may have stopped doing so, and wait.
+                self.filled.notify_all();
+                if let Some(Listener::Task(waker)) = listener {
+                    waker.wake();
                 }
             }
             State::Full(_) | State::Taken => unreachable!("only the one claimer fills a slot"),
@@ -172,6 +173,24 @@ mod models {
                 }
             };
             assert_eq!(result, 7);
+            filler.join().unwrap();
+        });
+    }
+
+    /// A caller polls once, gives that up and waits.
+    #[test]
+    fn who_has_polled_may_wait() {
+        loom::model(|| {
+            let slot = Arc::new(Slot::new(None));
+            let filler = Arc::clone(&slot);
+            let filler = thread::spawn(move || {
+                assert!(filler.claim());
+                filler.fill(7);
+            });
+            match slot.poll(Waker::noop()) {
+                Poll::Ready(result) => assert_eq!(result, 7),
+                Poll::Pending => assert_eq!(slot.wait(), 7),
+            }
             filler.join().unwrap();
         });
     }
