@@ -18,6 +18,7 @@ format:
 # Lints, on every feature set.
 lint:
     for features in {{feature_sets}}; do cargo clippy --locked --all-targets --features "$features" -- -D warnings; done
+    cargo clippy --locked --package sawmill-peers -- -D warnings
 
 # All tests: the README's command, then those of bits again in an optimised build.
 test:
@@ -51,3 +52,17 @@ models-check: (models "--check")
 
 # The same for the models of other library versions; downloads each version's wheel.
 models-check-versions: (models "--check" "--versions")
+
+# Benchmarks of kernels and loading; of the cases in SAWMILL_BENCH_CASES too, if that names a folder.
+bench *arguments:
+    cargo bench {{arguments}}
+
+# This crate beside its peers on the same models and rows; writes benches/record/DATE.md (see benches/peers/README.md).
+peers *arguments:
+    for name in main onedal lleaves; do python3.11 -m venv target/peers/venv-$name; done
+    target/peers/venv-main/bin/pip install --quiet --requirement benches/peers/requirements-main.txt
+    -target/peers/venv-onedal/bin/pip install --quiet --requirement benches/peers/requirements-onedal.txt
+    -target/peers/venv-lleaves/bin/pip install --quiet --requirement benches/peers/requirements-lleaves.txt
+    target/peers/venv-main/bin/python benches/models/generate.py --large target/peers/models
+    cargo build --release --locked --package sawmill-peers
+    target/peers/venv-main/bin/python benches/peers/run.py {{arguments}}

@@ -1,0 +1,66 @@
+//! Predictions by model, instruction set and batch size, on one thread. Every call gets other rows than the one before;
+//! the answers are compared with the reference evaluator's first.
+//!
+//! `cargo bench --bench kernels -- many_trees` runs what has that in its name.
+
+mod common;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use sawmill::{Isa, Model, Predictions, Scratch};
+
+use common::{Case, Table, bits};
+
+const BATCHES: [usize; 3] = [1, 64, 1024];
+
+/// Rows compared with the reference evaluator.
+const CHECKED_ROWS: usize = 256;
+
+fn predict(criterion: &mut Criterion) {
+    for case in Case::all() {
+        for &isa in Isa::available() {
+            let model = match Model::options().isa(isa).load(&case.path) {
+                Ok(model) => model,
+                Err(refusal) => {
+                    eprintln!("{refusal}");
+                    continue;
+                }
+            };
+            let table = case.rows(&model);
+            check(&case, &model, &table);
+            let mut group = criterion.benchmark_group(format!("{}/{}", case.name, isa.name()));
+            group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).sample_size(20);
+            for batch in BATCHES.map(|batch| batch.min(table.n_rows())) {
+                let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());
+                let mut first = 0;
+                group.throughput(Throughput::Elements(batch as u64));
+                group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
+                    bencher.iter(|| {
+                        let rows = black_box(table.slice(first, batch));
+                        first = next(first, batch, table.n_rows());
+                        model.predict_into(rows, &mut predictions, &mut scratch).unwrap();
+                        black_box(&mut predictions);
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Where the next batch starts: behind this one, or at the start again, a row further in each lap.
+fn next(first: usize, batch: usize, n_rows: usize) -> usize {
+    if first + 2 * batch <= n_rows { first + batch } else { (first % batch + 1) % batch.min(n_rows - batch + 1) }
+}
+
+fn check(case: &Case, model: &Model, table: &Table) {
+    let n_rows = CHECKED_ROWS.min(table.n_rows());
+    let expected = bits(&model.predict_reference(table.slice(0, n_rows)).unwrap());
+    assert!(bits(&model.predict(table.slice(0, n_rows)).unwrap()) == expected, "{}: a batch is wrong", case.name);
+    let singles = (0..n_rows).flat_map(|row| bits(&model.predict(table.slice(row, 1)).unwrap()));
+    assert!(singles.eq(expected), "{}: a single row is wrong", case.name);
+}
+
+criterion_group!(benches, predict);
+criterion_main!(benches);
