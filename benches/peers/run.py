@@ -277,7 +277,7 @@ def measure(case, arguments):
             print(f"  {name}: {reason}", flush=True)
         times = {}
         try:
-            for batch, size in () if large else BATCHES.items():
+            for batch, size in BATCHES.items() if workers and not large else ():
                 answers = turns(workers, ("time", min(size, case.n_rows), arguments.seconds), arguments.rounds)
                 times[batch] = {
                     name: {key: middle(given, key) for key in ("min", "p50", "p99")} for name, given in answers.items()
