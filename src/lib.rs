@@ -1,8 +1,9 @@
 //! CPU-optimised inference for tree ensembles: the source library's own answers, to the bit.
 //!
-//! Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, and LightGBM as text or JSON, and
-//! predicts with them. A model that this crate cannot evaluate exactly is refused when it is loaded, with an [`Error`]
-//! that names what it does not do.
+//! Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, LightGBM as text or JSON, Treelite as
+//! checkpoints and CatBoost as JSON, and scikit-learn ensembles that `python/export_sklearn.py` writes, and predicts with
+//! them. A model that this crate cannot evaluate exactly is refused when it is loaded, with an [`Error`] that names what
+//! it does not do.
 //!
 //! ```
 //! use sawmill::{Model, Output, Predictions, Scratch};
@@ -65,7 +66,7 @@ pub use ir::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, ForestBuilder,
     Labels, Link, Missing, Node, NumericProfile, Test, TreeSpec,
 };
-pub use load::{Format, Limits, Source};
+pub use load::{Format, InputCast, Limits, Source};
 pub use metrics::Priority;
 pub use model::{
     Check, Model, ModelOptions, Output, Precision, Predictions, Predictor, Scratch, ValidationReport, Values,

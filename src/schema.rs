@@ -140,4 +140,6 @@ pub enum Task {
     Ranking,
     /// Time to an event.
     Survival,
+    /// How unusual a row is.
+    Outlier,
 }

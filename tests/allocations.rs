@@ -14,6 +14,8 @@ fn predict_into_allocates_nothing_once_warm() {
         "lightgbm/missing_nan",
         "lightgbm/forest_classes",
         "lightgbm/linear_leaves",
+        "treelite/sklearn_random_forest",
+        "treelite/lightgbm_classes",
     ] {
         let case = Case::named(name);
         let (wide, narrow) = match case.rows() {

@@ -239,6 +239,34 @@ fn mutated_lightgbm_json() {
 }
 
 #[test]
+fn mutated_treelite() {
+    let files = [
+        "operators",
+        "xgboost_vector_leaves",
+        "xgboost_categories",
+        "sklearn_uneven_targets",
+        "v3_9_xgboost_binary",
+        "v3_9_sklearn_forest",
+    ];
+    let files = files.map(|case| format!("treelite/{case}/model.tl"));
+    mutations_survive(Format::Treelite, &files.each_ref().map(String::as_str), 3000);
+}
+
+#[test]
+fn mutated_catboost_json() {
+    let files = ["scaled", "poisson", "depth_wise", "leaf_wise_classes", "multi_label"];
+    let files = files.map(|case| format!("catboost/{case}/model.json"));
+    mutations_survive(Format::CatBoostJson, &files.each_ref().map(String::as_str), 3000);
+}
+
+#[test]
+fn mutated_sklearn_json() {
+    let files = ["boosting_exponential", "histogram_categories", "random_forest", "isolation_forest", "decision_tree"];
+    let files = files.map(|case| format!("sklearn/{case}/model.json"));
+    mutations_survive(Format::SklearnJson, &files.each_ref().map(String::as_str), 3000);
+}
+
+#[test]
 fn a_file_cut_short_is_never_a_model() {
     let check = |format: Format, path: &str, end: usize, step: usize, bytes: &[u8]| {
         for cut in (0..end).step_by(step).chain(end.saturating_sub(60)..end) {
@@ -271,6 +299,23 @@ fn a_file_cut_short_is_never_a_model() {
         let path = format!("lightgbm/{case}/model.json");
         let bytes = file(&path);
         check(Format::LightGbmJson, &path, bytes.len(), step, &bytes);
+    }
+    for (case, step) in [("decision_tree", 7), ("histogram_categories", 101)] {
+        let path = format!("sklearn/{case}/model.json");
+        let bytes = file(&path);
+        check(Format::SklearnJson, &path, bytes.trim_ascii_end().len(), step, &bytes);
+    }
+    for (case, step) in [("scaled", 37), ("depth_wise", 89)] {
+        let path = format!("catboost/{case}/model.json");
+        let bytes = file(&path);
+        check(Format::CatBoostJson, &path, bytes.len(), step, &bytes);
+    }
+    for (case, step) in
+        [("operators", 1), ("xgboost_categories", 97), ("sklearn_uneven_targets", 61), ("v3_9_sklearn_forest", 101)]
+    {
+        let path = format!("treelite/{case}/model.tl");
+        let bytes = file(&path);
+        check(Format::Treelite, &path, bytes.len(), step, &bytes);
     }
     for (case, step) in [("leaf_only", 1), ("tie", 5), ("wine", 103), ("category_sets", 97), ("breast_cancer", 211)] {
         let path = format!("lightgbm/{case}/model.txt");
@@ -937,7 +982,7 @@ fn what_is_no_model_at_all() {
     assert_eq!(detected(b" \n\t\r "), "the file is empty");
     let unknown = |start: &str| {
         format!(
-            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON, UBJSON and binary, and LightGBM text and JSON"
+            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py)"
         )
     };
     assert_eq!(detected(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), unknown("\\x89PNG\\r\\n\\x1a\\n\\x00\\x00\\x00\\r"));
@@ -1005,22 +1050,37 @@ fn the_wrong_format_by_force() {
             "xgboost-json as xgboost-binary: byte 144: a length of 8461738322823291450, but 564 bytes are left",
             "xgboost-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
             "xgboost-json as lightgbm-json: byte 703: found '2' where '\"' is expected",
+            "xgboost-json as treelite: not a Treelite checkpoint",
+            "xgboost-json as catboost-json: the model has no loss_function",
+            "xgboost-json as sklearn-json: not a file of export_sklearn.py",
             "xgboost-ubjson as xgboost-json: byte 1: found 'L' where '\"' is expected",
             "xgboost-ubjson as xgboost-binary: byte 144: a length of 5002088, but 27625 bytes are left",
             "xgboost-ubjson as lightgbm-text: line 1: not UTF-8 text",
             "xgboost-ubjson as lightgbm-json: byte 1: found 'L' where '\"' is expected",
+            "xgboost-ubjson as treelite: not a Treelite checkpoint",
+            "xgboost-ubjson as catboost-json: byte 1: found 'L' where '\"' is expected",
+            "xgboost-ubjson as sklearn-json: byte 1: found 'L' where '\"' is expected",
             "xgboost-binary as xgboost-json: byte 0: found '\\0' where '{' is expected",
             "xgboost-binary as xgboost-ubjson: byte 1: found marker '\\0' where an object is expected",
             "xgboost-binary as lightgbm-text: line 1: not UTF-8 text",
             "xgboost-binary as lightgbm-json: byte 0: found '\\0' where '{' is expected",
+            "xgboost-binary as treelite: not a Treelite checkpoint",
+            "xgboost-binary as catboost-json: byte 0: found '\\0' where '{' is expected",
+            "xgboost-binary as sklearn-json: byte 0: found '\\0' where '{' is expected",
             "lightgbm-text as xgboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as xgboost-ubjson: byte 1: found marker 't' where an object is expected",
             "lightgbm-text as xgboost-binary: byte 144: a length of 2332074308036935027, but 302 bytes are left",
             "lightgbm-text as lightgbm-json: byte 0: found 't' where '{' is expected",
+            "lightgbm-text as treelite: not a Treelite checkpoint",
+            "lightgbm-text as catboost-json: byte 0: found 't' where '{' is expected",
+            "lightgbm-text as sklearn-json: byte 0: found 't' where '{' is expected",
             "lightgbm-json as xgboost-json: byte 25: found '\"' where '[' is expected",
             "lightgbm-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
             "lightgbm-json as xgboost-binary: byte 144: a length of 8386095470474978675, but 636 bytes are left",
             "lightgbm-json as lightgbm-text: no tree in the file: not a LightGBM model, or cut short",
+            "lightgbm-json as treelite: not a Treelite checkpoint",
+            "lightgbm-json as catboost-json: the model has no loss_function",
+            "lightgbm-json as sklearn-json: not a file of export_sklearn.py",
         ]
     );
 }

@@ -20,6 +20,9 @@ const CASES: &[&str] = &[
     "lightgbm/zero_as_missing",
     "lightgbm/tiny_threshold",
     "lightgbm/linear_leaves",
+    "treelite/sklearn_random_forest",
+    "treelite/lightgbm_forest",
+    "treelite/xgboost_categories",
 ];
 
 const OUTPUTS: [Output; 4] = [Output::Value, Output::Margin, Output::Leaf, Output::TreeValues];

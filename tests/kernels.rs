@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use sawmill::{
-    BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Labels, Link, Missing, Model, Node,
-    NumericProfile, Schema, Test, TreeSpec,
+    Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Labels, Link, Missing, Model,
+    Node, NumericProfile, Schema, Test, TreeSpec,
 };
 
 /// A split before its children are numbered: a feature, a test, a missing rule, and which open leaf it replaces.
@@ -46,7 +46,8 @@ fn profiles() -> impl Strategy<Value = NumericProfile> {
     let float = || prop::sample::select(vec![Float::F32, Float::F64]);
     let less = prop::sample::select(vec![Comparison::Less, Comparison::LessOrEqual]);
     let base = prop::sample::select(vec![BasePosition::First, BasePosition::Last]);
-    let rules = prop::sample::select(vec![CategoryRule::NonNegative, CategoryRule::Truncate]);
+    let rules =
+        prop::sample::select(vec![CategoryRule::NonNegative, CategoryRule::Truncate, CategoryRule::Representable]);
     (float(), less, float(), base, rules, any::<bool>()).prop_map(
         |(input, comparison, sum, base, categories, flush)| {
             let mut profile = NumericProfile::LIGHTGBM;
@@ -90,12 +91,14 @@ proptest! {
             prop::collection::vec(prop::collection::vec(growth(5, in_f32), 0..40), 0..20)
         }),
         n_outputs in 1usize..4,
+        aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Mean, Aggregate::MeanOfValue]),
         vector_leaves in any::<bool>(),
         weights in prop::collection::vec(-2.0..2.0f64, 20),
     ) {
         let mut builder = ForestBuilder::new(&Schema::new(5, n_outputs))
             .profile(profile)
             .base((0..n_outputs).map(|output| 0.1 + output as f64).collect())
+            .aggregate(aggregate)
             .link(Link::Softmax, Labels::ArgMax);
         for (index, growths) in trees.iter().enumerate() {
             let grown = grow(growths);

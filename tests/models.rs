@@ -11,13 +11,13 @@ fn every_model_answers_as_its_library_did() {
     for case in Case::all() {
         let rows = case.rows();
         for file in case.models() {
-            if let Err(error) = Model::load(&file) {
+            if let Err(error) = case.load_file(&file, Model::options()) {
                 failures.push(error.to_string());
                 continue;
             }
             loaded += 1;
             for check in case.checks() {
-                let model = check.options().load(&file).unwrap();
+                let model = case.load_file(&file, check.options()).unwrap();
                 let expected = case.array(&check.array).unwrap();
                 let (ulp, row) = worst_ulp(&model.predict(rows.rows()).unwrap(), &expected);
                 checks += 1;

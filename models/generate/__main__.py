@@ -6,18 +6,31 @@ byte for byte with OUT_DIR.
 """
 
 import argparse
+import os
 import filecmp
 import sys
 import tempfile
 from pathlib import Path
 
+# numpy's vector code for exponentials differs from the C library, and from CPU to CPU.
+os.environ["NPY_DISABLE_CPU_FEATURES"] = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
+
+import catboost_cases
 import lightgbm_cases
+import sklearn_cases
+import treelite_cases
 import versions
 import xgboost_cases
 from common import replace_case
 
 MODELS = Path(__file__).resolve().parent.parent
-PRODUCERS = {"xgboost": xgboost_cases.case, "lightgbm": lightgbm_cases.case}
+PRODUCERS = {
+    "xgboost": xgboost_cases.case,
+    "lightgbm": lightgbm_cases.case,
+    "treelite": treelite_cases.case,
+    "catboost": catboost_cases.case,
+    "sklearn": sklearn_cases.case,
+}
 
 
 def generate(out: Path, only: str | None) -> list[str]:
@@ -26,7 +39,7 @@ def generate(out: Path, only: str | None) -> list[str]:
     for producer, cases in PRODUCERS.items():
         for name, (about, build) in cases.items():
             place = f"{producer}/{name}"
-            if only not in (None, name, place):
+            if only not in (None, producer, name, place):
                 continue
             replace_case(out, place, about, build())
             done.append(place)
@@ -69,7 +82,7 @@ def check(kept: Path, only: str | None, other_versions: bool) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python models/generate", description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=MODELS, help="the models folder")
-    parser.add_argument("--only", metavar="NAME", help="one case: breast_cancer or xgboost/breast_cancer")
+    parser.add_argument("--only", metavar="NAME", help="one case or producer: breast_cancer, xgboost/breast_cancer, xgboost")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--versions", action="store_true", help="the cases of other versions")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """What every case shares: the data, the edge rows, and the files that are written.
 
-A case is a function in `xgboost_cases.py` or `lightgbm_cases.py` marked with `@case`. Its name is the folder name,
+A case is a function in `<producer>_cases.py` marked with `@case`. Its name is the folder name,
 its docstring becomes `about` in `case.toml`, and it returns a `Case`. All the rest happens here.
 
 Only `+ - * /`, comparisons and the random generator's integers and uniform numbers make data: the last bit of
@@ -83,6 +83,7 @@ class Case:
     inplace: bool = False                   # also predict as inplace_predict does
     table: object = None                    # a data frame with categories by name, also to predict
     reach: int = 300                        # how many splits get rows that meet them at the threshold
+    nan: bool = True                        # off where the library refuses missing values
     huge: bool = True                       # infinities and the like; off where they would only give NaN
 
 
@@ -215,7 +216,10 @@ def all_rows(case: Case) -> np.ndarray:
     if case.huge:
         parts.append(overflow_rows(natural))
     with np.errstate(over="ignore"):
-        return np.array(np.concatenate(parts), dtype=case.dtype, order=case.order)
+        rows = np.array(np.concatenate(parts), dtype=case.dtype, order=case.order)
+    if not case.nan:
+        rows[np.isnan(rows)] = 0.0
+    return rows
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
@@ -240,6 +244,7 @@ def case_toml(about: str, case: Case) -> str:
         "trees": model.trees,
         "kernels": ["walk"],
     }
+    fields |= getattr(model, "options", {})
     if case.spans:
         fields["iterations"] = [list(span) for span in case.spans]
 

@@ -1,7 +1,7 @@
 """The cases of other versions: `python models/generate --versions`. Each version runs in its own process.
 
 A version is unpacked into `xgboost-<version>` or `lightgbm-<version>` below `target/wheels` of the repository, or
-below the folder that SAWMILL_WHEELS names; what is there already is used. Old versions do not run with today's numpy
+below the folder that SAWMILL_WHEELS names, or `treelite-<version>`; what is there already is used. Old versions do not run with today's numpy
 and friends: those they run with are in the folder `old` beside them.
 """
 
@@ -11,8 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import treelite_versions
+
 HERE = Path(__file__).resolve().parent
-PLACE = re.compile(r"(xgboost|lightgbm)/v\d+_\d+_\w+")
+PLACE = re.compile(r"(xgboost|lightgbm|treelite)/v\d+_\d+_\w+")
 
 
 def pins() -> list[tuple[str, str]]:
@@ -22,7 +24,7 @@ def pins() -> list[tuple[str, str]]:
 
 def needs_old(library: str, version: str) -> bool:
     major, minor = (int(part) for part in version.split(".")[:2])
-    return library == "lightgbm" or (major, minor) < (3, 2)
+    return library != "xgboost" or (major, minor) < (3, 2)
 
 
 def unpack(folder: Path, *what: str) -> Path:
@@ -42,12 +44,17 @@ def generate(out: Path, only: str | None) -> list[str]:
     done = []
     for library, version in pins():
         prefix = f"{library}/v{'_'.join(version.split('.')[:2])}_"
-        if only is not None and not f"{library}/{only.removeprefix(library + '/')}".startswith(prefix):
+        if only not in (None, library) and not f"{library}/{only.removeprefix(library + '/')}".startswith(prefix):
             continue
-        path = [unpack(wheels / f"{library}-{version}", f"{library}=={version}")]
+        packages = [f"{library}=={version}"] + ([f"treelite_runtime=={version}"] if library == "treelite" else [])
+        path = [unpack(wheels / f"{library}-{version}", *packages)]
         if needs_old(library, version):
             path.append(unpack(wheels / "old", "-r", str(HERE / "requirements-old.txt")))
-        command = [sys.executable, HERE / "version_worker.py", library, version, out] + ([only] if only else [])
+        if library == "treelite":
+            done += treelite_versions.generate(out, only, path)
+            continue
+        command = [sys.executable, HERE / "version_worker.py", library, version, out]
+        command += [] if only in (None, library) else [only]
         env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONWARNINGS": "ignore"}
         run = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
         if run.returncode:

@@ -115,6 +115,7 @@ impl ForestBuilder {
             n_outputs: schema.n_outputs,
             profile: NumericProfile::XGBOOST,
             base: Vec::new(),
+            scale: 1.0,
             aggregate: Aggregate::Sum,
             link: Link::Identity,
             labels: Labels::None,
@@ -126,6 +127,7 @@ impl ForestBuilder {
             vector_leaves: false,
             linear: None,
             iterations: Vec::new(),
+            trees_of_output: Vec::new(),
         };
         Self {
             forest,
@@ -149,6 +151,13 @@ impl ForestBuilder {
     #[must_use]
     pub fn base(mut self, base: Vec<f64>) -> Self {
         self.forest.base = base;
+        self
+    }
+
+    /// Sets what sums are multiplied by before a base score that comes last is added; 1 by default.
+    #[must_use]
+    pub fn scale(mut self, scale: f64) -> Self {
+        self.forest.scale = scale;
         self
     }
 
@@ -240,6 +249,7 @@ impl ForestBuilder {
                 forest.trees.len()
             )));
         }
+        forest.count_trees();
         Ok(forest)
     }
 
@@ -413,6 +423,12 @@ impl ForestBuilder {
 }
 
 impl Forest {
+    /// The forest without its base scores.
+    pub(crate) fn without_base(mut self) -> Self {
+        self.base.fill(0.0);
+        self
+    }
+
     /// The forest of the boosting iterations `range`, which must lie within those there are.
     pub(crate) fn with_iterations(self, range: std::ops::Range<usize>) -> Self {
         if range == (0..self.n_iterations()) {
@@ -429,6 +445,7 @@ impl Forest {
             leaf_ids: Vec::new(),
             leaf_values: Vec::new(),
             iterations: self.iterations[range].iter().map(|end| end - first).collect(),
+            trees_of_output: Vec::new(),
             ..self
         };
         if first < end {
@@ -451,6 +468,7 @@ impl Forest {
             }
             kept.leaf_values = leaves.flat_map(|leaf| self.leaf(leaf)).copied().collect();
         }
+        kept.count_trees();
         kept
     }
 }

@@ -5,8 +5,8 @@
 
 use super::real::Real;
 use super::{
-    Absent, BasePosition, Child, Comparison, Forest, LinearMissing, Missing, Position, Split, SplitTest, Target,
-    ZERO_THRESHOLD,
+    Absent, Aggregate, BasePosition, Child, Comparison, Forest, LinearMissing, Missing, Position, Split, SplitTest,
+    Target, Tree, ZERO_THRESHOLD,
 };
 
 /// Where the values of a row were stored; LightGBM reads tiny values of dense rows as zero.
@@ -95,9 +95,8 @@ impl Forest {
 
     /// The margins of a row. `T` must be the type of [`NumericProfile::sum`](super::NumericProfile::sum).
     pub(crate) fn eval_margins<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
-        let base: Vec<T> = self.base.iter().map(|&base| T::from_f64(base)).collect();
-        let mut sums = match self.profile.base {
-            BasePosition::First => base.clone(),
+        let mut sums: Vec<T> = match self.profile.base {
+            BasePosition::First => self.base.iter().map(|&base| T::from_f64(base)).collect(),
             BasePosition::Last => vec![T::ZERO; self.n_outputs],
         };
         let read = self.read_row(row, storage);
@@ -112,9 +111,17 @@ impl Forest {
                 }
             }
         }
-        if self.profile.base == BasePosition::Last {
-            for (sum, base) in sums.iter_mut().zip(base) {
-                *sum += base;
+        for (output, sum) in sums.iter_mut().enumerate() {
+            if self.aggregate == Aggregate::Mean {
+                let adds =
+                    |tree: &&Tree| matches!(tree.target, Target::All) || tree.target == Target::One(output as u32);
+                *sum = *sum / T::from_f64(self.trees.iter().filter(adds).count() as f64);
+            }
+            if self.scale != 1.0 {
+                *sum = *sum * T::from_f64(self.scale);
+            }
+            if self.profile.base == BasePosition::Last {
+                *sum = T::from_f64(sum.to_f64() + self.base[output]);
             }
         }
         sums

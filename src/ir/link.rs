@@ -32,6 +32,23 @@ pub enum Link {
     /// `exp(x - max) / sum`: the sum in f64 and in order of outputs, then rounded to the sum type
     /// (XGBoost `src/common/math.h`, `Softmax`; LightGBM `utils/common.h`, `Softmax`).
     Softmax,
+    /// The same with the greatest margin, every `exp` and the sum that divides rounded to f32, whatever the sum type
+    /// (Treelite `src/gtil/postprocessor.cc`, `softmax`).
+    SoftmaxF32,
+    /// `2^(-x / ratio)`: the anomaly score of an isolation forest whose margin is a mean path length (Treelite's
+    /// `exponential_standard_ratio`).
+    PathLength {
+        /// The path length that is scored 0.5.
+        ratio: f64,
+    },
+    /// `-2^(-(x / ratio)) - offset`: how ordinary a row is whose isolation depths sum to the margin; below 0 it is an
+    /// outlier (scikit-learn's `IsolationForest.decision_function`).
+    IsolationScore {
+        /// Number of trees times the mean depth of a search among as many rows as a tree was trained on.
+        ratio: f64,
+        /// What is subtracted.
+        offset: f64,
+    },
     /// The number of the first greatest margin: one value (XGBoost's `multi:softmax`).
     ArgMax,
     /// 1 where `x > 0`, else 0 (XGBoost's `binary:hinge`).
@@ -79,6 +96,11 @@ impl Link {
             }
             Self::SignedSquare => map(rows, |x| sign(x) * x * x),
             Self::Softmax => softmax(rows, n_outputs),
+            Self::SoftmaxF32 => rows.chunks_exact_mut(n_outputs).for_each(softmax_f32),
+            Self::IsolationScore { ratio, offset } => {
+                map(rows, |x| -T::TWO.powf(-(x / T::from_f64(ratio))) - T::from_f64(offset));
+            }
+            Self::PathLength { ratio } => map(rows, |x| (-x / T::from_f64(ratio)).exp2()),
             Self::ArgMax => {
                 for row in rows.chunks_exact_mut(n_outputs) {
                     row[0] = T::from_f64(arg_max(row) as f64);
@@ -108,15 +130,32 @@ pub enum Labels {
     ArgMax,
     /// The value is the class.
     Value,
+    /// Class 1 where the margin is above 0, else class 0.
+    PositiveMargin,
+    /// Class 1 where the margin is 0 or above, else class 0.
+    NonNegativeMargin,
+    /// The first greatest margin.
+    ArgMaxMargin,
+    /// −1 where the value is below 0, else 1: outliers and the others.
+    Inlier,
 }
 
 impl Labels {
-    /// The class of a row with these values; `None` for a model without classes.
+    /// Whether labels are told by margins, before the link.
+    pub(crate) fn reads_margins(self) -> bool {
+        matches!(self, Self::PositiveMargin | Self::NonNegativeMargin | Self::ArgMaxMargin)
+    }
+
+    /// The class of a row with these values, or margins if [`reads_margins`](Self::reads_margins); `None` for a model
+    /// without classes.
     pub(crate) fn of<T: Real>(self, values: &[T]) -> Option<i32> {
         match self {
             Self::None => None,
             Self::AboveHalf => Some((values[0] > T::from_f64(0.5)).into()),
-            Self::ArgMax => Some(arg_max(values) as i32),
+            Self::ArgMax | Self::ArgMaxMargin => Some(arg_max(values) as i32),
+            Self::PositiveMargin => Some((values[0] > T::ZERO).into()),
+            Self::NonNegativeMargin => Some((values[0] >= T::ZERO).into()),
+            Self::Inlier => Some(if values[0] < T::ZERO { -1 } else { 1 }),
             Self::Value => Some(values[0].to_f64() as i32),
         }
     }
@@ -173,4 +212,20 @@ fn expectiles<T: Real>(row: &mut [T]) {
         let softplus = if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() };
         row[index] = row[index - 1] + (T::from_f64(f64::from(1e-6_f32)) + softplus);
     }
+}
+
+fn softmax_f32<T: Real>(row: &mut [T]) {
+    let narrow = |x: T| T::from_f64((x.to_f64() as f32).into());
+    let mut max = narrow(row[0]);
+    for x in &row[1..] {
+        if *x > max {
+            max = narrow(*x);
+        }
+    }
+    let mut sum = 0.0f64;
+    for x in row.iter_mut() {
+        *x = narrow((*x - max).exp());
+        sum += x.to_f64();
+    }
+    map(row, |x| x / narrow(T::from_f64(sum)));
 }

@@ -19,6 +19,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use real::Real;
+
 pub use build::{ForestBuilder, Node, Test, Tree as TreeSpec};
 pub use facts::Facts;
 pub use link::{Labels, Link};
@@ -37,6 +39,8 @@ pub struct Forest {
     n_outputs: usize,
     profile: NumericProfile,
     base: Vec<f64>,
+    /// Sums are multiplied by this before a base score that comes last is added.
+    scale: f64,
     aggregate: Aggregate,
     link: Link,
     labels: Labels,
@@ -51,6 +55,8 @@ pub struct Forest {
     linear: Option<LinearLeaves>,
     /// Number of trees at the end of every boosting iteration.
     iterations: Vec<usize>,
+    /// For every output the number of trees that add to it.
+    trees_of_output: Vec<u32>,
 }
 
 /// The arithmetic of a forest, fixed by the library that trained it.
@@ -125,7 +131,7 @@ pub enum Comparison {
 pub enum BasePosition {
     /// The sum starts with it.
     First,
-    /// It is added after the last tree.
+    /// It is added after the last tree, in f64, and the result rounded to the sum type.
     Last,
 }
 
@@ -138,6 +144,10 @@ pub enum CategoryRule {
     NonNegative,
     /// LightGBM: truncated toward zero, then non-negative; −0.5 is category 0.
     Truncate,
+    /// Treelite: `0 <= value <= 2^24` where sums are f32, `0 <= value <= 2^32 - 1` where they are f64; truncated.
+    Representable,
+    /// scikit-learn and CatBoost: whole numbers from 0 to 2^32 - 1; 1.5 is no category.
+    Exact,
 }
 
 /// What an entry that a sparse row does not list stands for.
@@ -175,6 +185,9 @@ pub enum Aggregate {
     /// The margin is the sum; the value is linked from the sum divided by the number of iterations. This is a
     /// LightGBM random forest, whose raw score is not averaged.
     MeanOfValue,
+    /// The margin is the sum divided by the number of trees that add to the output; a base score that comes last is
+    /// added after that (scikit-learn's and Treelite's forests).
+    Mean,
 }
 
 /// One tree: its root and what its leaves feed.
@@ -376,7 +389,7 @@ impl Forest {
         self.labels
     }
 
-    /// What sums are divided by before the link; 1 unless the aggregate is a mean.
+    /// What margins are divided by before the link; 1 unless the aggregate is a mean of the value only.
     pub(crate) fn divisor(&self) -> f64 {
         self.divisor_of(self.n_iterations())
     }
@@ -384,7 +397,7 @@ impl Forest {
     /// The same for the first `n_iterations` of the forest.
     pub(crate) fn divisor_of(&self, n_iterations: usize) -> f64 {
         match self.aggregate {
-            Aggregate::Sum => 1.0,
+            Aggregate::Sum | Aggregate::Mean => 1.0,
             Aggregate::MeanOfValue => n_iterations as f64,
         }
     }
@@ -392,6 +405,51 @@ impl Forest {
     /// Number of trees at the end of every boosting iteration.
     pub(crate) fn iteration_ends(&self) -> &[usize] {
         &self.iterations
+    }
+
+    /// Counts the trees of every output.
+    fn count_trees(&mut self) {
+        let mut counts = vec![0; self.n_outputs];
+        (0..self.n_trees()).for_each(|tree| self.count_tree(tree, &mut counts));
+        self.trees_of_output = counts;
+    }
+
+    /// Adds a tree to the number of trees of every output.
+    pub(crate) fn count_tree(&self, tree: usize, trees_of_output: &mut [u32]) {
+        match self.trees[tree].target {
+            Target::One(output) => trees_of_output[output as usize] += 1,
+            Target::All => trees_of_output.iter_mut().for_each(|count| *count += 1),
+        }
+    }
+
+    /// Whether sums of leaves are not margins yet: see [`finish_margins`](Self::finish_margins).
+    fn has_unfinished_sums(&self) -> bool {
+        self.aggregate == Aggregate::Mean || self.scale != 1.0 || self.profile.base == BasePosition::Last
+    }
+
+    /// Turns sums of leaves, row after row, into margins: what comes after the last tree.
+    pub(crate) fn finish_margins<T: Real>(&self, sums: &mut [T]) {
+        self.finish_margins_of(&self.trees_of_output, sums);
+    }
+
+    /// The same for sums over a part of the forest, of so many trees an output.
+    pub(crate) fn finish_margins_of<T: Real>(&self, trees_of_output: &[u32], sums: &mut [T]) {
+        if !self.has_unfinished_sums() {
+            return;
+        }
+        for row in sums.chunks_exact_mut(self.n_outputs) {
+            for (output, sum) in row.iter_mut().enumerate() {
+                if self.aggregate == Aggregate::Mean {
+                    *sum = *sum / T::from_f64(trees_of_output[output].into());
+                }
+                if self.scale != 1.0 {
+                    *sum = *sum * T::from_f64(self.scale);
+                }
+                if self.profile.base == BasePosition::Last {
+                    *sum = T::from_f64(sum.to_f64() + self.base[output]);
+                }
+            }
+        }
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {
@@ -464,10 +522,21 @@ impl NumericProfile {
         }
     }
 
+    fn greatest_category(&self) -> f64 {
+        match self.sum {
+            Float::F32 => f64::from(1 << 24),
+            Float::F64 => f64::from(u32::MAX),
+        }
+    }
+
     /// The category code of a (rounded) value, if it is one. NaN is not.
     pub(crate) fn category(&self, value: f64) -> Option<u32> {
         match self.categories {
             CategoryRule::NonNegative if value >= 0.0 && value < f64::from(1 << 24) => Some(value as u32),
+            CategoryRule::Representable if value >= 0.0 && value <= self.greatest_category() => Some(value as u32),
+            CategoryRule::Exact if value >= 0.0 && value <= f64::from(u32::MAX) && value.fract() == 0.0 => {
+                Some(value as u32)
+            }
             CategoryRule::Truncate if value > -1.0 && value < f64::from(1u32 << 31) => Some(value as u32),
             _ => None,
         }
@@ -488,6 +557,17 @@ mod tests {
     }
 
     #[test]
+    fn exact_categories_are_whole_numbers() {
+        let profile = NumericProfile { categories: CategoryRule::Exact, ..NumericProfile::LIGHTGBM };
+        assert_eq!(profile.category(-0.0), Some(0));
+        assert_eq!(profile.category(7.0), Some(7));
+        assert_eq!(profile.category(4_294_967_295.0), Some(u32::MAX));
+        for value in [-1.0, -0.5, 0.5, 1.999, 4_294_967_296.0, f64::INFINITY, f64::NAN] {
+            assert_eq!(profile.category(value), None, "{value}");
+        }
+    }
+
+    #[test]
     fn the_two_category_rules() {
         let (xgboost, lightgbm) = (NumericProfile::XGBOOST, NumericProfile::LIGHTGBM);
         for (value, under_xgboost, under_lightgbm) in [
@@ -503,6 +583,25 @@ mod tests {
         ] {
             assert_eq!(xgboost.category(value), under_xgboost, "{value}");
             assert_eq!(lightgbm.category(value), under_lightgbm, "{value}");
+        }
+    }
+
+    #[test]
+    fn representable_categories_end_with_the_type() {
+        let wide = NumericProfile { categories: CategoryRule::Representable, ..NumericProfile::LIGHTGBM };
+        let narrow = NumericProfile { sum: Float::F32, ..wide };
+        for (value, in_f32, in_f64) in [
+            (-0.5, None, None),
+            (-0.0, Some(0), Some(0)),
+            (1.99, Some(1), Some(1)),
+            (16_777_216.0, Some(16_777_216), Some(16_777_216)),
+            (16_777_217.0, None, Some(16_777_217)),
+            (4_294_967_295.0, None, Some(u32::MAX)),
+            (4_294_967_295.5, None, None),
+            (f64::NAN, None, None),
+        ] {
+            assert_eq!(narrow.category(value), in_f32, "{value}");
+            assert_eq!(wide.category(value), in_f64, "{value}");
         }
     }
 }

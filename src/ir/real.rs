@@ -22,6 +22,7 @@ pub(crate) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
+    const TWO: Self;
     const NAN: Self;
     const INFINITY: Self;
     /// Rounds to nearest, ties to even.
@@ -31,6 +32,8 @@ pub(crate) trait Real:
     fn exp(self) -> Self;
     /// `exp` of each value, several at a time.
     fn exp_all(values: &mut [Self]);
+    fn exp2(self) -> Self;
+    fn powf(self, exponent: Self) -> Self;
     fn ln_1p(self) -> Self;
 }
 
@@ -39,6 +42,7 @@ macro_rules! real {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const TWO: Self = 2.0;
             const NAN: Self = $float::NAN;
             const INFINITY: Self = $float::INFINITY;
             fn from_f64(value: f64) -> Self {
@@ -56,6 +60,13 @@ macro_rules! real {
             #[inline(always)]
             fn exp_all(values: &mut [Self]) {
                 $exp_all(values);
+            }
+            fn exp2(self) -> Self {
+                $float::exp2(self)
+            }
+            fn powf(self, exponent: Self) -> Self {
+                // Hidden, or the compiler would call `exp2` for a power of 2, which may differ in the last bit.
+                $float::powf(std::hint::black_box(self), exponent)
             }
             fn ln_1p(self) -> Self {
                 $ln_1p(self)

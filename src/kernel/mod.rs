@@ -15,7 +15,9 @@ pub(crate) const BLOCK_ROWS: usize = 128;
 
 /// Evaluates a forest whose sums are of type `S`.
 pub(crate) trait Kernel<S>: Send + Sync {
-    /// Writes the margins of `rows`, row after row, to `margins`: `rows.len() * n_outputs` values.
+    /// Writes the sums of leaves of `rows`, row after row, to `margins`: `rows.len() * n_outputs` values. They start from
+    /// the base score if it comes first; [`Forest::finish_margins`](crate::ir::Forest::finish_margins) makes margins of
+    /// them.
     fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers);
 
     /// Writes the forest's index of each row's leaf in each tree, row after row: `rows.len() * n_trees` values.

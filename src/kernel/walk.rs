@@ -184,13 +184,6 @@ impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
                 }
             }
         });
-        if self.profile.base == BasePosition::Last {
-            for row in margins.chunks_exact_mut(k) {
-                for (sum, &base) in row.iter_mut().zip(&self.layout.base) {
-                    *sum += base;
-                }
-            }
-        }
     }
 
     fn leaves(&self, batch: &Batch<'_>, rows: Range<usize>, leaves: &mut [u32], buffers: &mut Buffers) {

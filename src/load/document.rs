@@ -1,14 +1,15 @@
 //! Nested objects and arrays, read in one pass: what JSON and UBJSON have in common.
 //!
 //! The reader is told what to expect and calls back for every field or element; nothing is kept that nobody asked
-//! for. Numbers, booleans and integers are interchangeable, as in XGBoost's own reader.
+//! for. Numbers, booleans and integers are interchangeable, as in XGBoost's own reader. UBJSON is XGBoost's alone; JSON is
+//! read for all.
 
 use crate::error::{Error, Result};
 
 /// Objects and arrays within one another; deeper files are refused rather than risk the stack.
 pub(in crate::load) const MAX_NESTING: usize = 64;
 
-/// Refuses an object whose keys are not all different. XGBoost keeps the last of two; no version writes two, and a
+/// Refuses an object whose keys are not all different. XGBoost keeps the last of two; no library writes two, and a
 /// one-pass reader would have used both.
 pub(in crate::load) fn check_keys(keys: &mut [&str]) -> Result<()> {
     keys.sort_unstable();

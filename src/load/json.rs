@@ -126,6 +126,30 @@ impl<'a> Json<'a> {
         Ok(text)
     }
 
+    /// Whether the next value is `null`.
+    pub(super) fn is_null(&mut self) -> bool {
+        self.peek() == Some(b'n')
+    }
+
+    /// One number, or an array of them; appended.
+    pub(super) fn number_or_numbers<T: Number>(&mut self, out: &mut Vec<T>) -> Result<()> {
+        if self.peek() == Some(b'[') {
+            return self.numbers(out);
+        }
+        out.push(self.number()?);
+        Ok(())
+    }
+
+    /// An array of texts.
+    pub(super) fn texts(&mut self) -> Result<Vec<String>> {
+        let mut texts = Vec::new();
+        self.array(|json| {
+            texts.push(json.text()?);
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
     /// A number or word up to the next delimiter.
     pub(in crate::load) fn token(&mut self) -> Result<&'a str> {
         self.peek();

@@ -4,9 +4,12 @@
 //! [`ForestBuilder`](crate::ForestBuilder). It never allocates more than the file's own length warrants: counts that a
 //! file claims are checked against what it holds, and against [`Limits`].
 
+mod catboost;
 mod document;
 mod json;
 mod lightgbm;
+mod sklearn;
+mod treelite;
 mod xgboost;
 
 use std::fmt;
@@ -37,12 +40,29 @@ pub enum Format {
     /// LightGBM's JSON: `dump_model()` written to a file.
     #[serde(rename = "lightgbm-json")]
     LightGbmJson,
+    /// Treelite's checkpoints, of versions 4.x and 3.9: `Model.serialize`.
+    #[serde(rename = "treelite")]
+    Treelite,
+    /// CatBoost's JSON: `save_model("model.json", format="json")`.
+    #[serde(rename = "catboost-json")]
+    CatBoostJson,
+    /// scikit-learn's trees, forests and boosting as `python/export_sklearn.py` writes them.
+    #[serde(rename = "sklearn-json")]
+    SklearnJson,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &'static [Self] =
-        &[Self::XgBoostJson, Self::XgBoostUbjson, Self::XgBoostBinary, Self::LightGbmText, Self::LightGbmJson];
+    pub const ALL: &'static [Self] = &[
+        Self::XgBoostJson,
+        Self::XgBoostUbjson,
+        Self::XgBoostBinary,
+        Self::LightGbmText,
+        Self::LightGbmJson,
+        Self::Treelite,
+        Self::CatBoostJson,
+        Self::SklearnJson,
+    ];
 
     /// The format's name, as the command line takes it.
     pub fn name(self) -> &'static str {
@@ -52,6 +72,9 @@ impl Format {
             Self::XgBoostBinary => "xgboost-binary",
             Self::LightGbmText => "lightgbm-text",
             Self::LightGbmJson => "lightgbm-json",
+            Self::Treelite => "treelite",
+            Self::CatBoostJson => "catboost-json",
+            Self::SklearnJson => "sklearn-json",
         }
     }
 
@@ -85,11 +108,16 @@ impl Format {
         if xgboost::is_binary(bytes) {
             return Ok(Self::XgBoostBinary);
         }
+        if treelite::is_checkpoint(bytes) {
+            return Ok(Self::Treelite);
+        }
         let text = &bytes[start..];
         let after_brace = text[1..].iter().find(|byte| !byte.is_ascii_whitespace());
         if text[0] == b'{' {
             return match after_brace {
                 Some(b'"') if is_lightgbm_dump(text) => Ok(Self::LightGbmJson),
+                Some(b'"') if head_has(text, "\"features_info\"") => Ok(Self::CatBoostJson),
+                Some(b'"') if head_has(text, sklearn::MARK) => Ok(Self::SklearnJson),
                 Some(b'"' | b'}') => Ok(Self::XgBoostJson),
                 _ => Ok(Self::XgBoostUbjson),
             };
@@ -98,11 +126,13 @@ impl Format {
             return Ok(Self::LightGbmText);
         }
         if text.starts_with(b"CBM1") {
-            return Err(Error::unsupported("CatBoost's binary format is not loaded"));
+            return Err(Error::unsupported(
+                "CatBoost's binary format is not loaded; load it with CatBoost and save_model(\"model.json\", format=\"json\")",
+            ));
         }
         let shown = text[..text.len().min(12)].escape_ascii();
         Err(Error::invalid_model(format!(
-            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON, UBJSON and binary, and LightGBM text and JSON"
+            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py)"
         )))
     }
 }
@@ -118,6 +148,12 @@ fn is_lightgbm_dump(text: &[u8]) -> bool {
     let head = &text[..text.len().min(1 << 20)];
     let has = |key: &str| memchr::memmem::find(head, key.as_bytes()).is_some();
     (has("\"num_tree_per_iteration\"") || has("\"tree_info\"")) && has("\"max_feature_idx\"") && !has("\"learner\"")
+}
+
+/// Whether a JSON text starts with `key`, more or less.
+fn head_has(text: &[u8], key: &str) -> bool {
+    let head = &text[..text.len().min(256)];
+    memchr::memmem::find(head, key.as_bytes()).is_some()
 }
 
 /// How large a model may be. What a file merely claims never costs memory: these bound what it really holds.
@@ -210,12 +246,25 @@ impl Iterations {
     }
 }
 
+/// What values a Treelite checkpoint is tested with. It does not record which library trained the model, and so neither
+/// what that library rounds its input to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputCast {
+    /// Values as they are, in the type of the model's thresholds: what Treelite itself does, and right for LightGBM,
+    /// XGBoost and scikit-learn's histogram gradient boosting.
+    None,
+    /// Values rounded to f32, then compared with f64 thresholds: right for scikit-learn's other trees and forests.
+    F32,
+}
+
 /// What a loader is told.
 pub(crate) struct LoadOptions {
     pub(crate) limits: Limits,
     pub(crate) iterations: Iterations,
     /// Whether XGBoost's dropout trees are summed as its `inplace_predict` does it.
     pub(crate) inplace_dropout: bool,
+    pub(crate) input_cast: Option<InputCast>,
 }
 
 /// Where a model comes from.
@@ -255,12 +304,18 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         Some(format) => format,
         None => Format::detect(bytes)?,
     };
+    if options.input_cast.is_some() && format != Format::Treelite {
+        return Err(Error::option(format!("an input cast asked of a {format} file, whose input type is known")));
+    }
     let mut loaded = match format {
         Format::XgBoostJson => xgboost::load_json(bytes, options),
         Format::XgBoostUbjson => xgboost::load_ubjson(bytes, options),
         Format::XgBoostBinary => xgboost::load_binary(bytes, options),
         Format::LightGbmText => lightgbm::load_text(bytes, options),
         Format::LightGbmJson => lightgbm::load_json(bytes, options),
+        Format::Treelite => treelite::load(bytes, options),
+        Format::CatBoostJson => catboost::load(bytes, options),
+        Format::SklearnJson => sklearn::load(bytes, options),
     }?;
     loaded.source.format = Some(format);
     loaded.source.digest = blake3::hash(bytes).to_hex().to_string();
@@ -278,6 +333,8 @@ mod tests {
         assert_eq!(Format::detect(b"{L\0\0\0\0\0\0\0\x07learner").unwrap(), Format::XgBoostUbjson);
         assert_eq!(Format::detect(b"tree\nversion=v4\n").unwrap(), Format::LightGbmText);
         assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightGbmText);
+        let exported = b"{\"sawmill-sklearn\":1,\"library\":\"\"}";
+        assert_eq!(Format::detect(exported).unwrap(), Format::SklearnJson);
         assert_eq!(Format::detect(b"binf\0\0\0").unwrap(), Format::XgBoostBinary);
         let names = b"\x08\0\0\0\0\0\0\0reg:gamm\x06\0\0\0\0\0\0\0gbtree";
         assert_eq!(Format::detect(&[&[b' '; 136], &names[..]].concat()).unwrap(), Format::XgBoostBinary);

@@ -60,6 +60,15 @@ struct Inner {
 }
 
 impl Inner {
+    /// Whether `output` is of margins, or of labels that margins tell.
+    fn reads_margins(&self, output: Output) -> bool {
+        match output {
+            Output::Margin => true,
+            Output::Label => self.forest.labels().reads_margins(),
+            _ => false,
+        }
+    }
+
     /// Numbers a row of `output` has.
     fn n_columns(&self, output: Output) -> usize {
         let forest = &self.forest;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Inner, Model};
 use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest, Labels};
-use crate::load::{self, Format, Iterations, Limits, LoadOptions, Source};
+use crate::load::{self, Format, InputCast, Iterations, Limits, LoadOptions, Source};
 use crate::plan::{self, Isa};
 use crate::schema::{Schema, Unseen};
 
@@ -76,6 +76,7 @@ pub struct ModelOptions {
     isa: Option<Isa>,
     precision: Precision,
     missing: Option<f64>,
+    input_cast: Option<InputCast>,
     iterations: Iterations,
     threads: usize,
     limits: Limits,
@@ -91,6 +92,7 @@ impl Default for ModelOptions {
             isa: None,
             precision: Precision::default(),
             missing: None,
+            input_cast: None,
             iterations: Iterations::default(),
             threads: 1,
             limits: Limits::default(),
@@ -132,8 +134,15 @@ impl ModelOptions {
         self
     }
 
-    /// Uses only these boosting iterations, counted from 0. A range that reaches beyond the model is an error for
-    /// XGBoost and cut off for LightGBM, as in those libraries.
+    /// What values a Treelite checkpoint is tested with; as they are by default, as Treelite does it. An error for other
+    /// formats, which settle this themselves.
+    pub fn input_cast(mut self, cast: InputCast) -> Self {
+        self.input_cast = Some(cast);
+        self
+    }
+
+    /// Uses only these boosting iterations, counted from 0. A range that reaches beyond the model is cut off for
+    /// LightGBM, as that library does, and else an error. Treelite does not record iterations: there each tree is one.
     pub fn iterations(mut self, range: impl RangeBounds<usize>) -> Self {
         let start = match range.start_bound() {
             Bound::Included(&start) => start,
@@ -222,6 +231,7 @@ impl ModelOptions {
         let options = LoadOptions {
             limits: self.limits.clone(),
             iterations: self.iterations,
+            input_cast: self.input_cast,
             inplace_dropout: self.inplace_dropout,
         };
         let loaded = load::load(format, bytes, &options)?;

@@ -97,19 +97,21 @@ pub(super) fn predict_sums<S: Sum>(
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, margins, buffers| {
                 kernel.margins(batch, rows, margins, buffers);
+                forest.finish_margins(margins);
             })
         }
         Output::Value if n_values == n_outputs => {
             predictions.n_columns = n_outputs;
             in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, values, buffers| {
                 kernel.margins(batch, rows, values, buffers);
+                forest.finish_margins(values);
                 link(forest, forest.divisor(), values);
             })
         }
         Output::Value => {
             predictions.n_columns = n_values;
             in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
-                with_linked(model, kernel, batch, rows, buffers, |linked| {
+                with_linked(model, kernel, output, batch, rows, buffers, |linked| {
                     for (value, linked) in values.chunks_exact_mut(n_values).zip(linked.chunks_exact(n_outputs)) {
                         value.copy_from_slice(&linked[..n_values]);
                     }
@@ -119,7 +121,7 @@ pub(super) fn predict_sums<S: Sum>(
         Output::Label => {
             predictions.n_columns = 1;
             in_blocks(model, n_rows, 1, integers(values), scratch, |rows, labels, buffers| {
-                with_linked(model, kernel, batch, rows, buffers, |linked| {
+                with_linked(model, kernel, output, batch, rows, buffers, |linked| {
                     for (label, linked) in labels.iter_mut().zip(linked.chunks_exact(n_outputs)) {
                         *label = forest.labels().of(&linked[..n_values]).expect("checked when the model was loaded");
                     }
@@ -161,10 +163,12 @@ pub(super) fn link<S: Sum>(forest: &Forest, divisor: f64, margins: &mut [S]) {
     forest.link().apply(margins, forest.n_outputs());
 }
 
-/// Hands the linked margins of `rows`, `n_outputs` a row, to `use_them`.
+/// Hands the linked margins of `rows` (or the margins themselves, if labels are told by them), `n_outputs` a row, to
+/// `use_them`.
 fn with_linked<S: Sum>(
     model: &Inner,
     kernel: &dyn Kernel<S>,
+    output: Output,
     batch: &Batch<'_>,
     rows: Range<usize>,
     buffers: &mut Buffers,
@@ -175,7 +179,10 @@ fn with_linked<S: Sum>(
     sums.clear();
     sums.resize(rows.len() * model.forest.n_outputs(), S::ZERO);
     kernel.margins(batch, rows, &mut sums, buffers);
-    link(&model.forest, model.forest.divisor(), &mut sums);
+    model.forest.finish_margins(&mut sums);
+    if !model.reads_margins(output) {
+        link(&model.forest, model.forest.divisor(), &mut sums);
+    }
     use_them(&sums);
     *S::buffer(buffers) = sums;
 }

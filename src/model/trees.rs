@@ -98,7 +98,7 @@ fn each_stage<S: Sum>(
     let forest = &model.forest;
     let base: Vec<S> = forest.base().iter().map(|&base| S::from_f64(base)).collect();
     let base_first = forest.profile().base == BasePosition::First;
-    let (mut sums, mut values) = (base.clone(), base.clone());
+    let (mut sums, mut values, mut counts) = (base.clone(), base.clone(), vec![0; base.len()]);
     let mut stage = 0;
     each_row(model, kernel, batch, rows, buffers, |_, row| {
         if base_first {
@@ -106,15 +106,17 @@ fn each_stage<S: Sum>(
         } else {
             sums.fill(S::ZERO);
         }
+        counts.fill(0);
         let mut first = 0;
         for (iteration, &end) in forest.iteration_ends().iter().enumerate() {
-            (first..end).for_each(|tree| row.add(tree, &mut sums));
+            for tree in first..end {
+                row.add(tree, &mut sums);
+                forest.count_tree(tree, &mut counts);
+            }
             first = end;
             values.copy_from_slice(&sums);
-            if !base_first {
-                values.iter_mut().zip(&base).for_each(|(value, &base)| *value += base);
-            }
-            if model.output != Output::Margin {
+            forest.finish_margins_of(&counts, &mut values);
+            if !model.reads_margins(model.output) {
                 run::link(forest, forest.divisor_of(iteration + 1), &mut values);
             }
             found(stage, &values);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayD, Axis};
 use ndarray_npy::{ReadNpyExt, ReadableElement};
-use sawmill::{Model, ModelOptions, Output, Predictions, Rows};
+use sawmill::{InputCast, Model, ModelOptions, Output, Predictions, Rows};
 
 /// An array file of any type a case may hold.
 #[derive(Clone, Debug)]
@@ -184,7 +184,7 @@ impl Case {
     pub fn all() -> Vec<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
         let mut cases = Vec::new();
-        for producer in ["xgboost", "lightgbm"] {
+        for producer in ["xgboost", "lightgbm", "treelite", "catboost", "sklearn"] {
             for entry in fs::read_dir(root.join(producer)).unwrap() {
                 let folder = entry.unwrap().path();
                 let name = format!("{producer}/{}", folder.file_name().unwrap().to_str().unwrap());
@@ -205,8 +205,19 @@ impl Case {
         files.iter().map(|file| self.folder.join(file.as_str().unwrap())).collect()
     }
 
+    /// Loads the first model file.
     pub fn load(&self, options: ModelOptions) -> sawmill::Result<Model> {
-        options.load(&self.models()[0])
+        self.load_file(&self.models()[0], options)
+    }
+
+    /// Loads a model file with the options that the case is about.
+    pub fn load_file(&self, file: &Path, options: ModelOptions) -> sawmill::Result<Model> {
+        let options = match self.facts.get("input_cast").map(|cast| cast.as_str().unwrap()) {
+            Some("f32") => options.input_cast(InputCast::F32),
+            Some(other) => panic!("{}: input_cast {other:?}", self.name),
+            None => options,
+        };
+        options.load(file)
     }
 
     /// An array of the case, if it has it.

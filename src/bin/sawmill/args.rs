@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sawmill::{Format, Isa, Model, ModelOptions, Output, Precision, Priority, Schema, Unseen};
+use sawmill::{Format, InputCast, Isa, Model, ModelOptions, Output, Precision, Priority, Schema, Unseen};
 
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
-/// Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, and LightGBM as text or JSON.
+/// Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, LightGBM as text or JSON, Treelite
+/// as checkpoints, and CatBoost as JSON.
 #[derive(Parser)]
 #[command(name = "sawmill", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -300,6 +301,11 @@ pub struct ModelArgs {
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub missing: Option<f64>,
 
+    /// What a Treelite checkpoint's thresholds are compared with: none, values as they are; f32, values rounded to
+    /// float32, as scikit-learn's forests do it
+    #[arg(long, value_name = "TYPE", value_parser = input_cast)]
+    pub input_cast: Option<InputCast>,
+
     /// Use the boosting rounds from A up to, not including, B: A..B, A.. or ..B, counted from 0
     #[arg(long, value_name = "A..B", value_parser = iterations)]
     pub iterations: Option<Iterations>,
@@ -353,6 +359,9 @@ impl ModelArgs {
         }
         if let Some(missing) = self.missing {
             options = options.missing(missing);
+        }
+        if let Some(cast) = self.input_cast {
+            options = options.input_cast(cast);
         }
         if let Some(range) = self.iterations {
             options = options.iterations(range);
@@ -449,6 +458,14 @@ fn iterations(text: &str) -> Result<Iterations, String> {
         (start, end) => {
             Ok((start.map_or(Bound::Unbounded, Bound::Included), end.map_or(Bound::Unbounded, Bound::Excluded)))
         }
+    }
+}
+
+fn input_cast(name: &str) -> Result<InputCast, String> {
+    match name {
+        "none" => Ok(InputCast::None),
+        "f32" => Ok(InputCast::F32),
+        _ => Err("known are: none, f32".to_owned()),
     }
 }
 
