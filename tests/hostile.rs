@@ -2,13 +2,16 @@
 //! a model is refused in one line that names the place.
 
 mod common;
+#[path = "common/survive.rs"]
+mod survive;
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use common::Case;
 use ndarray::Array2;
-use sawmill::{Error, Format, Limits, Model, ModelOptions, Output, Rows};
+use sawmill::{Format, Limits, Model, ModelOptions, Output, Rows};
 
 /// A deterministic generator (SplitMix64).
 struct Random(u64);
@@ -32,54 +35,25 @@ impl Random {
 }
 
 fn file(path: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(path)).unwrap()
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(path)).unwrap()
 }
 
-/// Loads and predicts, or refuses; `Err` says what went wrong with that.
-fn survives(format: Format, bytes: &[u8], healthy: bool) -> Result<bool, String> {
-    let attempt = || -> Result<bool, String> {
-        for output in [Output::Value, Output::Leaf] {
-            match Model::options().output(output).from_slice(format, bytes) {
-                Ok(model) => predicts(&model, healthy && output == Output::Value)?,
-                // A mutation may make a linear model, which has no leaves to ask for.
-                Err(error) if output == Output::Leaf && error.is_option() => {}
-                Err(error) => return is_plain(&error).map(|()| false),
-            }
-        }
-        Ok(true)
-    };
-    catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|_| Err("a panic".to_owned()))
+/// As [`survive::survives`], and memory of the load is in proportion to the file: at most 64 bytes for each of its
+/// bytes and a megabyte.
+fn survives(format: Format, bytes: &[u8]) -> Result<bool, String> {
+    let mut model = None;
+    let load = || model = Some(Model::options().limits(survive::limits()).from_slice(format, bytes).is_ok());
+    let memory = catch_unwind(AssertUnwindSafe(|| allocation_counter::measure(load).bytes_max));
+    let memory = memory.map_err(|_| "a panic".to_owned())?;
+    if memory > allowance(bytes) {
+        return Err(format!("{} bytes of file, {memory} of memory", bytes.len()));
+    }
+    catch_unwind(|| survive::survives(format, bytes)).unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
-/// An error of a kind that files cause, in one line of bearable length.
-fn is_plain(error: &Error) -> Result<(), String> {
-    let text = error.to_string();
-    let one_line = !text.is_empty() && text.len() < 400 && !text.contains(['\n', '\r', '\0']);
-    let kind = error.is_invalid_model() || error.is_unsupported();
-    if one_line && kind { Ok(()) } else { Err(format!("an odd error: {error:?}")) }
-}
-
-fn predicts(model: &Model, healthy: bool) -> Result<(), String> {
-    let columns = model.schema().n_features();
-    if columns > 10_000 {
-        return Ok(());
-    }
-    let mut random = Random(7);
-    let rows = Array2::from_shape_fn((5, columns), |(row, _)| match row {
-        0 => 0.0,
-        1 => f64::NAN,
-        2 => f64::INFINITY,
-        3 => random.below(20) as f64 - 5.0,
-        _ => f64::from_bits(random.next()),
-    });
-    let predictions = model.predict(&rows).map_err(|error| format!("rows refused: {error}"))?;
-    if predictions.to_f64().len() != 5 * predictions.n_columns() {
-        return Err("a wrong number of numbers".to_owned());
-    }
-    if healthy && !model.validate().ok {
-        return Err(format!("not healthy: {:?}", model.validate()));
-    }
-    Ok(())
+/// Bytes of memory that loading these may take.
+fn allowance(bytes: &[u8]) -> u64 {
+    64 * bytes.len() as u64 + (1 << 20)
 }
 
 const ODD_NUMBERS: &[&str] = &[
@@ -168,7 +142,7 @@ fn mutations_survive(format: Format, files: &[&str], count: usize) {
     for seed in 0..count {
         let mut random = Random(seed as u64 * 1000);
         let bytes = mutate(&mut random, &files[seed % files.len()], &files);
-        match survives(format, &bytes, seed % 100 < 2) {
+        match survives(format, &bytes) {
             Ok(is_model) => loaded += usize::from(is_model),
             Err(failure) => failures.push(format!("seed {seed}: {failure}")),
         }
@@ -178,27 +152,43 @@ fn mutations_survive(format: Format, files: &[&str], count: usize) {
     assert!(loaded > count / 50 && loaded < count, "{loaded} of {count} mutations are models");
 }
 
+/// Changed files of each format; base files are small, so that a change often hits something that matters.
+const MUTATIONS: usize = 10_000;
+
 #[test]
 fn mutated_xgboost_json() {
     let files = [
         "tie",
         "leaf_only",
         "odd_numbers",
+        "linear_targets",
         "base_score_tiny",
-        "survival_aft",
-        "vector_leaves",
-        "dart_classes",
-        "category_names",
+        "v1_3_logistic",
+        "v2_1_vector_leaves",
+        "v3_1_category_names",
+        "v3_4_categories",
+        "v3_4_vector_leaves",
+        "v3_4_expectiles",
+        "v3_4_dart",
     ];
     let files = files.map(|case| format!("xgboost/{case}/model.json"));
-    mutations_survive(Format::XgBoostJson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::XgBoostJson, &files.each_ref().map(String::as_str), MUTATIONS);
 }
 
 #[test]
 fn mutated_xgboost_ubjson() {
-    let files = ["vector_leaves", "category_names", "breast_cancer", "linear", "missing_both_ways", "category_sets"];
+    let files = [
+        "linear",
+        "v1_7_base_score_tiny",
+        "v1_7_categories",
+        "v2_1_vector_leaves",
+        "v3_0_snapshot",
+        "v3_1_category_names",
+        "v3_4_vector_leaves",
+        "v3_4_dart",
+    ];
     let files = files.map(|case| format!("xgboost/{case}/model.ubj"));
-    mutations_survive(Format::XgBoostUbjson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::XgBoostUbjson, &files.each_ref().map(String::as_str), MUTATIONS);
 }
 
 #[test]
@@ -220,14 +210,55 @@ fn mutated_lightgbm_text() {
         "tie",
         "leaf_only",
         "tiny_threshold",
-        "category_sets",
-        "missing_nan",
-        "wine",
-        "linear_leaves",
-        "forest_classes",
+        "odd_leaves",
+        "v2_3_forest",
+        "v2_3_multiclass",
+        "v2_3_zero_as_missing",
+        "v3_3_carriage_returns",
+        "v3_3_linear_leaves",
+        "v4_0_categories",
     ];
     let files = files.map(|case| format!("lightgbm/{case}/model.txt"));
-    mutations_survive(Format::LightGbmText, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::LightGbmText, &files.each_ref().map(String::as_str), MUTATIONS);
+}
+
+#[test]
+fn forests_of_any_bytes_are_refused_or_right() {
+    let mut forests = 0;
+    for seed in 0..1000 {
+        let mut random = Random(seed);
+        let bytes: Vec<u8> = (0..random.below(1500)).map(|_| random.next() as u8).collect();
+        let survived = catch_unwind(|| survive::kernels_equal_the_reference(&bytes));
+        let is_forest = survived.unwrap_or_else(|_| Err("a panic".to_owned()));
+        forests += usize::from(is_forest.unwrap_or_else(|failure| panic!("seed {seed}: {failure}")));
+    }
+    assert!((200..1000).contains(&forests), "{forests} of 1000 are forests");
+}
+
+/// What fuzzing found stays mended: `fuzz/finds/TARGET/` holds the bytes.
+#[test]
+fn finds_of_the_fuzzer_stay_mended() {
+    let finds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/finds");
+    let mut replayed = 0;
+    for target in fs::read_dir(finds).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for find in fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path()) {
+            let bytes = fs::read(&find).unwrap();
+            let outcome = match target.file_name().unwrap().to_str().unwrap() {
+                "xgboost_json" => survives(Format::XgBoostJson, &bytes),
+                "xgboost_ubjson" => survives(Format::XgBoostUbjson, &bytes),
+                "lightgbm_text" => survives(Format::LightGbmText, &bytes),
+                "any_format" => match Format::detect(&bytes) {
+                    Ok(format) => survives(format, &bytes),
+                    Err(error) => survive::is_plain(&error).map(|()| false),
+                },
+                "kernel_vs_reference" => survive::kernels_equal_the_reference(&bytes),
+                other => panic!("no target {other}"),
+            };
+            outcome.unwrap_or_else(|failure| panic!("{}: {failure}", find.display()));
+            replayed += 1;
+        }
+    }
+    assert!(replayed > 0);
 }
 
 #[test]
@@ -272,7 +303,7 @@ fn a_file_cut_short_is_never_a_model() {
         for cut in (0..end).step_by(step).chain(end.saturating_sub(60)..end) {
             match Model::options().from_slice(format, &bytes[..cut]) {
                 Ok(_) => panic!("{path} cut at {cut} of {} is a model", bytes.len()),
-                Err(error) => is_plain(&error).unwrap(),
+                Err(error) => survive::is_plain(&error).unwrap(),
             }
         }
     };
@@ -354,7 +385,7 @@ fn lightgbm(edits: &[(&str, &str)]) -> sawmill::Result<Model> {
 fn refusal(model: sawmill::Result<Model>) -> String {
     match model {
         Ok(_) => "loaded".to_owned(),
-        Err(error) => is_plain(&error).map_or_else(|odd| odd, |()| error.to_string()),
+        Err(error) => survive::is_plain(&error).map_or_else(|odd| odd, |()| error.to_string()),
     }
 }
 
@@ -973,9 +1004,9 @@ fn categories_that_are_no_list_are_refused() {
 fn what_is_no_model_at_all() {
     let detected = |bytes: &[u8]| {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("m"), bytes).unwrap();
+        fs::write(folder.path().join("m"), bytes).unwrap();
         let error = Model::load(folder.path().join("m")).unwrap_err();
-        is_plain(&error).unwrap();
+        survive::is_plain(&error).unwrap();
         error.to_string().rsplit_once("/m: ").unwrap().1.to_owned()
     };
     assert_eq!(detected(b""), "the file is empty");
@@ -991,9 +1022,9 @@ fn what_is_no_model_at_all() {
     let with_bom = [b"\xef\xbb\xbf", XGBOOST.as_bytes()].concat();
     assert!(detected(&with_bom).starts_with("not a model file this version knows (it starts with \"\\xef\\xbb\\xbf{"));
     let utf16: Vec<u8> = XGBOOST.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    is_plain(&Model::options().from_slice(Format::XgBoostJson, &utf16).unwrap_err()).unwrap();
+    survive::is_plain(&Model::options().from_slice(Format::XgBoostJson, &utf16).unwrap_err()).unwrap();
     let utf16: Vec<u8> = LIGHTGBM.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    is_plain(&Model::options().from_slice(Format::LightGbmText, &utf16).unwrap_err()).unwrap();
+    survive::is_plain(&Model::options().from_slice(Format::LightGbmText, &utf16).unwrap_err()).unwrap();
     for format in Format::ALL {
         for bytes in [
             &b""[..],
@@ -1018,7 +1049,7 @@ fn what_is_no_model_at_all() {
             b"{\"learner\":[]}",
             b"{N",
         ] {
-            is_plain(&Model::options().from_slice(*format, bytes).unwrap_err()).unwrap();
+            survive::is_plain(&Model::options().from_slice(*format, bytes).unwrap_err()).unwrap();
         }
     }
     let folder = tempfile::tempdir().unwrap();
@@ -1089,9 +1120,9 @@ fn the_wrong_format_by_force() {
 fn deep_nesting_is_refused() {
     for text in ["[", "{\"a\":", "[[1],", "{\"Model\":", "{\"learner\":{\"gradient_booster\":{\"gbtree\":"] {
         let deep = text.repeat(1_000_000 / text.len());
-        is_plain(&Model::options().from_slice(Format::XgBoostJson, deep.as_bytes()).unwrap_err()).unwrap();
+        survive::is_plain(&Model::options().from_slice(Format::XgBoostJson, deep.as_bytes()).unwrap_err()).unwrap();
         let inside = edited(XGBOOST, &[("\"attributes\":{}", &format!("\"attributes\":{deep}"))]);
-        is_plain(&Model::options().from_slice(Format::XgBoostJson, inside.as_bytes()).unwrap_err()).unwrap();
+        survive::is_plain(&Model::options().from_slice(Format::XgBoostJson, inside.as_bytes()).unwrap_err()).unwrap();
     }
     let inside =
         edited(XGBOOST, &[("\"attributes\":{}", &format!("\"attributes\":{{\"x\":{}", "[".repeat(1_000_000)))]);
@@ -1099,7 +1130,7 @@ fn deep_nesting_is_refused() {
     assert!(error.ends_with(": nested more than 64 deep"), "{error}");
     for start in [&b"{L\0\0\0\0\0\0\0\x01a"[..], b"[", b"{L\0\0\0\0\0\0\0\x05Model", b"[#i\x01"] {
         let deep = [&b"{L\0\0\0\0\0\0\0\x01a"[..], &start.repeat(100_000)].concat();
-        is_plain(&Model::options().from_slice(Format::XgBoostUbjson, &deep).unwrap_err()).unwrap();
+        survive::is_plain(&Model::options().from_slice(Format::XgBoostUbjson, &deep).unwrap_err()).unwrap();
     }
 }
 
@@ -1196,8 +1227,12 @@ fn costs_little(what: &str, format: Format, bytes: &[u8]) {
     let mut text = String::new();
     let info = allocation_counter::measure(|| text = refusal(Model::options().from_slice(format, bytes)));
     println!("{what}: {} bytes of file, {} of memory: {text}", bytes.len(), info.bytes_max);
-    let bound = 64 * bytes.len() as u64 + (1 << 20);
-    assert!(info.bytes_max <= bound, "{what}: {} bytes of file, {} of memory: {text}", bytes.len(), info.bytes_max);
+    assert!(
+        info.bytes_max <= allowance(bytes),
+        "{what}: {} bytes of file, {} of memory: {text}",
+        bytes.len(),
+        info.bytes_max
+    );
     assert!(!text.starts_with("an odd error"), "{text}");
 }
 

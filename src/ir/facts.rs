@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Forest, Missing, Position, SplitTest, ZERO_THRESHOLD};
+use super::{CategoryRule, Forest, Missing, Position, SplitTest, ZERO_THRESHOLD};
 
 /// Sizes and shapes of a forest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -101,12 +101,12 @@ pub(crate) fn cuts(forest: &Forest) -> Vec<(u32, Vec<f64>)> {
     groups.map(|group| (group[0].0, group.iter().map(|cut| cut.1).collect())).collect()
 }
 
-/// Whether reading tiny values as 0.0 can change any outcome: some threshold lies within ±1e-35, or linear models use
-/// the values themselves.
+/// Whether reading tiny values as 0.0 can change any outcome: some threshold lies within ±1e-35, a tiny negative value
+/// would be no category, or linear models use the values themselves.
 pub(crate) fn tells_tiny_values(forest: &Forest) -> bool {
     let tiny = |split: &super::Split| match split.test {
         SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..=ZERO_THRESHOLD).contains(&threshold),
-        SplitTest::Set(_) => false,
+        SplitTest::Set(_) => forest.profile().categories == CategoryRule::NonNegative,
     };
     forest.linear().is_some() || forest.splits().iter().any(tiny)
 }

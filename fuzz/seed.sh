@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Fills fuzz/corpus with the small golden models, as starting points: mutations of a real file get further.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+seed() { # target, then the model files it starts from
+    mkdir -p "corpus/$1"
+    for file in "${@:2}"; do
+        if [ "$(stat -c %s "$file")" -lt 12000 ]; then
+            cp "$file" "corpus/$1/$(basename "$(dirname "$file")").${file##*.}"
+        fi
+    done
+    echo "$1: $(find "corpus/$1" -type f | wc -l) files"
+}
+
+seed xgboost_json ../models/xgboost/*/model.json
+seed xgboost_ubjson ../models/xgboost/*/model.ubj
+seed lightgbm_text ../models/lightgbm/*/model.txt
+seed any_format ../models/{xgboost,lightgbm}/{tie,leaf_only,linear}*/model.*
+
+mkdir -p corpus/kernel_vs_reference
+for size in 50 200 800; do
+    for number in 1 2 3 4 5 6 7 8; do
+        head -c "$size" /dev/urandom >"corpus/kernel_vs_reference/$size-$number"
+    done
+done
