@@ -41,6 +41,10 @@ examples:
 corpus folder:
     SAWMILL_CORPUS="{{folder}}" cargo test --release --locked --test corpus -- --nocapture
 
+# What has been compared with the source libraries: prints the table of models/README.md and writes it there.
+fidelity:
+    SAWMILL_FIDELITY=write cargo test --release --locked --test fidelity -- --nocapture
+
 # Makes the golden models again, with the original libraries (Python 3.11).
 models *arguments:
     python3 -m venv target/models-venv
