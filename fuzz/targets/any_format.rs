@@ -9,7 +9,7 @@ mod survive;
 
 fuzz_target!(|bytes: &[u8]| {
     match Format::detect(bytes) {
-        Ok(format) => survive::survives(format, bytes).map(|_| ()).unwrap(),
+        Ok(format) => survive::survives(format, bytes, true).map(|_| ()).unwrap(),
         Err(error) => survive::is_plain(&error).unwrap(),
     }
 });

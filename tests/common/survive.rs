@@ -16,10 +16,11 @@ pub fn limits() -> Limits {
 }
 
 /// Loads and predicts with every output, or is refused: whether it is a model. `Err` says what went wrong with that.
-pub fn survives(format: Format, bytes: &[u8]) -> Result<bool, String> {
+/// `validate` asks for the health check too, which takes longer than all the rest.
+pub fn survives(format: Format, bytes: &[u8], validate: bool) -> Result<bool, String> {
     for output in [Output::Value, Output::Margin, Output::Leaf, Output::TreeValues, Output::Label] {
         match Model::options().limits(limits()).output(output).from_slice(format, bytes) {
-            Ok(model) => predicts(&model, output == Output::Value)?,
+            Ok(model) => predicts(&model, validate && output == Output::Value)?,
             // Linear models have no leaves to ask for, regressions no labels.
             Err(error) if output != Output::Value && error.is_option() => {}
             Err(error) => return is_plain(&error).map(|()| false),
