@@ -5,7 +5,7 @@
 //! its own: `mul_add` stands just where those fuse, and nowhere else. Other versions give other last bits:
 //!
 //! * `exp`, `expf`, `logf`: glibc 2.28 and later are the same.
-//! * `log1p`: not fused in releases before 2.36 (distributions differ).
+//! * `log1p`: fused since 2.39, and in updates of 2.36; not before.
 //! * `log1pf`, `expm1f`: correctly rounded from glibc 2.41 on, which is another last bit in some per cent of cases.
 //!
 //! `mul_add` is exact whatever the processor. Code that is compiled for one without the instruction calls a function for
