@@ -15,7 +15,12 @@ seed() { # target, then the model files it starts from
 
 seed xgboost_json ../models/xgboost/*/model.json
 seed xgboost_ubjson ../models/xgboost/*/model.ubj
+seed xgboost_binary ../models/xgboost/*/*.bin
 seed lightgbm_text ../models/lightgbm/*/model.txt
+seed lightgbm_json ../models/lightgbm/*/model.json
+seed treelite ../models/treelite/*/model.*
+seed catboost_json ../models/catboost/*/model.json
+seed sklearn_json ../models/sklearn/*/model.json
 seed any_format ../models/{xgboost,lightgbm}/{tie,leaf_only,linear}*/model.*
 
 mkdir -p corpus/kernel_vs_reference

@@ -27,30 +27,37 @@ fn kind(case: &Case) -> Kind {
     let text = String::from_utf8_lossy(&file);
     let model = case.load(Model::options()).unwrap();
     let per_tree = case.load(Model::options().output(Output::TreeValues)).map_or(0, |model| model.n_columns());
-    let (booster, mut missing) = if fact("producer") == "xgboost" {
-        let booster = match model.facts().trees {
-            0 => "gblinear",
-            _ if text.contains("weight_drop") => "dart",
-            trees if per_tree > trees => "gbtree, vector leaves",
-            _ => "gbtree",
-        };
-        (booster, "NaN".to_owned())
-    } else {
-        let booster = [("is_linear=1", "linear trees"), ("\naverage_output", "rf"), ("[boosting: dart]", "dart")]
-            .into_iter()
-            .find(|(mark, _)| text.contains(mark))
-            .map_or("gbdt", |(_, booster)| booster);
-        let lists = text.lines().filter_map(|line| line.strip_prefix("decision_type="));
-        let types: Vec<u8> = lists.flat_map(|list| list.split_whitespace()).map(|word| word.parse().unwrap()).collect();
-        let names = ["none", "zero", "NaN"];
-        let used = (0..3).filter(|&kind| types.iter().any(|decision| decision & 1 == 0 && decision >> 2 & 3 == kind));
-        (booster, used.map(|kind| names[usize::from(kind)]).collect::<Vec<_>>().join(", "))
+    let (booster, mut missing) = match fact("producer").as_str() {
+        "xgboost" => {
+            let booster = match model.facts().trees {
+                0 => "gblinear",
+                _ if text.contains("weight_drop") => "dart",
+                trees if per_tree > trees => "gbtree, vector leaves",
+                _ => "gbtree",
+            };
+            (booster, "NaN".to_owned())
+        }
+        "lightgbm" => lightgbm_kind(&text),
+        _ => ("", "NaN".to_owned()),
     };
     if case.array("csr_margin").is_some() {
         missing.push_str(if missing.is_empty() { "absent" } else { ", absent" });
     }
     let categories = if model.facts().category_splits > 0 { "yes" } else { "" };
     [fact("producer"), fact("version"), fact("objective"), booster.to_owned(), missing, categories.to_owned()]
+}
+
+/// The booster and the missing types of a LightGBM text.
+fn lightgbm_kind(text: &str) -> (&'static str, String) {
+    let booster = [("is_linear=1", "linear trees"), ("\naverage_output", "rf"), ("[boosting: dart]", "dart")]
+        .into_iter()
+        .find(|(mark, _)| text.contains(mark))
+        .map_or("gbdt", |(_, booster)| booster);
+    let lists = text.lines().filter_map(|line| line.strip_prefix("decision_type="));
+    let types: Vec<u8> = lists.flat_map(|list| list.split_whitespace()).map(|word| word.parse().unwrap()).collect();
+    let names = ["none", "zero", "NaN"];
+    let used = (0..3).filter(|&kind| types.iter().any(|decision| decision & 1 == 0 && decision >> 2 & 3 == kind));
+    (booster, used.map(|kind| names[usize::from(kind)]).collect::<Vec<_>>().join(", "))
 }
 
 /// Compares every array of the case with what each of its files answers.

@@ -249,6 +249,9 @@ fn finds_of_the_fuzzer_stay_mended() {
                 "xgboost_binary" => survives(Format::XgBoostBinary, &bytes, true),
                 "lightgbm_text" => survives(Format::LightGbmText, &bytes, true),
                 "lightgbm_json" => survives(Format::LightGbmJson, &bytes, true),
+                "treelite" => survives(Format::Treelite, &bytes, true),
+                "catboost_json" => survives(Format::CatBoostJson, &bytes, true),
+                "sklearn_json" => survives(Format::SklearnJson, &bytes, true),
                 "any_format" => match Format::detect(&bytes) {
                     Ok(format) => survives(format, &bytes, true),
                     Err(error) => survive::is_plain(&error).map(|()| false),
@@ -282,21 +285,21 @@ fn mutated_treelite() {
         "v3_9_sklearn_forest",
     ];
     let files = files.map(|case| format!("treelite/{case}/model.tl"));
-    mutations_survive(Format::Treelite, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::Treelite, &files.each_ref().map(String::as_str), MUTATIONS);
 }
 
 #[test]
 fn mutated_catboost_json() {
     let files = ["scaled", "poisson", "depth_wise", "leaf_wise_classes", "multi_label"];
     let files = files.map(|case| format!("catboost/{case}/model.json"));
-    mutations_survive(Format::CatBoostJson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::CatBoostJson, &files.each_ref().map(String::as_str), MUTATIONS);
 }
 
 #[test]
 fn mutated_sklearn_json() {
     let files = ["boosting_exponential", "histogram_categories", "random_forest", "isolation_forest", "decision_tree"];
     let files = files.map(|case| format!("sklearn/{case}/model.json"));
-    mutations_survive(Format::SklearnJson, &files.each_ref().map(String::as_str), 3000);
+    mutations_survive(Format::SklearnJson, &files.each_ref().map(String::as_str), MUTATIONS);
 }
 
 #[test]
