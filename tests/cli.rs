@@ -578,7 +578,8 @@ fn inspect_tells_people_the_facts() {
         "… and 10 more",
         "sigmoid",
         "value < threshold",
-        "walk",
+        "circuit (",
+        "not row: reckoned to take",
     ] {
         assert!(text.contains(fact), "{fact:?} is not in\n{text}");
     }

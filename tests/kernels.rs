@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use sawmill::{
-    Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Labels, Link, Missing, Model,
-    Node, NumericProfile, Schema, Test, TreeSpec,
+    Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Isa, Labels, Link, Missing,
+    Model, Node, NumericProfile, Schema, Test, TreeSpec,
 };
 
 /// A split before its children are numbered: a feature, a test, a missing rule, and which open leaf it replaces.
@@ -118,9 +118,12 @@ proptest! {
             let output = if vector_leaves { None } else { Some((index % n_outputs) as u32) };
             builder = builder.tree(TreeSpec { output, weight: weights[index], nodes: &nodes });
         }
-        let model = Model::options().from_forest(Schema::new(5, n_outputs), builder.finish().unwrap()).unwrap();
-        let report = model.validate();
-        prop_assert!(report.ok, "{report:#?}");
+        let forest = builder.finish().unwrap();
+        for &isa in Isa::available() {
+            let model = Model::options().isa(isa).from_forest(Schema::new(5, n_outputs), forest.clone()).unwrap();
+            let report = model.validate();
+            prop_assert!(report.ok, "{}: {report:#?}", isa.name());
+        }
     }
 }
 

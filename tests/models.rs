@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Case, Matrix, csr_ulp, worst_ulp};
-use sawmill::{Model, Output};
+use sawmill::{Isa, Model, Output};
 
 #[test]
 fn every_model_answers_as_its_library_did() {
@@ -35,14 +35,16 @@ fn every_model_answers_as_its_library_did() {
 fn every_model_is_healthy_and_as_its_case_says() {
     for case in Case::all() {
         let model = case.load(Model::options()).unwrap();
-        let report = model.validate();
-        assert!(report.ok, "{}: {report:#?}", case.name);
         let count = |key: &str| case.facts[key].as_integer().unwrap() as usize;
         let facts = (model.schema().n_features(), model.schema().n_outputs, model.facts().trees);
         assert_eq!(facts, (count("features"), count("outputs"), count("trees")), "{}", case.name);
-        let kernels: Vec<_> = model.plan().kernels.iter().map(|kernel| kernel.name).collect();
         let expected: Vec<_> = case.facts["kernels"].as_array().unwrap().iter().map(|k| k.as_str().unwrap()).collect();
-        assert_eq!(kernels, expected, "{}", case.name);
+        for &isa in Isa::available() {
+            let model = case.load(Model::options().isa(isa)).unwrap();
+            let report = model.validate();
+            assert!(report.ok, "{} on {}: {report:#?}", case.name, isa.name());
+            assert_eq!(model.plan().fits, expected, "{} on {}", case.name, isa.name());
+        }
     }
 }
 

@@ -13,6 +13,7 @@ import csv
 import json
 import shutil
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Callable, NamedTuple, Protocol
 
@@ -231,7 +232,34 @@ def smallest_int(leaf: np.ndarray) -> np.ndarray:
     return exact
 
 
-def case_toml(about: str, case: Case) -> str:
+# The kernels that can evaluate every tree of a case, by producer and name; all of them otherwise.
+KERNELS = {
+    "lightgbm/deep_trees": ["row", "walk"],  # more leaves than a byte numbers
+    "xgboost/*linear*": ["walk"],  # linear models
+    "lightgbm/*linear_leaves": ["walk"],
+    "xgboost/odd_numbers": ["walk"],  # a split that nothing goes left of
+    "treelite/infinite_thresholds_less_first": ["walk"],
+    "*/*vector_leaves": ["circuit", "walk"],  # vector leaves
+    "catboost/leaf_wise_classes": ["circuit", "walk"],
+    "catboost/multi_*": ["circuit", "walk"],
+    "catboost/one_versus_all": ["circuit", "walk"],
+    "catboost/wine": ["circuit", "walk"],
+    "sklearn/decision_tree": ["circuit", "walk"],
+    "sklearn/random_forest*": ["circuit", "walk"],
+    "treelite/*sklearn_outputs": ["circuit", "walk"],
+    "treelite/sklearn_random_forest": ["circuit", "walk"],
+    "treelite/v3_9_sklearn_forest": ["circuit", "walk"],
+    "treelite/*sklearn_uneven_targets": ["circuit", "walk"],
+}
+
+
+def kernels(folder: Path) -> list[str]:
+    """What the model of a case is expected to fit."""
+    case = f"{folder.parent.name}/{folder.name}"
+    return next((fit for cases, fit in KERNELS.items() if fnmatch(case, cases)), ["circuit", "row", "walk"])
+
+
+def case_toml(folder: Path, about: str, case: Case) -> str:
     model = case.model
     fields = {
         "producer": model.producer,
@@ -242,7 +270,7 @@ def case_toml(about: str, case: Case) -> str:
         "features": case.rows.shape[1],
         "outputs": model.outputs,
         "trees": model.trees,
-        "kernels": ["walk"],
+        "kernels": kernels(folder),
     }
     fields |= getattr(model, "options", {})
     if case.spans:
@@ -302,7 +330,7 @@ def write_case(folder: Path, about: str, case: Case) -> None:
     folder.mkdir(parents=True)
     for name, data in model.files().items():
         (folder / name).write_bytes(data)
-    (folder / "case.toml").write_text(case_toml(about, case), encoding="utf-8")
+    (folder / "case.toml").write_text(case_toml(folder, about, case), encoding="utf-8")
 
     rows = all_rows(case)
     value = model.predict(rows, "value")

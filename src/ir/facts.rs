@@ -106,7 +106,8 @@ pub(crate) fn cuts(forest: &Forest) -> Vec<(u32, Vec<f64>)> {
 pub(crate) fn tells_tiny_values(forest: &Forest) -> bool {
     let tiny = |split: &super::Split| match split.test {
         SplitTest::Threshold(threshold) => (-ZERO_THRESHOLD..=ZERO_THRESHOLD).contains(&threshold),
-        SplitTest::Set(_) => forest.profile().categories == CategoryRule::NonNegative,
+        // Of codes truncated toward zero, a tiny value has that of 0.0 anyway.
+        SplitTest::Set(_) => forest.profile().categories != CategoryRule::Truncate,
     };
     forest.linear().is_some() || forest.splits().iter().any(tiny)
 }

@@ -161,7 +161,7 @@ pub enum Absent {
 }
 
 /// Where a missing value goes at a split, and which values count as missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Missing {
     /// NaN goes left.
     Left,

@@ -3,15 +3,30 @@
 //! A kernel allocates only in the [`Buffers`] it is handed, spawns nothing and locks nothing. It adds the leaves of a
 //! row in tree order whatever the batch, so a row has the same bits in every batch.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+mod circuit;
+pub(crate) mod forest;
+pub(crate) mod level;
+mod rank;
+mod row;
 pub(crate) mod stage;
 pub(crate) mod walk;
 
 use std::ops::Range;
 
+use self::level::{Chunk, Level};
+use crate::ir::real::Real;
 use crate::rows::Batch;
 
-/// Rows a caller should hand to a kernel at once: enough to reuse a tree while it is in the nearest cache.
-pub(crate) const BLOCK_ROWS: usize = 128;
+/// Rows of a byte column that are worked on at once: one register of the widest instruction set.
+pub(crate) const CHUNK: usize = 64;
+
+/// Rows a caller should hand to a kernel at once: enough to spread the cost of reading a tree, few enough that their
+/// ranks stay in the nearest cache.
+pub(crate) const BLOCK_ROWS: usize = 8 * CHUNK;
 
 /// Evaluates a forest whose sums are of type `S`.
 pub(crate) trait Kernel<S>: Send + Sync {
@@ -35,4 +50,39 @@ pub(crate) struct Buffers {
     pub(crate) sums_f32: Vec<f32>,
     pub(crate) sums_f64: Vec<f64>,
     pub(crate) leaves: Vec<u32>,
+    columns: Vec<Chunk>,
+    row: Vec<u8>,
+    stack: Vec<Chunk>,
+    chunks_f32: Vec<[f32; CHUNK]>,
+    chunks_f64: Vec<[f64; CHUNK]>,
+}
+
+/// The types that leaves are summed in.
+pub(crate) trait Sum: Real {
+    /// Adds `leaves[at[i]]` to `sums[i]`, of which there are as many.
+    fn add_leaves<L: Level>(level: L, sums: &mut [[Self; CHUNK]], at: &[Chunk], leaves: &[Self]);
+    /// Where the sums of a block are kept, output after output.
+    fn chunks(buffers: &mut Buffers) -> &mut Vec<[Self; CHUNK]>;
+}
+
+impl Sum for f32 {
+    #[inline(always)]
+    fn add_leaves<L: Level>(level: L, sums: &mut [[Self; CHUNK]], at: &[Chunk], leaves: &[Self]) {
+        level.add_leaves_f32(sums, at, leaves);
+    }
+
+    fn chunks(buffers: &mut Buffers) -> &mut Vec<[Self; CHUNK]> {
+        &mut buffers.chunks_f32
+    }
+}
+
+impl Sum for f64 {
+    #[inline(always)]
+    fn add_leaves<L: Level>(level: L, sums: &mut [[Self; CHUNK]], at: &[Chunk], leaves: &[Self]) {
+        level.add_leaves_f64(sums, at, leaves);
+    }
+
+    fn chunks(buffers: &mut Buffers) -> &mut Vec<[Self; CHUNK]> {
+        &mut buffers.chunks_f64
+    }
 }

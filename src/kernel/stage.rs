@@ -7,9 +7,11 @@ use std::ops::Range;
 
 use ndarray::ArrayView2;
 
-use super::Buffers;
+use super::level::{Level, Panel};
+use super::{Buffers, CHUNK};
 use crate::ir::real::Real;
 use crate::ir::{Absent, Forest, ZERO_THRESHOLD, facts};
+use crate::layout::ranks::{CutTable, RankedFeature, Ranks};
 use crate::rows::{Batch, Csr, Dense, Flat};
 
 /// What happens to values before the trees see them.
@@ -28,6 +30,7 @@ pub(crate) struct InputRule<T> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block<'a, T> {
     pub(crate) values: &'a [T],
+    pub(crate) n_rows: usize,
     pub(crate) n_features: usize,
 }
 
@@ -35,6 +38,12 @@ impl<'a, T> Block<'a, T> {
     #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> &'a [T] {
         &self.values[row * self.n_features..][..self.n_features]
+    }
+
+    /// Some of its rows.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let values = &self.values[rows.start * self.n_features..rows.end * self.n_features];
+        Self { values, n_rows: rows.len(), n_features: self.n_features }
     }
 }
 
@@ -44,6 +53,12 @@ pub(crate) trait Input: Real {
     fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]>;
     /// Where rows of this type are staged.
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
+    /// The cuts of a feature for rows of this type.
+    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self>;
+    /// [`PANEL`] adjacent columns of row-major rows, from column `first`.
+    fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>);
+    /// How many of the table's cuts each value is greater than; none for NaN.
+    fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK];
 }
 
 impl Input for f32 {
@@ -57,6 +72,21 @@ impl Input for f32 {
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
         &mut buffers.staged_f32
     }
+
+    #[inline(always)]
+    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self> {
+        ranks.table_f32(feature)
+    }
+
+    #[inline(always)]
+    fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>) {
+        level.transpose_f32(values, stride, first, panel);
+    }
+
+    #[inline(always)]
+    fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
+        level.rank_f32(values, table)
+    }
 }
 
 impl Input for f64 {
@@ -69,6 +99,21 @@ impl Input for f64 {
 
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
         &mut buffers.staged_f64
+    }
+
+    #[inline(always)]
+    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self> {
+        ranks.table_f64(feature)
+    }
+
+    #[inline(always)]
+    fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>) {
+        level.transpose_f64(values, stride, first, panel);
+    }
+
+    #[inline(always)]
+    fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
+        level.rank_f64(values, table)
     }
 }
 
@@ -94,14 +139,10 @@ impl<T: Input> InputRule<T> {
         rows: Range<usize>,
         buffer: &'s mut Vec<T>,
     ) -> Block<'s, T> {
-        if self.sentinel.is_none()
-            && !self.flush_tiny
-            && let Batch::Dense(dense) = batch
-            && let Some(values) = T::in_place(dense)
-        {
-            let values = &values[rows.start * self.n_features..rows.end * self.n_features];
-            return Block { values, n_features: self.n_features };
+        if let Some(block) = self.in_place(batch, &rows) {
+            return block;
         }
+        let n_rows = rows.len();
         buffer.clear();
         buffer.resize(rows.len() * self.n_features, self.absent);
         match batch {
@@ -112,7 +153,17 @@ impl<T: Input> InputRule<T> {
                 Flat::F64(values) => self.copy_sparse(csr, values, rows, buffer),
             },
         }
-        Block { values: buffer, n_features: self.n_features }
+        Block { values: buffer, n_rows, n_features: self.n_features }
+    }
+
+    /// Rows of values of type `V` where they lie, if they need no change to be read by the trees.
+    pub(crate) fn in_place<'b, V: Input>(&self, batch: &Batch<'b>, rows: &Range<usize>) -> Option<Block<'b, V>> {
+        let Batch::Dense(dense) = batch else { return None };
+        if self.sentinel.is_some() || self.flush_tiny {
+            return None;
+        }
+        let values = &V::in_place(dense)?[rows.start * self.n_features..rows.end * self.n_features];
+        Some(Block { values, n_rows: rows.len(), n_features: self.n_features })
     }
 
     fn copy_dense<V: Real>(&self, view: &ArrayView2<'_, V>, rows: Range<usize>, buffer: &mut [T]) {

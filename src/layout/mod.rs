@@ -1,3 +1,6 @@
 //! Flat arrays that kernels read, built once from a [`Forest`](crate::ir::Forest).
 
+pub(crate) mod circuit;
+pub(crate) mod ranks;
+pub(crate) mod row;
 pub(crate) mod walk;

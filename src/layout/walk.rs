@@ -194,7 +194,7 @@ fn arrival<T: Real>() -> WalkNode<T> {
 /// The value of `T` such that `x > it` for just those `x` of `T` that `comparison` with `threshold` sends right: the
 /// greatest value that goes left. Plain rounding would be wrong at the threshold itself. `None` where no value goes left
 /// (`x < -∞`).
-fn greatest_left<T: Real>(threshold: f64, comparison: Comparison) -> Option<T> {
+pub(super) fn greatest_left<T: Real>(threshold: f64, comparison: Comparison) -> Option<T> {
     let nearest = T::from_f64(threshold);
     let goes_left = |value: T| match comparison {
         Comparison::Less => value.to_f64() < threshold,
@@ -203,7 +203,7 @@ fn greatest_left<T: Real>(threshold: f64, comparison: Comparison) -> Option<T> {
     [nearest, nearest.next_down()].into_iter().find(|&value| goes_left(value))
 }
 
-fn zero_goes_left(forest: &Forest, test: SplitTest) -> bool {
+pub(super) fn zero_goes_left(forest: &Forest, test: SplitTest) -> bool {
     match test {
         SplitTest::Threshold(threshold) => match forest.profile().comparison {
             Comparison::Less => 0.0 < threshold,

@@ -1,0 +1,397 @@
+//! AVX-512: searches and leaf tables in registers.
+#![allow(unsafe_code, reason = "intrinsics; every function is inlined into one compiled for the features it needs")]
+
+use std::arch::x86_64::*;
+
+use super::CHUNK;
+use super::level::{self, Chunk, Level, PANEL, Panel, Work};
+use crate::layout::ranks::CutTable;
+
+/// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
+/// [`detect`](Self::detect) has found them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("bmi2");
+        found.then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn run<W: Work>(level: Avx512, work: W) -> W::Output {
+    work.work(level)
+}
+
+impl Level for Avx512 {
+    const BYTES: usize = 64;
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: a value of this type exists only where the features have been detected. So below.
+        unsafe { run(self, work) }
+    }
+
+    #[inline(always)]
+    fn rank_f32(self, values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
+        // SAFETY: as in `run`.
+        unsafe { rank_f32(values, table) }
+    }
+
+    #[inline(always)]
+    fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
+        // SAFETY: as in `run`.
+        unsafe { rank_f64(values, table) }
+    }
+
+    #[inline(always)]
+    fn add_leaves_f32(self, sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
+        // SAFETY: as in `run`.
+        unsafe { add_leaves_f32(sums, at, leaves) }
+    }
+
+    #[inline(always)]
+    fn add_leaves_f64(self, sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
+        // SAFETY: as in `run`.
+        unsafe { add_leaves_f64(sums, at, leaves) }
+    }
+
+    #[inline(always)]
+    fn transpose_f32(self, values: &[f32], stride: usize, first: usize, panel: &mut Panel<f32>) {
+        // SAFETY: as in `run`.
+        unsafe { transpose_f32(values, stride, first, panel) }
+    }
+
+    #[inline(always)]
+    fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
+        // SAFETY: as in `run`.
+        unsafe { outside_set(byte, bit, set) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn rank_f32(values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
+    let CutTable { cuts, pivots, .. } = table;
+    match cuts.len() {
+        16 => {
+            let cuts = load_ps(cuts, 0);
+            each16(values, |x| search(x, [8, 4, 2, 1], _mm512_setzero_si512(), |at| _mm512_permutexvar_ps(at, cuts)))
+        }
+        32 => search_tables::<1, 0>(values, cuts, pivots, []),
+        64 => search_tables::<2, 1>(values, cuts, pivots, [1]),
+        128 => search_tables::<4, 2>(values, cuts, pivots, [2, 1]),
+        256 => search_tables::<8, 3>(values, cuts, pivots, [4, 2, 1]),
+        _ => {
+            let [pivots] = pairs::<1>(pivots);
+            each16(values, |x| {
+                let at = search_pivots(x, pivots, cuts.len() / 32);
+                let mut half = cuts.len() as i32 / 64;
+                let mut at = at;
+                while half > 0 {
+                    // SAFETY: a search of log2 steps in a power of two of cuts ends below their number.
+                    let cut = |at| unsafe { _mm512_i32gather_ps::<4>(at, cuts.as_ptr()) };
+                    at = search(x, [half], at, cut);
+                    half /= 2;
+                }
+                at
+            })
+        }
+    }
+}
+
+/// Ranks among `N` times 32 cuts, all in registers: among the pivots, then by the `steps` that are left.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn search_tables<const N: usize, const STEPS: usize>(
+    values: &[f32; CHUNK],
+    cuts: &[f32],
+    pivots: &[f32],
+    steps: [i32; STEPS],
+) -> [u32; CHUNK] {
+    let tables = pairs::<N>(cuts);
+    let [pivots] = pairs::<1>(pivots);
+    each16(values, |x| search(x, steps, search_pivots(x, pivots, N), |at| look_up(&tables, at)))
+}
+
+/// Ranks among 32 pivots, times `every`: the place of the cut that the search goes on from.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn search_pivots(x: __m512, pivots: (__m512, __m512), every: usize) -> __m512i {
+    let pivot = |at| _mm512_permutex2var_ps(pivots.0, at, pivots.1);
+    let at = search(x, [16, 8, 4, 2, 1], _mm512_setzero_si512(), pivot);
+    _mm512_sll_epi32(at, _mm_cvtsi32_si128(every.trailing_zeros() as i32))
+}
+
+/// Steps of a binary search: at `at + half`, if `x` is greater than the cut before that.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn search<const STEPS: usize>(
+    x: __m512,
+    halves: [i32; STEPS],
+    from: __m512i,
+    cut: impl Fn(__m512i) -> __m512,
+) -> __m512i {
+    let mut at = from;
+    for half in halves {
+        let cut = cut(_mm512_add_epi32(at, _mm512_set1_epi32(half - 1)));
+        let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, cut);
+        at = _mm512_mask_add_epi32(at, above, at, _mm512_set1_epi32(half));
+    }
+    at
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUNK] {
+    let mut ranks = [0; CHUNK];
+    for (block, ranks) in ranks.chunks_exact_mut(16).enumerate() {
+        // SAFETY: chunks of 16.
+        unsafe { _mm512_storeu_si512(ranks.as_mut_ptr().cast(), rank(load_ps(values, block))) };
+    }
+    ranks
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn rank_f64(values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
+    let CutTable { cuts, narrow, .. } = table;
+    let Some((cuts_f32, pivots)) = narrow else {
+        return level::rank(values, table);
+    };
+    // Rounded down, values and cuts keep their order; where a value meets a cut that it may or may not be greater than,
+    // the search ends at that cut.
+    let mut rounded = [0.0f32; CHUNK];
+    for (block, rounded) in rounded.chunks_exact_mut(8).enumerate() {
+        let x = load_pd(values, block);
+        let down = _mm512_cvt_roundpd_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x);
+        // SAFETY: chunks of 8.
+        unsafe { _mm256_storeu_ps(rounded.as_mut_ptr(), down) };
+    }
+    let mut ranks = rank_f32(&rounded, CutTable { cuts: cuts_f32, pivots, narrow: None });
+    for (block, ranks) in ranks.chunks_exact_mut(8).enumerate() {
+        // SAFETY: chunks of 8; a rank is below the number of cuts.
+        unsafe {
+            let at = _mm256_loadu_si256(ranks.as_ptr().cast());
+            let cut = _mm512_i32gather_pd::<8>(at, cuts.as_ptr());
+            let above = _mm512_cmp_pd_mask::<_CMP_GT_OQ>(load_pd(values, block), cut);
+            _mm256_storeu_si256(ranks.as_mut_ptr().cast(), _mm256_mask_add_epi32(at, above, at, _mm256_set1_epi32(1)));
+        }
+    }
+    ranks
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add_leaves_f32(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
+    match leaves.len() {
+        16 => {
+            let table = load_ps(leaves, 0);
+            add16(sums, at, |at| _mm512_permutexvar_ps(at, table));
+        }
+        32 => add_tables::<1>(sums, at, leaves),
+        64 => add_tables::<2>(sums, at, leaves),
+        128 => add_tables::<4>(sums, at, leaves),
+        _ => add_tables::<8>(sums, at, leaves),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add_tables<const N: usize>(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
+    let tables = pairs::<N>(leaves);
+    add16(sums, at, |at| look_up(&tables, at));
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add_leaves_f64(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
+    match leaves.len() {
+        16 => {
+            let (low, high) = (load_pd(leaves, 0), load_pd(leaves, 1));
+            add8(sums, at, |at| _mm512_permutex2var_pd(low, at, high));
+        }
+        32 => {
+            let (a, b, c, d) = (load_pd(leaves, 0), load_pd(leaves, 1), load_pd(leaves, 2), load_pd(leaves, 3));
+            add8(sums, at, |at| {
+                let upper = _mm512_test_epi64_mask(at, _mm512_set1_epi64(16));
+                let low = _mm512_permutex2var_pd(a, at, b);
+                _mm512_mask_blend_pd(upper, low, _mm512_permutex2var_pd(c, at, d))
+            });
+        }
+        64 => add_halves::<2>(sums, at, leaves),
+        128 => add_halves::<4>(sums, at, leaves),
+        _ => add_halves::<8>(sums, at, leaves),
+    }
+}
+
+/// Larger tables of doubles, the two halves of a value looked up by themselves: a register holds twice as many of them,
+/// and finds twice as many at once.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add_halves<const N: usize>(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
+    let mut halves = [[0.0f32; 256]; 2];
+    for (at, leaf) in leaves.iter().enumerate() {
+        halves[0][at] = f32::from_bits(leaf.to_bits() as u32);
+        halves[1][at] = f32::from_bits((leaf.to_bits() >> 32) as u32);
+    }
+    let (low, high) = (pairs::<N>(&halves[0]), pairs::<N>(&halves[1]));
+    let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    let at = at.iter().flat_map(|at| at.0.chunks_exact(16));
+    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(16).zip(at) {
+        // SAFETY: chunks of 16.
+        unsafe {
+            let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().cast()));
+            let (low, high) = (look_up(&low, at), look_up(&high, at));
+            for (half, order) in [(0, first), (8, second)] {
+                let leaves = _mm512_castps_pd(_mm512_permutex2var_ps(low, order, high));
+                let sum = _mm512_add_pd(_mm512_loadu_pd(sums.as_ptr().add(half)), leaves);
+                _mm512_storeu_pd(sums.as_mut_ptr().add(half), sum);
+            }
+        }
+    }
+}
+
+/// A table of `N` times 32 values in registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn pairs<const N: usize>(values: &[f32]) -> [(__m512, __m512); N] {
+    let mut pairs = [(_mm512_setzero_ps(), _mm512_setzero_ps()); N];
+    for (index, pair) in pairs.iter_mut().enumerate() {
+        *pair = (load_ps(values, 2 * index), load_ps(values, 2 * index + 1));
+    }
+    pairs
+}
+
+/// The values at 16 places of a table.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn look_up<const N: usize>(tables: &[(__m512, __m512); N], at: __m512i) -> __m512 {
+    let pair = |index: usize| _mm512_permutex2var_ps(tables[index].0, at, tables[index].1);
+    let bit = |bit: i32| _mm512_test_epi32_mask(at, _mm512_set1_epi32(bit));
+    let two = |index: usize| _mm512_mask_blend_ps(bit(32), pair(index), pair(index + 1));
+    let four = |index: usize| _mm512_mask_blend_ps(bit(64), two(index), two(index + 2));
+    match N {
+        1 => pair(0),
+        2 => two(0),
+        4 => four(0),
+        _ => _mm512_mask_blend_ps(bit(128), four(0), four(4)),
+    }
+}
+
+/// Values `16 * block..` of a slice.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn load_ps(values: &[f32], block: usize) -> __m512 {
+    // SAFETY: the slice is as long as the load.
+    unsafe { _mm512_loadu_ps(values[16 * block..][..16].as_ptr()) }
+}
+
+/// Values `8 * block..` of a slice.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn load_pd(values: &[f64], block: usize) -> __m512d {
+    // SAFETY: the slice is as long as the load.
+    unsafe { _mm512_loadu_pd(values[8 * block..][..8].as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn transpose_f32(values: &[f32], stride: usize, first: usize, panel: &mut Panel<f32>) {
+    let width = (stride - first).min(PANEL);
+    let mask = ((1u32 << width) - 1) as __mmask16;
+    for block in 0..CHUNK / 16 {
+        let mut r = [_mm512_setzero_ps(); 16];
+        for (row, r) in r.iter_mut().enumerate() {
+            let start = ((16 * block + row) * stride).min(values.len() - stride) + first;
+            let row = &values[start..][..width];
+            // SAFETY: the mask leaves out what is beyond the row.
+            *r = unsafe { _mm512_maskz_loadu_ps(mask, row.as_ptr()) };
+        }
+        // Pairs of rows, then fours, then eights, then all: `t[i]` holds column i of four rows, and so on.
+        let mut t = r;
+        for i in 0..8 {
+            t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+            t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+        }
+        for i in 0..4 {
+            for half in 0..2 {
+                let (a, b) = (_mm512_castps_pd(t[4 * i + half]), _mm512_castps_pd(t[4 * i + 2 + half]));
+                r[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                r[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        for i in 0..4 {
+            for pair in 0..2 {
+                let (a, b) = (r[8 * pair + i], r[8 * pair + 4 + i]);
+                t[8 * pair + i] = _mm512_shuffle_f32x4::<0x88>(a, b);
+                t[8 * pair + 4 + i] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+            }
+        }
+        for i in 0..4 {
+            for odd in 0..2 {
+                let (a, b) = (t[4 * odd + i], t[8 + 4 * odd + i]);
+                let columns = [(0, _mm512_shuffle_f32x4::<0x88>(a, b)), (8, _mm512_shuffle_f32x4::<0xdd>(a, b))];
+                for (half, column) in columns {
+                    let at = &mut panel[half + 4 * odd + i][16 * block..][..16];
+                    // SAFETY: 16 values.
+                    unsafe { _mm512_storeu_ps(at.as_mut_ptr(), column) };
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn outside_set(byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
+    let mut outside = Chunk::ZERO;
+    // SAFETY: the features are there (see `run`); all operands are as long as the loads.
+    unsafe {
+        let byte = _mm512_loadu_si512(byte.0.as_ptr().cast());
+        let bit = _mm512_loadu_si512(bit.0.as_ptr().cast());
+        let half = |from: usize| _mm512_broadcast_i32x4(_mm_loadu_si128(set.as_ptr().add(from).cast()));
+        let low = _mm512_shuffle_epi8(half(0), byte);
+        let upper = _mm512_test_epi8_mask(byte, _mm512_set1_epi8(16));
+        let found = _mm512_mask_shuffle_epi8(low, upper, half(16), byte);
+        let outside_mask = _mm512_testn_epi8_mask(found, bit);
+        _mm512_storeu_si512(outside.0.as_mut_ptr().cast(), _mm512_movm_epi8(outside_mask));
+    }
+    outside
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add16(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512) {
+    let at = at.iter().flat_map(|at| at.0.chunks_exact(16));
+    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(16).zip(at) {
+        // SAFETY: chunks of 16.
+        unsafe {
+            let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().cast()));
+            let sum = _mm512_add_ps(_mm512_loadu_ps(sums.as_ptr()), leaf(at));
+            _mm512_storeu_ps(sums.as_mut_ptr(), sum);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn add8(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512d) {
+    let at = at.iter().flat_map(|at| at.0.chunks_exact(8));
+    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(8).zip(at) {
+        // SAFETY: chunks of 8.
+        unsafe {
+            let at = _mm512_cvtepu8_epi64(_mm_loadl_epi64(at.as_ptr().cast()));
+            let sum = _mm512_add_pd(_mm512_loadu_pd(sums.as_ptr()), leaf(at));
+            _mm512_storeu_pd(sums.as_mut_ptr(), sum);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The kernel of a forest: circuits for blocks of rows, walks for the trees that have no circuit and for the few rows
+//! that fill no chunk. Whatever evaluates a tree, a row's leaves are summed in tree order.
+
+use std::ops::Range;
+
+use super::circuit::{AddTrees, Columns};
+use super::level::{Chunk, Level};
+use super::rank::Rank;
+use super::stage::{Block, Input};
+use super::walk::WalkKernel;
+use super::{Buffers, CHUNK, Kernel, Sum, row};
+use crate::ir::{BasePosition, Forest, Target};
+use crate::layout::circuit::CircuitLayout;
+use crate::layout::row::RowLayout;
+use crate::rows::Batch;
+
+/// Evaluates a forest on the instruction set `L`.
+pub(crate) struct ForestKernel<L, T, S> {
+    level: L,
+    walk: WalkKernel<T, S>,
+    circuits: Option<Circuits<S>>,
+    rows: Option<RowLayout<S>>,
+}
+
+/// The circuits of some trees.
+pub(crate) struct Circuits<S> {
+    pub(crate) layout: CircuitLayout<S>,
+    /// Fewer rows than this are walked.
+    pub(crate) least_rows: usize,
+}
+
+impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
+    pub(crate) fn new(
+        level: L,
+        forest: &Forest,
+        sentinel: Option<f64>,
+        circuits: Option<Circuits<S>>,
+        rows: Option<RowLayout<S>>,
+    ) -> Self {
+        Self { level, walk: WalkKernel::new(forest, sentinel), circuits, rows }
+    }
+
+    /// Margins of rows that need no change, in the type they came in. `walked` are the same rows in the forest's type,
+    /// for trees that are walked.
+    fn block_margins<V: Input>(
+        &self,
+        layout: &CircuitLayout<S>,
+        block: Block<'_, V>,
+        walked: Option<&Block<'_, T>>,
+        margins: &mut [S],
+        work: Workspace<'_, S>,
+    ) {
+        let (level, walk, profile) = (self.level, &self.walk, self.walk.profile());
+        let (n_outputs, chunks) = (walk.n_outputs(), block.n_rows.div_ceil(CHUNK));
+        work.sums.resize((n_outputs * chunks).max(work.sums.len()), [S::ZERO; CHUNK]);
+        let sums = &mut work.sums[..n_outputs * chunks];
+        for (sums, &base) in sums.chunks_exact_mut(chunks).zip(walk.base()) {
+            sums.fill([if profile.base == BasePosition::First { base } else { S::ZERO }; CHUNK]);
+        }
+        let mut columns = Columns::new(layout, chunks, work.columns, work.stack);
+        level.run(Rank { ranks: &layout.ranks, profile, block, columns: columns.bytes(), chunks });
+        let mut first = 0;
+        for trees in layout.trees.chunk_by(|a, b| a.is_some() == b.is_some()) {
+            if trees[0].is_some() {
+                level.run(AddTrees { layout, trees, columns: &mut columns, sums });
+            } else {
+                let rows = walked.expect("rows are staged where trees are walked");
+                for tree in first..first + trees.len() {
+                    self.add_walked(tree, rows, sums);
+                }
+            }
+            first += trees.len();
+        }
+        for (output, sums) in sums.chunks_exact(chunks).enumerate() {
+            for (margin, &sum) in margins[output..].iter_mut().step_by(n_outputs).zip(sums.as_flattened()) {
+                *margin = sum;
+            }
+        }
+    }
+
+    /// Margins of a few rows.
+    fn row_margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
+        let Some(layout) = &self.rows else {
+            return self.walk.margins(batch, rows, margins, buffers);
+        };
+        let input = self.walk.input();
+        if let Some(block) = input.in_place::<f32>(batch, &rows) {
+            return self.add_rows(layout, block, margins, &mut buffers.row);
+        }
+        let mut staged = std::mem::take(T::buffer(buffers));
+        let block = input.stage(batch, rows, &mut staged);
+        self.add_rows(layout, block, margins, &mut buffers.row);
+        *T::buffer(buffers) = staged;
+    }
+
+    fn add_rows<V: Input>(&self, layout: &RowLayout<S>, block: Block<'_, V>, margins: &mut [S], bytes: &mut Vec<u8>) {
+        let (base, profile) = (self.walk.base(), self.walk.profile());
+        for (row, sums) in margins.chunks_exact_mut(self.walk.n_outputs()).enumerate() {
+            match profile.base {
+                BasePosition::First => sums.copy_from_slice(base),
+                BasePosition::Last => sums.fill(S::ZERO),
+            }
+            row::add_row(layout, profile, block.row(row), bytes, sums);
+        }
+    }
+
+    /// Adds the leaves of a tree that is walked.
+    fn add_walked(&self, tree: usize, rows: &Block<'_, T>, sums: &mut [[S; CHUNK]]) {
+        let walk = &self.walk;
+        let chunks = sums.len() / walk.n_outputs();
+        let mut add = |row: usize, output: usize, value| sums[output * chunks + row / CHUNK][row % CHUNK] += value;
+        let target = walk.target(tree);
+        walk.walk_tree(rows, tree, |row, leaf| match target {
+            Target::One(output) => add(row, output as usize, walk.leaf_value(leaf as usize, rows.row(row))),
+            Target::All => {
+                for (output, &value) in walk.leaf_values(leaf as usize).iter().enumerate() {
+                    add(row, output, value);
+                }
+            }
+        });
+    }
+}
+
+/// The parts of [`Buffers`] that a block is worked on in.
+struct Workspace<'a, S> {
+    columns: &'a mut Vec<Chunk>,
+    stack: &'a mut Vec<Chunk>,
+    sums: &'a mut Vec<[S; CHUNK]>,
+}
+
+impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
+    fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
+        let Some(Circuits { layout, least_rows }) = &self.circuits else {
+            return self.row_margins(batch, rows, margins, buffers);
+        };
+        let rest = rows.len() % CHUNK;
+        let in_circuits = rows.len() - if rest < *least_rows { rest } else { 0 };
+        let (whole, rest) = margins.split_at_mut(in_circuits * self.walk.n_outputs());
+        if in_circuits > 0 {
+            let rows = rows.start..rows.start + in_circuits;
+            let mut staged = std::mem::take(T::buffer(buffers));
+            let (mut columns, mut stack, mut sums) = (
+                std::mem::take(&mut buffers.columns),
+                std::mem::take(&mut buffers.stack),
+                std::mem::take(S::chunks(buffers)),
+            );
+            let work = Workspace { columns: &mut columns, stack: &mut stack, sums: &mut sums };
+            let input = self.walk.input();
+            let walks = layout.trees.iter().any(Option::is_none);
+            match input.in_place::<f32>(batch, &rows) {
+                Some(block) if !walks => self.block_margins(layout, block, None, whole, work),
+                _ => {
+                    let block = input.stage(batch, rows, &mut staged);
+                    self.block_margins(layout, block, Some(&block), whole, work);
+                }
+            }
+            *T::buffer(buffers) = staged;
+            (buffers.columns, buffers.stack) = (columns, stack);
+            *S::chunks(buffers) = sums;
+        }
+        if in_circuits < rows.len() {
+            self.row_margins(batch, rows.start + in_circuits..rows.end, rest, buffers);
+        }
+    }
+
+    fn leaves(&self, batch: &Batch<'_>, rows: Range<usize>, leaves: &mut [u32], buffers: &mut Buffers) {
+        self.walk.leaves(batch, rows, leaves, buffers);
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.walk.heap_bytes()
+            + self.circuits.as_ref().map_or(0, |circuits| circuits.layout.heap_bytes())
+            + self.rows.as_ref().map_or(0, RowLayout::heap_bytes)
+    }
+}

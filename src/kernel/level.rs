@@ -1,0 +1,147 @@
+//! Instruction sets as types: a value of a level is the proof that this machine has it.
+//!
+//! Algorithms are written once, generic over [`Level`], as plain loops over fixed-size arrays. [`Level::run`] calls them
+//! inside a function compiled for the level, and everything they inline is compiled with it, so that the compiler
+//! vectorises the same loop for every instruction set. The few steps for which it does not find the instructions are
+//! methods of the level: a portable body here, intrinsics in `avx2.rs` and `avx512.rs`.
+
+use super::CHUNK;
+use crate::layout::ranks::CutTable;
+
+/// 64 rows of a byte column.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct Chunk(pub(crate) [u8; CHUNK]);
+
+impl Chunk {
+    pub(crate) const ZERO: Self = Self([0; CHUNK]);
+}
+
+/// Columns that are turned from rows at a time: as many f32 as a cache line or the widest register holds.
+pub(crate) const PANEL: usize = 16;
+
+/// Adjacent columns of a chunk of rows.
+pub(crate) type Panel<T> = [[T; CHUNK]; PANEL];
+
+/// What [`Level::run`] calls.
+pub(crate) trait Work {
+    type Output;
+    /// Implementations are `#[inline(always)]`, so that they are compiled for the level.
+    fn work<L: Level>(self, level: L) -> Self::Output;
+}
+
+/// An instruction set.
+pub(crate) trait Level: Copy + Send + Sync + 'static {
+    /// Bytes of a register.
+    const BYTES: usize;
+
+    /// Does `work` in a function compiled for this level.
+    fn run<W: Work>(self, work: W) -> W::Output;
+
+    /// How many of the table's cuts each value is greater than; none for NaN.
+    #[inline(always)]
+    fn rank_f32(self, values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
+        rank(values, table)
+    }
+
+    /// As [`rank_f32`](Self::rank_f32).
+    #[inline(always)]
+    fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
+        rank(values, table)
+    }
+
+    /// Adds `leaves[at[i]]` to `sums[i]`, of which there are as many. The table has 16, 32, 64, 128 or 256 entries; `at` stays below its length.
+    #[inline(always)]
+    fn add_leaves_f32(self, sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
+        add_leaves(sums, at, leaves);
+    }
+
+    /// As [`add_leaves_f32`](Self::add_leaves_f32).
+    #[inline(always)]
+    fn add_leaves_f64(self, sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
+        add_leaves(sums, at, leaves);
+    }
+
+    /// Columns `first..` of row-major rows, `stride` values each; of the last row for rows that are not there, of any
+    /// value for columns that are not there.
+    #[inline(always)]
+    fn transpose_f32(self, values: &[f32], stride: usize, first: usize, panel: &mut Panel<f32>) {
+        transpose(values, stride, first, panel);
+    }
+
+    /// As [`transpose_f32`](Self::transpose_f32).
+    #[inline(always)]
+    fn transpose_f64(self, values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
+        transpose(values, stride, first, panel);
+    }
+
+    /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
+    #[inline(always)]
+    fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
+        let mut outside = Chunk::ZERO;
+        for ((outside, byte), bit) in outside.0.iter_mut().zip(byte.0).zip(bit.0) {
+            *outside = u8::from(set[usize::from(byte & 31)] & bit == 0).wrapping_neg();
+        }
+        outside
+    }
+}
+
+/// What the build's target guarantees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+impl Level for Portable {
+    const BYTES: usize = 16;
+
+    #[inline(always)]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        work.work(self)
+    }
+}
+
+#[inline(always)]
+pub(super) fn rank<T: Copy + PartialOrd>(values: &[T; CHUNK], table: CutTable<'_, T>) -> [u32; CHUNK] {
+    let mut ranks = [0; CHUNK];
+    if table.cuts.len() <= 16 {
+        // Few cuts are counted, a comparison of all values at a time.
+        for &cut in table.cuts {
+            for (rank, &value) in ranks.iter_mut().zip(values) {
+                *rank += u32::from(value > cut);
+            }
+        }
+        return ranks;
+    }
+    let mask = table.cuts.len() - 1;
+    for (rank, &value) in ranks.iter_mut().zip(values) {
+        let mut at = 0;
+        let mut half = table.cuts.len() / 2;
+        while half > 0 {
+            at += usize::from(value > table.cuts[(at + half - 1) & mask]) * half;
+            half /= 2;
+        }
+        *rank = at as u32;
+    }
+    ranks
+}
+
+#[inline(always)]
+fn add_leaves<S: Copy + std::ops::AddAssign>(sums: &mut [[S; CHUNK]], at: &[Chunk], leaves: &[S]) {
+    let mask = leaves.len() - 1;
+    for (sums, at) in sums.iter_mut().zip(at) {
+        for (sum, &at) in sums.iter_mut().zip(&at.0) {
+            *sum += leaves[usize::from(at) & mask];
+        }
+    }
+}
+
+#[inline(always)]
+fn transpose<T: Copy>(values: &[T], stride: usize, first: usize, panel: &mut Panel<T>) {
+    let width = (stride - first).min(PANEL);
+    for row in 0..CHUNK {
+        let row_start = (row * stride).min(values.len() - stride);
+        let values = &values[row_start + first..][..width];
+        for (column, &value) in panel.iter_mut().zip(values) {
+            column[row] = value;
+        }
+    }
+}

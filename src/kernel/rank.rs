@@ -1,0 +1,131 @@
+//! From rows to byte columns: the work that all circuits of a forest share.
+
+use super::CHUNK;
+use super::level::{Chunk, Level, PANEL, Work};
+use super::stage::{Block, Input};
+use crate::ir::{Missing, NumericProfile, ZERO_THRESHOLD};
+use crate::layout::ranks::{CodedFeature, RankedFeature, Ranks, SEGMENT};
+
+/// Fills the columns of a block, each `chunks` long. Rows beyond the block's last repeat it.
+pub(crate) struct Rank<'a, T> {
+    pub(crate) ranks: &'a Ranks,
+    pub(crate) profile: NumericProfile,
+    pub(crate) block: Block<'a, T>,
+    pub(crate) columns: &'a mut [Chunk],
+    pub(crate) chunks: usize,
+}
+
+impl<T: Input> Work for Rank<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, level: L) {
+        let Self { ranks, profile, block, columns, chunks } = self;
+        let stride = block.n_features;
+        let mut panel = [[T::ZERO; CHUNK]; PANEL];
+        for chunk in 0..chunks {
+            let rows = chunk * CHUNK..((chunk + 1) * CHUNK).min(block.n_rows);
+            let rows = &block.values[rows.start * stride..rows.end * stride];
+            let mut write = |column: usize, bytes| columns[column * chunks + chunk] = bytes;
+            for features in ranks.numeric.chunk_by(|a, b| a.feature as usize / PANEL == b.feature as usize / PANEL) {
+                let first = features[0].feature as usize / PANEL * PANEL;
+                T::transpose(level, rows, stride, first, &mut panel);
+                for feature in features {
+                    rank_feature(level, &panel[feature.feature as usize - first], ranks, feature, &mut write);
+                }
+            }
+            for feature in &ranks.coded {
+                let first = feature.feature as usize / PANEL * PANEL;
+                T::transpose(level, rows, stride, first, &mut panel);
+                code_feature(&panel[feature.feature as usize - first], feature, profile, &mut write);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rank_feature<L: Level, T: Input>(
+    level: L,
+    values: &[T; CHUNK],
+    ranks: &Ranks,
+    feature: &RankedFeature,
+    mut write: impl FnMut(usize, Chunk),
+) {
+    let table = T::table(ranks, feature);
+    let ranks = T::rank(level, values, table);
+    for column in &feature.columns {
+        let before = column.segment * SEGMENT as u32;
+        let mut bytes = Chunk::ZERO;
+        if before == 0 && table.cuts.len() <= 256 {
+            for (byte, rank) in bytes.0.iter_mut().zip(ranks) {
+                *byte = rank as u8;
+            }
+        } else {
+            for (byte, rank) in bytes.0.iter_mut().zip(ranks) {
+                *byte = rank.saturating_sub(before).min(SEGMENT as u32) as u8;
+            }
+        }
+        match column.missing {
+            // NaN is greater than no cut.
+            Missing::Left => {}
+            Missing::Right => replace(&mut bytes, values, 255, is_nan),
+            Missing::AsZero => {
+                let of_zero = table.cuts.partition_point(|&cut| T::ZERO > cut) as u32;
+                let of_zero = of_zero.saturating_sub(before).min(SEGMENT as u32) as u8;
+                replace(&mut bytes, values, of_zero, is_nan);
+            }
+            Missing::ZeroLeft => replace(&mut bytes, values, 0, is_zero_or_nan),
+            Missing::ZeroRight => replace(&mut bytes, values, 255, is_zero_or_nan),
+        }
+        write(column.index as usize, bytes);
+    }
+}
+
+#[inline(always)]
+fn replace<T: Input>(bytes: &mut Chunk, values: &[T; CHUNK], by: u8, which: impl Fn(T) -> bool) {
+    for (byte, &value) in bytes.0.iter_mut().zip(values) {
+        let mask = u8::from(which(value)).wrapping_neg();
+        *byte = (*byte & !mask) | (by & mask);
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "the one comparison that both float types share")]
+pub(super) fn is_nan<T: Input>(x: T) -> bool {
+    x != x
+}
+
+#[inline(always)]
+pub(super) fn is_zero_or_nan<T: Input>(x: T) -> bool {
+    let threshold = T::from_f64(ZERO_THRESHOLD);
+    !(x > threshold || x < -threshold)
+}
+
+/// The pairs of columns of a category feature: for every segment of 256 classes, the byte and the bit of a row's class;
+/// no bit where the class is of another segment.
+#[inline(always)]
+fn code_feature<T: Input>(
+    values: &[T; CHUNK],
+    feature: &CodedFeature,
+    profile: NumericProfile,
+    mut write: impl FnMut(usize, Chunk),
+) {
+    let mut classes = [0u16; CHUNK];
+    for (class, &value) in classes.iter_mut().zip(values) {
+        *class = if is_nan(value) {
+            feature.nan
+        } else {
+            profile.category(value.to_f64()).map_or(0, |code| feature.class(code))
+        };
+    }
+    for segment in 0..feature.n_segments() {
+        let (mut byte, mut bit) = (Chunk::ZERO, Chunk::ZERO);
+        for ((byte, bit), &class) in byte.0.iter_mut().zip(&mut bit.0).zip(&classes) {
+            *byte = (class >> 3 & 31) as u8;
+            *bit = if usize::from(class >> 8) == segment { 1 << (class & 7) } else { 0 };
+        }
+        let column = feature.first_column as usize + 2 * segment;
+        write(column, byte);
+        write(column + 1, bit);
+    }
+}

@@ -1,0 +1,347 @@
+//! Ranks: every value replaced by its position among the model's own cut points.
+//!
+//! A split asks whether `x > cut`; with the distinct cuts of a feature in ascending order and `rank(x)` the number of
+//! cuts below `x`, that is `rank(x) > index of the cut`. Exact, and a rank fits a byte.
+//!
+//! * A *column* is a feature's ranks as bytes. A feature of more than 255 cuts has several *segments* of 255, each a
+//!   column of saturated ranks.
+//! * Missing values need no test later: they have the least or the greatest rank of a column, and a feature some of
+//!   whose splits send them left and some right has a column for each.
+//! * A category feature has a column pair: its codes, reduced to the classes that the model's sets can tell apart.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::walk::{greatest_left, zero_goes_left};
+use crate::ir::real::Real;
+use crate::ir::{Float, Forest, Missing, Split, SplitTest};
+
+/// Cuts of a segment: ranks 0 to 255 tell them apart.
+pub(crate) const SEGMENT: usize = 255;
+
+/// How the values of a forest become byte columns.
+#[derive(Debug)]
+pub(crate) struct Ranks {
+    pub(crate) numeric: Vec<RankedFeature>,
+    pub(crate) coded: Vec<CodedFeature>,
+    /// Cuts for rows of f32 values.
+    f32: Cuts<f32>,
+    /// Cuts for rows of f64 values; `None` if the forest rounds them to f32 first.
+    f64: Option<Cuts<f64>>,
+    pub(crate) n_columns: usize,
+}
+
+/// A feature that some split compares with a threshold.
+#[derive(Debug)]
+pub(crate) struct RankedFeature {
+    pub(crate) feature: u32,
+    /// Where its cuts lie in [`Cuts`].
+    start: usize,
+    /// Its cuts, padded to this power of two.
+    padded: usize,
+    /// Whether its cuts, each rounded down to an f32, are distinct.
+    distinct: bool,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// A column of a ranked feature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) index: u32,
+    pub(crate) segment: u32,
+    pub(crate) missing: Missing,
+}
+
+/// A feature that some split tests for membership in a set.
+#[derive(Debug)]
+pub(crate) struct CodedFeature {
+    pub(crate) feature: u32,
+    /// The class of every code that some set holds; 0 for the others.
+    pub(crate) classes: HashMap<u32, u16>,
+    /// The class of codes below its length: the same, in a table.
+    pub(crate) dense: Vec<u16>,
+    /// The class of NaN.
+    pub(crate) nan: u16,
+    pub(crate) n_classes: usize,
+    /// The first of its column pairs, one for every 256 classes: byte and bit of the class in a set of 256 bits.
+    pub(crate) first_column: u32,
+}
+
+/// Cuts of all features, each padded with infinity to a power of two, behind the pivots of its search.
+#[derive(Debug, Default)]
+struct Cuts<T> {
+    values: Vec<T>,
+}
+
+/// The cuts of one feature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CutTable<'a, T> {
+    /// Ascending; a power of two of them, at least 16; the last is infinite.
+    pub(crate) cuts: &'a [T],
+    /// Every so many-th cut, such that [`PIVOTS`] of them lie evenly among the cuts; the cuts themselves if they are no
+    /// more.
+    pub(crate) pivots: &'a [T],
+    /// Cuts and pivots, each rounded down to an f32, if they are distinct: a search among them is off by at most the
+    /// cut that it ends at.
+    pub(crate) narrow: Option<(&'a [f32], &'a [f32])>,
+}
+
+/// Pivots of a search. As many as registers hold: 32 of f32, 16 of f64 would do.
+pub(crate) const PIVOTS: usize = 32;
+
+impl<T> Cuts<T> {
+    /// Cuts and pivots of a feature.
+    #[inline(always)]
+    fn of(&self, feature: &RankedFeature) -> (&[T], &[T]) {
+        let pivots = feature.padded.min(PIVOTS);
+        let behind = if feature.padded > PIVOTS { PIVOTS } else { 0 };
+        let cuts = &self.values[feature.start + behind..][..feature.padded];
+        (cuts, &self.values[feature.start..][..pivots])
+    }
+}
+
+impl Ranks {
+    /// The cuts of a feature for rows of f32 values.
+    #[inline(always)]
+    pub(crate) fn table_f32(&self, feature: &RankedFeature) -> CutTable<'_, f32> {
+        let (cuts, pivots) = self.f32.of(feature);
+        CutTable { cuts, pivots, narrow: None }
+    }
+
+    /// The cuts of a feature for rows of f64 values, of a forest that reads f64.
+    #[inline(always)]
+    pub(crate) fn table_f64(&self, feature: &RankedFeature) -> CutTable<'_, f64> {
+        let wide = self.f64.as_ref().expect("forests that read f64 keep their cuts in f64");
+        let (cuts, pivots) = wide.of(feature);
+        CutTable { cuts, pivots, narrow: feature.distinct.then(|| self.f32.of(feature)) }
+    }
+}
+
+impl<T: Real> Cuts<T> {
+    fn push(&mut self, cuts: impl Iterator<Item = T>, padded: usize) {
+        let start = self.values.len();
+        if padded > PIVOTS {
+            self.values.resize(start + PIVOTS, T::INFINITY);
+        }
+        let first = self.values.len();
+        self.values.extend(cuts);
+        self.values.resize(first + padded, T::INFINITY);
+        if padded > PIVOTS {
+            let every = padded / PIVOTS;
+            for pivot in 0..PIVOTS - 1 {
+                self.values[start + pivot] = self.values[first + (pivot + 1) * every - 1];
+            }
+        }
+    }
+}
+
+/// Where a split finds its outcome: right where the byte of `column` is at least `from`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByteTest {
+    pub(crate) column: u32,
+    /// A byte four times, so that one load fills a register with it.
+    pub(crate) from: u32,
+}
+
+/// Finds the byte tests of splits.
+pub(crate) struct RankIndex {
+    /// By feature, the cuts in ascending order of their (finite or infinite) values.
+    cuts: HashMap<u32, Vec<f64>>,
+    columns: HashMap<(u32, u32, Missing), u32>,
+    coded: HashMap<u32, usize>,
+}
+
+/// Whether a split can be tested on bytes.
+pub(crate) fn has_byte_test(forest: &Forest, split: &Split) -> bool {
+    match split.test {
+        SplitTest::Threshold(threshold) => greatest_of(forest, threshold).is_some(),
+        // Values that count as zero share their category code with some that do not.
+        SplitTest::Set(_) => !matches!(split.missing, Missing::ZeroLeft | Missing::ZeroRight),
+    }
+}
+
+/// The greatest value that `threshold` sends left, in the forest's input type.
+fn greatest_of(forest: &Forest, threshold: f64) -> Option<f64> {
+    let comparison = forest.profile().comparison;
+    let greatest = match forest.profile().input {
+        Float::F32 => greatest_left::<f32>(threshold, comparison).map(f64::from),
+        Float::F64 => greatest_left::<f64>(threshold, comparison),
+    };
+    // One zero: sorting by total order would part them, comparing does not.
+    greatest.map(|value| value + 0.0)
+}
+
+impl Ranks {
+    /// Ranks for `splits` of `forest`, all of which have a byte test.
+    ///
+    /// Cost: a sort of each feature's cuts.
+    pub(crate) fn new<'a>(forest: &'a Forest, splits: impl Iterator<Item = &'a Split> + Clone) -> (Self, RankIndex) {
+        let mut cuts: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        let mut sets: BTreeMap<u32, BTreeSet<(u32, Missing)>> = BTreeMap::new();
+        for split in splits.clone() {
+            match split.test {
+                SplitTest::Threshold(threshold) => {
+                    cuts.entry(split.feature).or_default().extend(greatest_of(forest, threshold));
+                }
+                SplitTest::Set(set) => {
+                    sets.entry(split.feature).or_default().insert((set, split.missing));
+                }
+            }
+        }
+        for cuts in cuts.values_mut() {
+            cuts.sort_unstable_by(f64::total_cmp);
+            cuts.dedup();
+        }
+        let mut index = RankIndex { cuts: HashMap::new(), columns: HashMap::new(), coded: HashMap::new() };
+        index.cuts = cuts.iter().map(|(feature, cuts)| (*feature, cuts.clone())).collect();
+        let mut used = BTreeSet::new();
+        for split in splits {
+            if let SplitTest::Threshold(threshold) = split.test {
+                let (segment, _) = index.locate(forest, split.feature, threshold);
+                used.insert((split.feature, segment, split.missing));
+            }
+        }
+        let mut ranks =
+            Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: used.len() };
+        let mut wide = Cuts::default();
+        for (column, &(feature, segment, missing)) in used.iter().enumerate() {
+            let column = Column { index: column as u32, segment, missing };
+            index.columns.insert((feature, segment, missing), column.index);
+            if let Some(last) = ranks.numeric.last_mut().filter(|last| last.feature == feature) {
+                last.columns.push(column);
+                continue;
+            }
+            let cuts = &cuts[&feature];
+            // One more than there are cuts, since a rank may be their number.
+            let padded = (cuts.len() + 1).next_power_of_two().max(16);
+            let start = ranks.f32.values.len();
+            ranks.f32.push(cuts.iter().map(|&cut| narrow(cut)), padded);
+            wide.push(cuts.iter().copied(), padded);
+            let distinct = cuts.windows(2).all(|pair| narrow(pair[0]) < narrow(pair[1]));
+            ranks.numeric.push(RankedFeature { feature, start, padded, distinct, columns: vec![column] });
+        }
+        if forest.profile().input == Float::F64 {
+            ranks.f64 = Some(wide);
+        }
+        for (feature, sets) in sets {
+            index.coded.insert(feature, ranks.coded.len());
+            let coded = CodedFeature::new(forest, feature, &sets, ranks.n_columns as u32);
+            ranks.n_columns += 2 * coded.n_segments();
+            ranks.coded.push(coded);
+        }
+        (ranks, index)
+    }
+
+    /// Bytes the tables hold.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let features: usize = self.numeric.iter().map(|feature| size_of_val(&*feature.columns)).sum();
+        let codes: usize = self
+            .coded
+            .iter()
+            .map(|coded| size_of_val(&*coded.dense) + coded.classes.len() * size_of::<(u32, u16)>())
+            .sum();
+        let wide = self.f64.as_ref().map_or(0, |cuts| size_of_val(&*cuts.values));
+        features + codes + size_of_val(&*self.numeric) + size_of_val(&*self.f32.values) + wide
+    }
+}
+
+impl RankIndex {
+    /// Segment and place in it of a cut.
+    fn locate(&self, forest: &Forest, feature: u32, threshold: f64) -> (u32, u8) {
+        let cut = greatest_of(forest, threshold).expect("splits with a byte test have one");
+        let at = self.cuts[&feature].binary_search_by(|other| other.total_cmp(&cut)).expect("every cut is listed");
+        ((at / SEGMENT) as u32, (at % SEGMENT) as u8)
+    }
+
+    /// The byte test of a numeric split.
+    pub(crate) fn byte_test(&self, forest: &Forest, split: &Split, threshold: f64) -> ByteTest {
+        let (segment, at) = self.locate(forest, split.feature, threshold);
+        ByteTest {
+            column: self.columns[&(split.feature, segment, split.missing)],
+            from: u32::from_ne_bytes([at + 1; 4]),
+        }
+    }
+
+    /// The coded feature of a category split.
+    pub(crate) fn coded<'a>(&self, ranks: &'a Ranks, feature: u32) -> &'a CodedFeature {
+        &ranks.coded[self.coded[&feature]]
+    }
+}
+
+impl CodedFeature {
+    fn new(forest: &Forest, feature: u32, sets: &BTreeSet<(u32, Missing)>, first_column: u32) -> Self {
+        // The sets that hold each code, as its signature; codes of one signature are one class.
+        let mut signatures: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut of_nan = Vec::new();
+        for (number, &(set, missing)) in sets.iter().enumerate() {
+            let number = number as u32;
+            for code in forest.set(set).codes() {
+                signatures.entry(code).or_default().push(number);
+            }
+            let nan_goes_left = match missing {
+                Missing::Left | Missing::ZeroLeft => true,
+                Missing::Right | Missing::ZeroRight => false,
+                Missing::AsZero => zero_goes_left(forest, SplitTest::Set(set)),
+            };
+            if nan_goes_left {
+                of_nan.push(number);
+            }
+        }
+        // Class 0 is in no set.
+        let mut numbers: HashMap<Vec<u32>, u16> = HashMap::from([(Vec::new(), 0)]);
+        let mut number = |signature: Vec<u32>| {
+            let next = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
+            *numbers.entry(signature).or_insert(next)
+        };
+        let classes: HashMap<u32, u16> = signatures.into_iter().map(|(code, sets)| (code, number(sets))).collect();
+        let nan = number(of_nan);
+        let n_classes = numbers.len();
+        let table = classes.keys().max().map_or(0, |&code| (code as usize + 1).min(DENSE_CODES));
+        let dense = (0..table as u32).map(|code| classes.get(&code).copied().unwrap_or(0)).collect();
+        Self { feature, classes, dense, nan, n_classes, first_column }
+    }
+
+    /// Column pairs: one for every 256 classes.
+    pub(crate) fn n_segments(&self) -> usize {
+        self.n_classes.div_ceil(256)
+    }
+
+    /// The class of a category code.
+    #[inline]
+    pub(crate) fn class(&self, code: u32) -> u16 {
+        match self.dense.get(code as usize) {
+            Some(&class) => class,
+            None if self.dense.len() < DENSE_CODES => 0,
+            None => self.classes.get(&code).copied().unwrap_or(0),
+        }
+    }
+
+    /// The classes that a category split sends left: 256 bits for each segment.
+    pub(crate) fn left_classes(&self, forest: &Forest, split: &Split, set: u32) -> Vec<[u8; 32]> {
+        let mut bits = vec![[0u8; 32]; self.n_segments()];
+        let mut insert = |class: u16| bits[usize::from(class >> 8)][usize::from(class >> 3 & 31)] |= 1 << (class & 7);
+        for code in forest.set(set).codes() {
+            insert(self.classes[&code]);
+        }
+        let nan_goes_left = match split.missing {
+            Missing::Left | Missing::ZeroLeft => true,
+            Missing::Right | Missing::ZeroRight => false,
+            Missing::AsZero => zero_goes_left(forest, split.test),
+        };
+        if nan_goes_left {
+            insert(self.nan);
+        }
+        bits
+    }
+}
+
+/// Codes below this are looked up in a table, others in a map.
+const DENSE_CODES: usize = 1 << 16;
+
+/// Classes beyond this are too many for 16 bits, the last of which marks the overflow.
+pub(crate) const MAX_CLASSES: usize = u16::MAX as usize;
+
+/// The greatest f32 that is at most `cut`: no f32 lies between them.
+fn narrow(cut: f64) -> f32 {
+    let nearest = cut as f32;
+    if f64::from(nearest) <= cut { nearest } else { nearest.next_down() }
+}

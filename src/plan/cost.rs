@@ -1,0 +1,65 @@
+//! What kernels are reckoned to cost: nanoseconds a row, by facts that are counted before anything is laid out.
+//!
+//! The constants are fitted to measured models (a 2.5 GHz Xeon of the Cascade Lake kind, one thread, batches of 1,024
+//! and single rows); only their ratios matter, and only where kernels are far apart.
+
+use super::Isa;
+use crate::ir::Forest;
+use crate::layout::circuit;
+
+/// What a forest asks of the kernels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// Features that are ranked.
+    features: f64,
+    /// Splits of trees that have a circuit.
+    splits: f64,
+    /// Trees that have a circuit.
+    trees: f64,
+    /// Steps of walks through those trees, at most.
+    visits: f64,
+}
+
+impl Work {
+    /// Of the trees that `chosen` names.
+    pub(super) fn of(forest: &Forest, depths: &[usize], chosen: &[bool]) -> Self {
+        let trees = || (0..forest.n_trees()).filter(|&tree| chosen[tree]);
+        let mut features: Vec<u32> =
+            trees().flat_map(|tree| &forest.splits()[forest.splits_of(tree)]).map(|split| split.feature).collect();
+        features.sort_unstable();
+        features.dedup();
+        Self {
+            features: features.len() as f64,
+            splits: trees().map(|tree| forest.splits_of(tree).len()).sum::<usize>() as f64,
+            trees: trees().count() as f64,
+            visits: trees().map(|tree| depths[tree]).sum::<usize>() as f64,
+        }
+    }
+
+    /// A row of a batch, in circuits.
+    pub(super) fn circuit(&self, isa: Isa) -> f64 {
+        let (rank, split, tree) = match isa {
+            Isa::Avx512 => (1.6, 0.016, 0.3),
+            Isa::Avx2 => (8.0, 0.045, 1.0),
+            Isa::Portable => (7.0, 0.10, 1.0),
+        };
+        self.features * rank + self.splits * split + self.trees * tree
+    }
+
+    /// A single row that is ranked and walked.
+    pub(super) fn row(&self) -> f64 {
+        self.features * 10.0 + self.visits * 1.7
+    }
+
+    /// A row that is walked as it is.
+    pub(super) fn walk(&self) -> f64 {
+        self.visits * 4.5
+    }
+}
+
+/// Why the trees that have no circuit have none, as text: the first reason met, and how many trees it is.
+pub(super) fn refusals(refusals: &[Option<circuit::Refusal>]) -> Option<String> {
+    let refused = refusals.iter().flatten().count();
+    let first = refusals.iter().flatten().next()?;
+    Some(format!("{refused} trees: {first}"))
+}
