@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::Path;
 
 use ndarray::{Array2, s};
-use sawmill::{Labels, Model, Output, Predictions, Scratch};
+use sawmill::{Forest, Labels, Model, Output, Predictions, Scratch};
 
 const MODEL: &str = "models/xgboost/breast_cancer/model.json";
 
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} rows, {} values each", batch.n_rows(), batch.n_columns());
 
     // What a model predicts is chosen when it is loaded. Only classifiers have labels.
-    let classifier = match model.forest().labels() {
+    let classifier = match model.forest().map_or(Labels::None, Forest::labels) {
         Labels::None => None,
         _ => Some(Model::options().output(Output::Label).load(&path)?),
     };

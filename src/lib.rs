@@ -43,6 +43,7 @@
 
 pub mod engine;
 mod error;
+mod graph;
 mod ir;
 mod kernel;
 mod layout;
@@ -53,6 +54,7 @@ mod model;
 mod plan;
 mod rows;
 mod schema;
+mod strings;
 
 /// The version of `ndarray` whose views [`Rows`] takes.
 pub use ndarray;
@@ -62,15 +64,17 @@ pub use engine::{
     Request, Ticket, Workers,
 };
 pub use error::{Error, Result};
+pub use graph::{Pipeline, Step};
 pub use ir::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, ForestBuilder,
     Labels, Link, Missing, Node, NumericProfile, Test, TreeSpec,
 };
-pub use load::{Format, InputCast, Limits, Source};
+pub use load::{Format, InputCast, Limits, OnnxCompat, Source};
 pub use metrics::Priority;
 pub use model::{
     Check, Model, ModelOptions, Output, Precision, Predictions, Predictor, Scratch, ValidationReport, Values,
 };
 pub use plan::{Isa, Plan, PlannedKernel};
-pub use rows::{Rows, Value};
-pub use schema::{Categories, Category, CategoryRef, Feature, FeatureKind, Schema, Task, Unseen};
+pub use rows::{Column, Rows, Value};
+pub use schema::{Categories, Category, CategoryRef, Classes, Feature, FeatureKind, Schema, Task, Unseen};
+pub use strings::Strings;

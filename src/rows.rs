@@ -1,20 +1,23 @@
-//! Borrowed input rows: dense in any memory order, or compressed sparse rows. NaN means missing.
+//! Borrowed input rows: dense in any memory order, compressed sparse rows, or columns of several types. NaN means
+//! missing.
 //!
 //! [`Rows`] only describes where values lie; it copies nothing. What an *absent* entry of a sparse row means is the
 //! model's business (missing for XGBoost, 0.0 for LightGBM), so a kernel, not this module, decides it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ndarray::{ArrayView2, s};
 
 use crate::error::{Error, Result};
+use crate::strings::Strings;
 
 /// A batch of rows, borrowed from the caller.
 ///
 /// Made from
 /// * `&[f32]`, `&[f64]`, `&Vec<_>`, `&[_; N]`: row-major values; the number of columns is the model's,
 /// * [`ndarray::ArrayView2`] or `&Array2` of `f32` or `f64`: any strides,
-/// * [`Rows::row_major`], [`Rows::column_major`], [`Rows::csr`].
+/// * [`Rows::row_major`], [`Rows::column_major`], [`Rows::csr`], [`Rows::columns`].
 #[derive(Clone, Debug)]
 pub struct Rows<'a>(pub(crate) Layout<'a>);
 
@@ -24,6 +27,52 @@ pub(crate) enum Layout<'a> {
     Flat(Flat<'a>),
     Dense(Dense<'a>),
     Sparse(Csr<'a>),
+    Columns(Cow<'a, [Column<'a>]>),
+}
+
+/// A column of values of one type.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Column<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Double precision.
+    F64(&'a [f64]),
+    /// Whole numbers.
+    I64(&'a [i64]),
+    /// Truth values.
+    Bool(&'a [bool]),
+    /// Strings.
+    Text(&'a Strings),
+}
+
+impl Column<'_> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+            Self::I64(values) => values.len(),
+            Self::Bool(values) => values.len(),
+            Self::Text(values) => values.len(),
+        }
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value of a row as a double, if it is a number or truth value.
+    pub(crate) fn number(&self, row: usize) -> Option<f64> {
+        match self {
+            Self::F32(values) => Some(values[row].into()),
+            Self::F64(values) => Some(values[row]),
+            Self::I64(values) => Some(values[row] as f64),
+            Self::Bool(values) => Some(f64::from(u8::from(values[row]))),
+            Self::Text(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +95,22 @@ pub(crate) struct Csr<'a> {
     pub(crate) indptr: &'a [usize],
     pub(crate) indices: &'a [u32],
     pub(crate) values: Flat<'a>,
+}
+
+/// Rows of a known shape, of numbers or of columns of several types.
+#[derive(Clone, Debug)]
+pub(crate) enum Table<'a> {
+    Batch(Batch<'a>),
+    Columns(Cow<'a, [Column<'a>]>),
+}
+
+impl Table<'_> {
+    pub(crate) fn n_rows(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.n_rows(),
+            Self::Columns(columns) => columns.first().map_or(0, Column::len),
+        }
+    }
 }
 
 /// Rows of a known shape: what a [`Rows`] becomes once it has met a model.
@@ -108,6 +173,29 @@ impl<'a> Rows<'a> {
         Ok(Self(Layout::Sparse(Csr { n_columns, indptr, indices, values: T::flat(values) })))
     }
 
+    /// Columns of several types, one for every feature of the model, in order.
+    ///
+    /// # Errors
+    /// A shape error when they are not of one length.
+    pub fn columns(columns: impl Into<Cow<'a, [Column<'a>]>>) -> Result<Self> {
+        let columns = columns.into();
+        let n_rows = columns.first().map_or(0, Column::len);
+        match columns.iter().position(|column| column.len() != n_rows) {
+            Some(at) => {
+                Err(Error::shape(format!("column {at} has {} rows, but the first has {n_rows}", columns[at].len())))
+            }
+            None => Ok(Self(Layout::Columns(columns))),
+        }
+    }
+
+    /// The rows as a table of `n_features` columns.
+    pub(crate) fn table(self, n_features: usize) -> Result<Table<'a>> {
+        match self.0 {
+            Layout::Columns(columns) if columns.len() == n_features => Ok(Table::Columns(columns)),
+            layout => Self(layout).batch(n_features).map(Table::Batch),
+        }
+    }
+
     /// The rows as a batch of `n_features` columns.
     pub(crate) fn batch(self, n_features: usize) -> Result<Batch<'a>> {
         let batch = match self.0 {
@@ -119,6 +207,10 @@ impl<'a> Rows<'a> {
             }
             Layout::Dense(dense) => Batch::Dense(dense),
             Layout::Sparse(csr) => Batch::Sparse(csr),
+            Layout::Columns(columns) => {
+                let n = columns.len();
+                return Err(Error::shape(format!("rows have {n} columns, but the model has {n_features} features")));
+            }
         };
         match batch.n_columns() {
             n if n == n_features => Ok(batch),

@@ -20,13 +20,15 @@ pub struct Schema {
     pub task: Task,
     /// The training objective, as the source library spells it; empty if the file names none.
     pub objective: String,
+    /// What the model calls its classes, if it names them: labels are among these.
+    pub classes: Option<Classes>,
 }
 
 impl Schema {
     /// A schema of `n_features` unnamed numeric features and `n_outputs` scores for a regression.
     pub fn new(n_features: usize, n_outputs: usize) -> Self {
         let features = vec![Feature::default(); n_features];
-        Self { features, n_outputs, task: Task::Regression, objective: String::new() }
+        Self { features, n_outputs, task: Task::Regression, objective: String::new(), classes: None }
     }
 
     /// Number of columns a row must have.
@@ -123,6 +125,37 @@ pub enum FeatureKind {
     Numeric,
     /// A category code: a small non-negative integer without order.
     Category,
+    /// A whole number of 64 bits.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// A string.
+    Text,
+}
+
+/// What a model calls its classes, in the order of its scores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Classes {
+    /// Whole numbers.
+    Integers(Vec<i64>),
+    /// Strings.
+    Names(Vec<String>),
+}
+
+impl Classes {
+    /// Number of classes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Integers(classes) => classes.len(),
+            Self::Names(classes) => classes.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// What a model was trained to do.

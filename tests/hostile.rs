@@ -1018,7 +1018,7 @@ fn what_is_no_model_at_all() {
     assert_eq!(detected(b" \n\t\r "), "the file is empty");
     let unknown = |start: &str| {
         format!(
-            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py)"
+            "not a model file this version knows (it starts with \"{start}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py), ONNX"
         )
     };
     assert_eq!(detected(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), unknown("\\x89PNG\\r\\n\\x1a\\n\\x00\\x00\\x00\\r"));
@@ -1089,6 +1089,7 @@ fn the_wrong_format_by_force() {
             "xgboost-json as treelite: not a Treelite checkpoint",
             "xgboost-json as catboost-json: the model has no loss_function",
             "xgboost-json as sklearn-json: not a file of export_sklearn.py",
+            "xgboost-json as onnx: not an ONNX model, or cut short",
             "xgboost-ubjson as xgboost-json: byte 1: found 'L' where '\"' is expected",
             "xgboost-ubjson as xgboost-binary: byte 144: a length of 5002088, but 27625 bytes are left",
             "xgboost-ubjson as lightgbm-text: line 1: not UTF-8 text",
@@ -1096,6 +1097,7 @@ fn the_wrong_format_by_force() {
             "xgboost-ubjson as treelite: not a Treelite checkpoint",
             "xgboost-ubjson as catboost-json: byte 1: found 'L' where '\"' is expected",
             "xgboost-ubjson as sklearn-json: byte 1: found 'L' where '\"' is expected",
+            "xgboost-ubjson as onnx: not an ONNX model, or cut short",
             "xgboost-binary as xgboost-json: byte 0: found '\\0' where '{' is expected",
             "xgboost-binary as xgboost-ubjson: byte 1: found marker '\\0' where an object is expected",
             "xgboost-binary as lightgbm-text: line 1: not UTF-8 text",
@@ -1103,6 +1105,7 @@ fn the_wrong_format_by_force() {
             "xgboost-binary as treelite: not a Treelite checkpoint",
             "xgboost-binary as catboost-json: byte 0: found '\\0' where '{' is expected",
             "xgboost-binary as sklearn-json: byte 0: found '\\0' where '{' is expected",
+            "xgboost-binary as onnx: not an ONNX model, or cut short",
             "lightgbm-text as xgboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as xgboost-ubjson: byte 1: found marker 't' where an object is expected",
             "lightgbm-text as xgboost-binary: byte 144: a length of 2332074308036935027, but 302 bytes are left",
@@ -1110,6 +1113,7 @@ fn the_wrong_format_by_force() {
             "lightgbm-text as treelite: not a Treelite checkpoint",
             "lightgbm-text as catboost-json: byte 0: found 't' where '{' is expected",
             "lightgbm-text as sklearn-json: byte 0: found 't' where '{' is expected",
+            "lightgbm-text as onnx: not an ONNX model, or cut short",
             "lightgbm-json as xgboost-json: byte 25: found '\"' where '[' is expected",
             "lightgbm-json as xgboost-ubjson: byte 2: found marker '\"' where a length is expected",
             "lightgbm-json as xgboost-binary: byte 144: a length of 8386095470474978675, but 636 bytes are left",
@@ -1117,6 +1121,7 @@ fn the_wrong_format_by_force() {
             "lightgbm-json as treelite: not a Treelite checkpoint",
             "lightgbm-json as catboost-json: the model has no loss_function",
             "lightgbm-json as sklearn-json: not a file of export_sklearn.py",
+            "lightgbm-json as onnx: not an ONNX model, or cut short",
         ]
     );
 }

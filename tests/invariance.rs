@@ -175,7 +175,7 @@ fn a_base_margin_of_base_scores_changes_no_bit() {
             let base = match model.facts().trees {
                 // A linear model's base scores are in its constants.
                 0 => continue,
-                _ => model.forest().base().iter().map(|&base| base as f32).collect::<Vec<_>>(),
+                _ => model.forest().unwrap().base().iter().map(|&base| base as f32).collect::<Vec<_>>(),
             };
             let base = base.repeat(rows.n_rows());
             let found = bits(&model.predict_with_base_margin(rows.rows(), &base).unwrap());

@@ -6,16 +6,18 @@ use std::path::Path;
 /// A module and what it may import from the crate.
 const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["model", "metrics", "rows", "error"]),
-    ("model", &["load", "plan", "kernel", "ir", "rows", "schema", "error"]),
+    ("model", &["load", "graph", "plan", "kernel", "ir", "rows", "schema", "strings", "error"]),
     ("plan", &["kernel", "layout", "ir", "error"]),
-    ("load", &["ir", "math", "schema", "error"]),
+    ("load", &["graph", "ir", "math", "schema", "strings", "error"]),
+    ("graph", &["ir", "math", "rows", "schema", "strings", "error"]),
     ("kernel", &["layout", "ir", "rows"]),
     ("layout", &["ir"]),
     ("ir", &["math", "schema", "error"]),
     ("math", &[]),
-    ("rows", &["error"]),
+    ("rows", &["strings", "error"]),
     ("schema", &["error"]),
     ("metrics", &[]),
+    ("strings", &[]),
     ("error", &[]),
 ];
 

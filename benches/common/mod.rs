@@ -56,7 +56,7 @@ impl Case {
         // The rows of golden models are all edges and none of them is typical.
         if in_golden || !own.exists() {
             let rows = model.sample_rows(MADE_UP_ROWS, 1);
-            return match model.forest().profile().input {
+            return match model.forest().map_or(Float::F32, |forest| forest.profile().input) {
                 Float::F32 => Table::F32(rows.mapv(|value| value as f32)),
                 _ => Table::F64(rows),
             };

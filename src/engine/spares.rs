@@ -7,7 +7,7 @@ use super::sync::{Mutex, lock};
 /// Bounded stacks of cleared vectors, one a type of number.
 #[derive(Debug)]
 pub(crate) struct Spares {
-    stacks: [Mutex<Vec<Predictions>>; 3],
+    stacks: [Mutex<Vec<Predictions>>; 5],
     zero: bool,
 }
 
@@ -20,6 +20,8 @@ fn stack_of(values: &Values) -> usize {
         Values::F32(_) => 0,
         Values::F64(_) => 1,
         Values::I32(_) => 2,
+        Values::I64(_) => 3,
+        Values::Text(_) => 4,
     }
 }
 
@@ -40,6 +42,8 @@ impl Spares {
             Values::F32(values) => wipe(values, self.zero),
             Values::F64(values) => wipe(values, self.zero),
             Values::I32(values) => wipe(values, self.zero),
+            Values::I64(values) => wipe(values, self.zero),
+            Values::Text(values) => values.wipe(self.zero),
         };
         if (1..=LARGEST).contains(&bytes) {
             let mut stack = lock(&self.stacks[stack_of(&predictions.values)]);

@@ -236,6 +236,10 @@ impl ForestBuilder {
             let finding = format!("{} base scores for {} outputs", forest.base.len(), forest.n_outputs);
             return Err(Error::invalid_model(finding));
         }
+        if matches!(forest.link, Link::Complement | Link::Mirror | Link::MirrorLogistic) && forest.n_outputs != 1 {
+            let finding = format!("a link of one margin, but the model has {} outputs", forest.n_outputs);
+            return Err(Error::invalid_model(finding));
+        }
         if forest.n_outputs == 0 {
             return Err(Error::invalid_model("a model without outputs"));
         }

@@ -157,8 +157,11 @@ impl Forest {
         for value in &mut values {
             *value = *value / divisor;
         }
-        self.link.apply(&mut values, self.n_outputs);
-        values.truncate(self.link.n_values(self.n_outputs));
+        let n_values = self.link.n_values(self.n_outputs);
+        values.resize(n_values.max(self.n_outputs), T::ZERO);
+        let width = values.len();
+        self.link.apply(&mut values, width);
+        values.truncate(n_values);
         values
     }
 }

@@ -59,6 +59,30 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Of several forests together. Features are counted for each.
+    pub(crate) fn of_all(all: &[Self]) -> Self {
+        let sum = |of: fn(&Self) -> usize| all.iter().map(of).sum();
+        let max = |of: fn(&Self) -> usize| all.iter().map(of).max().unwrap_or(0);
+        let trees: usize = sum(|facts| facts.trees);
+        let depths: f64 = all.iter().map(|facts| facts.mean_depth * facts.trees as f64).sum();
+        Self {
+            trees,
+            iterations: sum(|facts| facts.iterations),
+            splits: sum(|facts| facts.splits),
+            leaves: sum(|facts| facts.leaves),
+            max_leaves: max(|facts| facts.max_leaves),
+            max_depth: max(|facts| facts.max_depth),
+            mean_depth: depths / trees.max(1) as f64,
+            features_used: sum(|facts| facts.features_used),
+            max_cuts: max(|facts| facts.max_cuts),
+            category_splits: sum(|facts| facts.category_splits),
+            linear_leaves: sum(|facts| facts.linear_leaves),
+            zero_as_missing_splits: sum(|facts| facts.zero_as_missing_splits),
+        }
+    }
+}
+
 /// The longest path of every tree, in splits.
 pub(crate) fn tree_depths(forest: &Forest) -> Vec<usize> {
     // Children stand behind their parents, so one forward pass sees every parent first.

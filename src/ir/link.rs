@@ -58,6 +58,16 @@ pub enum Link {
     /// The first margin, then each value the one before plus `1e-6 + softplus(margin)`, where softplus is
     /// `x + log1p(exp(-x))` above 0, else `log1p(exp(x))` (XGBoost's expectiles, `regression_obj.cu` since 3.3).
     Expectiles,
+    /// `1 / (1 + exp(-|x|))`, or 1 minus that where `x < 0` (ONNX Runtime `ml_common.h`, `ComputeLogistic`).
+    Logistic,
+    /// Of the single margin, two values: `1 - x` and `x` (ONNX classifiers of two classes that add up votes).
+    Complement,
+    /// Of the single margin, two values: `-x` and `x`.
+    Mirror,
+    /// Of the single margin, two values: the [`Logistic`](Self::Logistic) of `-x` and of `x`.
+    MirrorLogistic,
+    /// As [`Softmax`](Self::Softmax), with the sum in the sum type (ONNX Runtime `ml_common.h`, `ComputeSoftmax`).
+    SoftmaxInType,
 }
 
 impl Link {
@@ -65,16 +75,17 @@ impl Link {
     pub fn n_values(self, n_outputs: usize) -> usize {
         match self {
             Self::ArgMax => 1,
+            Self::Complement | Self::Mirror | Self::MirrorLogistic => 2,
             _ => n_outputs,
         }
     }
 
-    /// Turns the margins of rows into values in place, `n_outputs` a row; of each row, the first
-    /// [`n_values`](Self::n_values) entries hold the result.
+    /// Turns the margins of rows into values in place, `width` numbers a row: its margins, and behind them room for
+    /// values if those are more. Of each row, the first [`n_values`](Self::n_values) entries hold the result.
     ///
     /// Always inlined, so that its loops are compiled for the instructions its caller may use.
     #[inline(always)]
-    pub(crate) fn apply<T: Real>(self, rows: &mut [T], n_outputs: usize) {
+    pub(crate) fn apply<T: Real>(self, rows: &mut [T], width: usize) {
         match self {
             Self::Identity => {}
             Self::Sigmoid => {
@@ -95,24 +106,39 @@ impl Link {
                 map(rows, T::ln_1p);
             }
             Self::SignedSquare => map(rows, |x| sign(x) * x * x),
-            Self::Softmax => softmax(rows, n_outputs),
-            Self::SoftmaxF32 => rows.chunks_exact_mut(n_outputs).for_each(softmax_f32),
+            Self::Softmax => softmax(rows, width),
+            Self::SoftmaxF32 => rows.chunks_exact_mut(width).for_each(softmax_f32),
             Self::IsolationScore { ratio, offset } => {
                 map(rows, |x| -T::TWO.powf(-(x / T::from_f64(ratio))) - T::from_f64(offset));
             }
             Self::PathLength { ratio } => map(rows, |x| (-x / T::from_f64(ratio)).exp2()),
             Self::ArgMax => {
-                for row in rows.chunks_exact_mut(n_outputs) {
+                for row in rows.chunks_exact_mut(width) {
                     row[0] = T::from_f64(arg_max(row) as f64);
                 }
             }
             Self::Step => map(rows, |x| if x > T::ZERO { T::ONE } else { T::ZERO }),
-            Self::Expectiles => rows.chunks_exact_mut(n_outputs).for_each(expectiles),
+            Self::Expectiles => rows.chunks_exact_mut(width).for_each(expectiles),
             Self::SortAscending => {
-                for row in rows.chunks_exact_mut(n_outputs) {
+                for row in rows.chunks_exact_mut(width) {
                     row.sort_unstable_by(|a, b| a.to_f64().total_cmp(&b.to_f64()));
                 }
             }
+            Self::Logistic => map(rows, logistic),
+            Self::Complement => {
+                rows.chunks_exact_mut(width).for_each(|row| (row[0], row[1]) = (T::ONE - row[0], row[0]));
+            }
+            Self::Mirror => rows.chunks_exact_mut(width).for_each(|row| (row[0], row[1]) = (-row[0], row[0])),
+            Self::MirrorLogistic => {
+                let both = |row: &mut [T]| (row[0], row[1]) = (logistic(-row[0]), logistic(row[0]));
+                rows.chunks_exact_mut(width).for_each(both);
+            }
+            Self::SoftmaxInType => rows.chunks_exact_mut(width).for_each(|row| {
+                let max = row[arg_max(row)];
+                map(row, |x| (x - max).exp());
+                let sum = row.iter().fold(T::ZERO, |sum, &x| sum + x);
+                map(row, |x| x / sum);
+            }),
         }
     }
 }
@@ -130,10 +156,12 @@ pub enum Labels {
     ArgMax,
     /// The value is the class.
     Value,
-    /// Class 1 where the margin is above 0, else class 0.
+    /// Class 1 where the last margin is above 0, else class 0.
     PositiveMargin,
     /// Class 1 where the margin is 0 or above, else class 0.
     NonNegativeMargin,
+    /// Class 1 where the margin is above 0.5, else class 0.
+    MarginAboveHalf,
     /// The first greatest margin.
     ArgMaxMargin,
     /// −1 where the value is below 0, else 1: outliers and the others.
@@ -143,7 +171,7 @@ pub enum Labels {
 impl Labels {
     /// Whether labels are told by margins, before the link.
     pub(crate) fn reads_margins(self) -> bool {
-        matches!(self, Self::PositiveMargin | Self::NonNegativeMargin | Self::ArgMaxMargin)
+        matches!(self, Self::PositiveMargin | Self::NonNegativeMargin | Self::MarginAboveHalf | Self::ArgMaxMargin)
     }
 
     /// The class of a row with these values, or margins if [`reads_margins`](Self::reads_margins); `None` for a model
@@ -153,12 +181,19 @@ impl Labels {
             Self::None => None,
             Self::AboveHalf => Some((values[0] > T::from_f64(0.5)).into()),
             Self::ArgMax | Self::ArgMaxMargin => Some(arg_max(values) as i32),
-            Self::PositiveMargin => Some((values[0] > T::ZERO).into()),
+            Self::PositiveMargin => Some((values[values.len() - 1] > T::ZERO).into()),
             Self::NonNegativeMargin => Some((values[0] >= T::ZERO).into()),
+            Self::MarginAboveHalf => Some((values[0] > T::from_f64(0.5)).into()),
             Self::Inlier => Some(if values[0] < T::ZERO { -1 } else { 1 }),
             Self::Value => Some(values[0].to_f64() as i32),
         }
     }
+}
+
+fn logistic<T: Real>(x: T) -> T {
+    let magnitude = if x < T::ZERO { -x } else { x };
+    let upper = T::ONE / (T::ONE + (-magnitude).exp());
+    if x < T::ZERO { T::ONE - upper } else { upper }
 }
 
 #[inline(always)]

@@ -92,6 +92,17 @@ impl NumericProfile {
         flush_tiny: false,
     };
 
+    /// ONNX Runtime on f32 input: f32 throughout, `<=`, base score last.
+    pub const ONNX: Self = Self {
+        input: Float::F32,
+        comparison: Comparison::LessOrEqual,
+        sum: Float::F32,
+        base: BasePosition::Last,
+        categories: CategoryRule::Exact,
+        absent: Absent::Zero,
+        flush_tiny: false,
+    };
+
     /// LightGBM: f64 throughout, `<=`, no base score.
     pub const LIGHTGBM: Self = Self {
         input: Float::F64,
@@ -146,7 +157,7 @@ pub enum CategoryRule {
     Truncate,
     /// Treelite: `0 <= value <= 2^24` where sums are f32, `0 <= value <= 2^32 - 1` where they are f64; truncated.
     Representable,
-    /// scikit-learn and CatBoost: whole numbers from 0 to 2^32 - 1; 1.5 is no category.
+    /// scikit-learn, CatBoost and ONNX: whole numbers from 0 to 2^32 - 1; 1.5 is no category.
     Exact,
 }
 

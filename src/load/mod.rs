@@ -8,6 +8,7 @@ mod catboost;
 mod document;
 mod json;
 mod lightgbm;
+mod onnx;
 mod sklearn;
 mod treelite;
 mod xgboost;
@@ -18,6 +19,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::ir::Forest;
 use crate::schema::Schema;
 
@@ -49,6 +51,9 @@ pub enum Format {
     /// scikit-learn's trees, forests and boosting as `python/export_sklearn.py` writes them.
     #[serde(rename = "sklearn-json")]
     SklearnJson,
+    /// ONNX: one file, with its weights inside.
+    #[serde(rename = "onnx")]
+    Onnx,
 }
 
 impl Format {
@@ -62,6 +67,7 @@ impl Format {
         Self::Treelite,
         Self::CatBoostJson,
         Self::SklearnJson,
+        Self::Onnx,
     ];
 
     /// The format's name, as the command line takes it.
@@ -75,6 +81,7 @@ impl Format {
             Self::Treelite => "treelite",
             Self::CatBoostJson => "catboost-json",
             Self::SklearnJson => "sklearn-json",
+            Self::Onnx => "onnx",
         }
     }
 
@@ -125,6 +132,10 @@ impl Format {
         if text.starts_with(b"tree\n") || text.starts_with(b"tree\r") || text.starts_with(b"version=") {
             return Ok(Self::LightGbmText);
         }
+        // Field 1 (the version of the format), a small number, then one of the fields that say who wrote it.
+        if let [8, 1..=63, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] = bytes {
+            return Ok(Self::Onnx);
+        }
         if text.starts_with(b"CBM1") {
             return Err(Error::unsupported(
                 "CatBoost's binary format is not loaded; load it with CatBoost and save_model(\"model.json\", format=\"json\")",
@@ -132,7 +143,7 @@ impl Format {
         }
         let shown = text[..text.len().min(12)].escape_ascii();
         Err(Error::invalid_model(format!(
-            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py)"
+            "not a model file this version knows (it starts with \"{shown}\"); known are XGBoost JSON, UBJSON and binary, LightGBM text and JSON, Treelite checkpoints, CatBoost JSON, scikit-learn JSON (python/export_sklearn.py), ONNX"
         )))
     }
 }
@@ -265,6 +276,20 @@ pub(crate) struct LoadOptions {
     /// Whether XGBoost's dropout trees are summed as its `inplace_predict` does it.
     pub(crate) inplace_dropout: bool,
     pub(crate) input_cast: Option<InputCast>,
+    pub(crate) onnx: OnnxCompat,
+    /// Whether a graph that is no more than a forest stays a graph.
+    pub(crate) keep_graph: bool,
+}
+
+/// Which of two answers counts where ONNX Runtime does not do what ONNX's specification says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnnxCompat {
+    /// ONNX Runtime's (as of version 1.31).
+    #[default]
+    OnnxRuntime,
+    /// The specification's.
+    Spec,
 }
 
 /// Where a model comes from.
@@ -297,8 +322,21 @@ pub(crate) struct Loaded {
     pub(crate) forest: Forest,
 }
 
+/// What the ONNX loader returns for a graph that is more than a forest.
+pub(crate) struct LoadedGraph {
+    pub(crate) schema: Schema,
+    pub(crate) source: Source,
+    pub(crate) graph: Graph,
+}
+
+/// A loaded model of either kind.
+pub(crate) enum LoadedModel {
+    Forest(Loaded),
+    Graph(LoadedGraph),
+}
+
 /// Loads the bytes of a model file.
-pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
+pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
     let format = match format {
         Some(_) if bytes.is_empty() => return Err(Error::invalid_model("the file is empty")),
         Some(format) => format,
@@ -308,17 +346,22 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         return Err(Error::option(format!("an input cast asked of a {format} file, whose input type is known")));
     }
     let mut loaded = match format {
-        Format::XgBoostJson => xgboost::load_json(bytes, options),
-        Format::XgBoostUbjson => xgboost::load_ubjson(bytes, options),
-        Format::XgBoostBinary => xgboost::load_binary(bytes, options),
-        Format::LightGbmText => lightgbm::load_text(bytes, options),
-        Format::LightGbmJson => lightgbm::load_json(bytes, options),
-        Format::Treelite => treelite::load(bytes, options),
-        Format::CatBoostJson => catboost::load(bytes, options),
-        Format::SklearnJson => sklearn::load(bytes, options),
-    }?;
-    loaded.source.format = Some(format);
-    loaded.source.digest = blake3::hash(bytes).to_hex().to_string();
+        Format::XgBoostJson => LoadedModel::Forest(xgboost::load_json(bytes, options)?),
+        Format::XgBoostUbjson => LoadedModel::Forest(xgboost::load_ubjson(bytes, options)?),
+        Format::XgBoostBinary => LoadedModel::Forest(xgboost::load_binary(bytes, options)?),
+        Format::LightGbmText => LoadedModel::Forest(lightgbm::load_text(bytes, options)?),
+        Format::LightGbmJson => LoadedModel::Forest(lightgbm::load_json(bytes, options)?),
+        Format::Treelite => LoadedModel::Forest(treelite::load(bytes, options)?),
+        Format::CatBoostJson => LoadedModel::Forest(catboost::load(bytes, options)?),
+        Format::SklearnJson => LoadedModel::Forest(sklearn::load(bytes, options)?),
+        Format::Onnx => onnx::load(bytes, options)?,
+    };
+    let source = match &mut loaded {
+        LoadedModel::Forest(loaded) => &mut loaded.source,
+        LoadedModel::Graph(loaded) => &mut loaded.source,
+    };
+    source.format = Some(format);
+    source.digest = blake3::hash(bytes).to_hex().to_string();
     Ok(loaded)
 }
 
@@ -335,6 +378,7 @@ mod tests {
         assert_eq!(Format::detect(b"tree\r\nversion=v4\r\n").unwrap(), Format::LightGbmText);
         let exported = b"{\"sawmill-sklearn\":1,\"library\":\"\"}";
         assert_eq!(Format::detect(exported).unwrap(), Format::SklearnJson);
+        assert_eq!(Format::detect(b"\x08\x0a\x12\x08skl2onnx").unwrap(), Format::Onnx);
         assert_eq!(Format::detect(b"binf\0\0\0").unwrap(), Format::XgBoostBinary);
         let names = b"\x08\0\0\0\0\0\0\0reg:gamm\x06\0\0\0\0\0\0\0gbtree";
         assert_eq!(Format::detect(&[&[b' '; 136], &names[..]].concat()).unwrap(), Format::XgBoostBinary);

@@ -141,7 +141,7 @@ impl Head {
             "outlier" => Task::Outlier,
             other => return Err(Error::unsupported(format!("task {other:?} is not supported"))),
         };
-        Ok(Schema { features, n_outputs, task, objective: self.estimator.clone() })
+        Ok(Schema { features, n_outputs, task, objective: self.estimator.clone(), classes: None })
     }
 
     fn profile(&self) -> Result<NumericProfile> {

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Model, ModelOptions, Predictions, Values};
+use super::{Kind, Model, ModelOptions, Predictions, Values};
 use crate::error::{Error, Result};
 use crate::ir::ForestBuilder;
 use crate::load::Source;
@@ -35,7 +35,8 @@ impl Model {
         let schema = predictor.schema().clone();
         let forest = ForestBuilder::new(&schema).finish()?;
         let mut model = ModelOptions::default().compile(schema, Source::custom(), forest)?;
-        let inner = std::sync::Arc::get_mut(&mut model.inner).expect("a model just made is not shared");
+        let Kind::Forest(inner) = &mut model.kind else { unreachable!("made of a forest") };
+        let inner = std::sync::Arc::get_mut(inner).expect("a model just made is not shared");
         inner.plan.kernels.clear();
         inner.custom = Some(Box::new(predictor));
         Ok(model)

@@ -2,6 +2,7 @@
 
 mod custom;
 mod options;
+mod pipeline;
 mod predictions;
 mod reference;
 mod run;
@@ -21,11 +22,13 @@ pub use run::Scratch;
 pub use validate::{Check, ValidationReport};
 
 use crate::error::{Error, Result};
+use crate::graph::Pipeline;
 use crate::ir::{Facts, Forest};
 use crate::load::Source;
 use crate::plan::{Plan, Runner};
 use crate::rows::Rows;
 use crate::schema::Schema;
+use pipeline::Piped;
 
 /// A model that predicts. Immutable, cheap to clone, `Send + Sync`; it takes no locks, keeps no globals and starts no
 /// threads unless [`ModelOptions::threads`] asks for them.
@@ -38,7 +41,13 @@ use crate::schema::Schema;
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    inner: Arc<Inner>,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Forest(Arc<Inner>),
+    Graph(Arc<Piped>),
 }
 
 struct Inner {
@@ -140,10 +149,10 @@ impl Model {
         predictions: &mut Predictions,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let batch = rows.into().batch(self.inner.schema.n_features())?;
-        let predicted = match &self.inner.custom {
-            None => run::predict(&self.inner, self.inner.output, &batch, predictions, scratch),
-            Some(predictor) => custom::predict(predictor.as_ref(), &batch, predictions),
+        let table = rows.into().table(self.schema().n_features())?;
+        let predicted = match &self.kind {
+            Kind::Forest(inner) => run::predict_table(inner, &table, predictions, scratch),
+            Kind::Graph(piped) => piped.predict(&table, predictions, scratch),
         };
         if predicted.is_err() {
             *predictions = Predictions::default();
@@ -160,19 +169,19 @@ impl Model {
     /// As [`predict`](Self::predict); a shape error for another number of margins; an option error for a model whose
     /// library has no such thing. LightGBM is one: its `init_score` belongs to training, and predictions leave it out.
     pub fn predict_with_base_margin<'a>(&self, rows: impl Into<Rows<'a>>, base_margin: &[f32]) -> Result<Predictions> {
-        self.inner.check_forest("a base margin")?;
-        if let Some(format) = self.inner.source.format
+        let inner = self.inner("a base margin")?;
+        if let Some(format) = inner.source.format
             && !format.takes_base_margin()
         {
             let finding = format!("a base margin asked of a model in {format}, whose library predicts without");
             return Err(Error::option(finding));
         }
-        if self.inner.inplace_dropout {
+        if inner.inplace_dropout {
             return Err(Error::option("a base margin with inplace_dropout, which rounds leaves by the base score"));
         }
-        let batch = rows.into().batch(self.inner.schema.n_features())?;
+        let batch = rows.into().batch(inner.schema.n_features())?;
         let mut predictions = Predictions::default();
-        trees::predict_from(&self.inner, &batch, base_margin, &mut predictions)?;
+        trees::predict_from(inner, &batch, base_margin, &mut predictions)?;
         Ok(predictions)
     }
 
@@ -187,16 +196,30 @@ impl Model {
     /// As [`predict`](Self::predict); an option error for a model that predicts leaves or what trees add, and for a
     /// linear model, which has no iterations.
     pub fn predict_staged<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
-        self.inner.check_forest("a prediction after each iteration")?;
-        let batch = rows.into().batch(self.inner.schema.n_features())?;
+        let inner = self.inner("a prediction after each iteration")?;
+        let batch = rows.into().batch(inner.schema.n_features())?;
         let mut predictions = Predictions::default();
-        trees::predict_staged(&self.inner, &batch, &mut predictions)?;
+        trees::predict_staged(inner, &batch, &mut predictions)?;
         Ok(predictions)
+    }
+
+    /// The model as a forest.
+    ///
+    /// # Errors
+    /// An option error for a pipeline, of which `what` is asked.
+    fn inner(&self, what: &str) -> Result<&Inner> {
+        match &self.kind {
+            Kind::Forest(inner) => inner.check_forest(what).map(|()| &**inner),
+            Kind::Graph(_) => Err(Error::option(format!("{what} asked of a pipeline"))),
+        }
     }
 
     /// Numbers per row of a prediction.
     pub fn n_columns(&self) -> usize {
-        self.inner.n_columns(self.inner.output)
+        match &self.kind {
+            Kind::Forest(inner) => inner.n_columns(inner.output),
+            Kind::Graph(piped) => piped.graph.outputs[0].n_columns,
+        }
     }
 
     /// What [`predict`](Self::predict) must return, computed by the reference evaluator: the definition of a right
@@ -207,63 +230,107 @@ impl Model {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_reference<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
-        self.inner.check_forest("a reference answer")?;
-        let batch = rows.into().batch(self.inner.schema.n_features())?;
-        Ok(reference::predict(&self.inner, self.inner.output, &batch))
+        let table = rows.into().table(self.schema().n_features())?;
+        match &self.kind {
+            Kind::Forest(inner) => run::with_batch(&table, &mut Vec::new(), |batch| {
+                inner.check_forest("a reference answer")?;
+                let mut predictions = reference::predict(inner, inner.output, batch);
+                if let (Output::Label, Some(classes)) = (inner.output, &inner.schema.classes) {
+                    run::name_labels(classes, &mut predictions.values, &mut Vec::new());
+                }
+                Ok(predictions)
+            }),
+            Kind::Graph(piped) => piped.predict_by_reference(&table),
+        }
     }
 
     /// Rows to try the model with when there is no data at hand: values spread evenly over the gaps between the
-    /// model's own cut points, known categories and an unknown one, one value in twenty missing (NaN). The same
+    /// model's own cut points, known categories and an unknown one, one value in twenty missing (NaN); for a pipeline, small numbers. The same
     /// model and seed give the same rows. `[n_rows, n_features]`.
     pub fn sample_rows(&self, n_rows: usize, seed: u64) -> Array2<f64> {
-        sample::typical_rows(&self.inner.forest, n_rows, seed)
+        match &self.kind {
+            Kind::Forest(inner) => sample::typical_rows(&inner.forest, n_rows, seed),
+            Kind::Graph(piped) => sample::plain_rows(piped.schema.n_features(), n_rows, seed),
+        }
     }
 
     /// What the model takes and gives.
     pub fn schema(&self) -> &Schema {
-        &self.inner.schema
+        match &self.kind {
+            Kind::Forest(inner) => &inner.schema,
+            Kind::Graph(piped) => &piped.schema,
+        }
     }
 
     /// Where the model comes from.
     pub fn source(&self) -> &Source {
-        &self.inner.source
+        match &self.kind {
+            Kind::Forest(inner) => &inner.source,
+            Kind::Graph(piped) => &piped.source,
+        }
     }
 
-    /// Its trees and arithmetic.
-    pub fn forest(&self) -> &Forest {
-        &self.inner.forest
+    /// Its trees and arithmetic, if it is a forest and nothing else: not a [`pipeline`](Self::pipeline).
+    pub fn forest(&self) -> Option<&Forest> {
+        match &self.kind {
+            Kind::Forest(inner) => Some(&inner.forest),
+            Kind::Graph(_) => None,
+        }
     }
 
-    /// Its sizes and shapes.
+    /// Its operators, if it is a pipeline and not just a forest.
+    pub fn pipeline(&self) -> Option<&Pipeline> {
+        match &self.kind {
+            Kind::Forest(_) => None,
+            Kind::Graph(piped) => Some(&piped.pipeline),
+        }
+    }
+
+    /// The sizes and shapes of its trees; of a pipeline, of all its forests.
     pub fn facts(&self) -> &Facts {
-        &self.inner.facts
+        match &self.kind {
+            Kind::Forest(inner) => &inner.facts,
+            Kind::Graph(piped) => &piped.facts,
+        }
     }
 
-    /// Which kernels evaluate it, and why.
+    /// Which kernels evaluate its trees, and why.
     pub fn plan(&self) -> &Plan {
-        &self.inner.plan
+        match &self.kind {
+            Kind::Forest(inner) => &inner.plan,
+            Kind::Graph(piped) => &piped.plan,
+        }
     }
 
     /// What [`predict`](Self::predict) returns.
     pub fn output(&self) -> Output {
-        self.inner.output
+        match &self.kind {
+            Kind::Forest(inner) => inner.output,
+            Kind::Graph(piped) => piped.output,
+        }
     }
 
     /// Whether it is a predictor of the caller's own.
     pub(crate) fn is_custom(&self) -> bool {
-        self.inner.custom.is_some()
+        matches!(&self.kind, Kind::Forest(inner) if inner.custom.is_some())
     }
 
     /// A digest of the file and of the options that shape an answer; none for a model that comes from no file.
     pub(crate) fn fingerprint(&self) -> Option<u128> {
-        self.inner.fingerprint
+        match &self.kind {
+            Kind::Forest(inner) => inner.fingerprint,
+            Kind::Graph(piped) => piped.fingerprint,
+        }
     }
 
     /// Checks the model on this machine: see [`ValidationReport`].
     ///
     /// Cost: evaluates a few hundred rows with the reference evaluator, which is slow; milliseconds for common models.
     pub fn validate(&self) -> ValidationReport {
-        validate::validate(&self.inner)
+        match &self.kind {
+            Kind::Forest(inner) => validate::validate(inner),
+            Kind::Graph(piped) => validate::validate_graph(piped),
+        }
     }
 }
 

@@ -6,12 +6,15 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Inner, Model};
+use super::pipeline::Piped;
+use super::{Inner, Kind, Model};
 use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest, Labels};
-use crate::load::{self, Format, InputCast, Iterations, Limits, LoadOptions, Source};
-use crate::plan::{self, Isa};
-use crate::schema::{Schema, Unseen};
+use crate::load::{
+    self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source,
+};
+use crate::plan::{self, Isa, Plan};
+use crate::schema::{Schema, Task, Unseen};
 
 /// What a prediction holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct ModelOptions {
     limits: Limits,
     unseen: Option<Unseen>,
     inplace_dropout: bool,
+    onnx: OnnxCompat,
+    graph_output: Option<String>,
 }
 
 impl Default for ModelOptions {
@@ -98,6 +103,8 @@ impl Default for ModelOptions {
             limits: Limits::default(),
             unseen: None,
             inplace_dropout: false,
+            onnx: OnnxCompat::default(),
+            graph_output: None,
         }
     }
 }
@@ -167,7 +174,7 @@ impl ModelOptions {
     }
 
     /// Threads that large batches are spread over. With 1, the default, predictions run on the caller's thread; with
-    /// more, the model keeps a pool of its own.
+    /// more, the model keeps a pool of its own. Pipelines run on the caller's thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -191,6 +198,19 @@ impl ModelOptions {
     /// `Booster.predict` does it. Of no effect on other models.
     pub fn inplace_dropout(mut self) -> Self {
         self.inplace_dropout = true;
+        self
+    }
+
+    /// Which answer counts where ONNX Runtime does not do what ONNX's specification says; ONNX Runtime's by default.
+    pub fn onnx_compat(mut self, compat: OnnxCompat) -> Self {
+        self.onnx = compat;
+        self
+    }
+
+    /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last and
+    /// [`Output::Label`] the first.
+    pub fn graph_output(mut self, name: impl Into<String>) -> Self {
+        self.graph_output = Some(name.into());
         self
     }
 
@@ -233,9 +253,16 @@ impl ModelOptions {
             iterations: self.iterations,
             input_cast: self.input_cast,
             inplace_dropout: self.inplace_dropout,
+            onnx: self.onnx,
+            keep_graph: self.graph_output.is_some(),
         };
-        let loaded = load::load(format, bytes, &options)?;
-        self.compile(loaded.schema, loaded.source, loaded.forest)
+        match load::load(format, bytes, &options)? {
+            LoadedModel::Graph(loaded) => self.compile_graph(loaded),
+            LoadedModel::Forest(_) if self.graph_output.is_some() => {
+                Err(Error::option("an output asked for by name of a model that is no ONNX graph"))
+            }
+            LoadedModel::Forest(loaded) => self.compile(loaded.schema, loaded.source, loaded.forest),
+        }
     }
 
     /// A model of a forest made with a [`ForestBuilder`](crate::ForestBuilder) for `schema`.
@@ -274,18 +301,9 @@ impl ModelOptions {
         let facts = Facts::of(&forest);
         let isa = self.isa.unwrap_or(Isa::available()[0]);
         let (plan, runner) = plan::choose(&forest, &facts, isa, self.missing)?;
-        let pool = match self.threads {
-            0 => return Err(Error::option("0 threads; 1 runs on the caller's thread")),
-            1 => None,
-            n => {
-                let named = |index| format!("sawmill-{index}");
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(named).build();
-                Some(pool.map_err(|cause| Error::option(format!("{n} threads: {cause}")))?)
-            }
-        };
-        let fingerprint = self.fingerprint(&source);
+        let pool = self.pool()?;
         let (output, sentinel, inplace_dropout) = (self.output, self.missing, self.inplace_dropout);
-        let custom = None;
+        let (fingerprint, custom) = (self.fingerprint(&source), None);
         let inner = Inner {
             schema,
             source,
@@ -300,7 +318,58 @@ impl ModelOptions {
             fingerprint,
             custom,
         };
-        Ok(Model { inner: Arc::new(inner) })
+        Ok(Model { kind: Kind::Forest(Arc::new(inner)) })
+    }
+
+    fn compile_graph(&self, loaded: LoadedGraph) -> Result<Model> {
+        let LoadedGraph { mut schema, source, graph } = loaded;
+        if self.missing.is_some() {
+            return Err(Error::option("a value that stands for a missing one asked of a pipeline"));
+        }
+        let names = || graph.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
+        let index = match (&self.graph_output, self.output) {
+            (Some(name), Output::Value) => graph.outputs.iter().position(|output| output.name == *name),
+            (Some(_), _) => return Err(Error::option("an output asked for by name and by kind")),
+            (None, Output::Value) => graph.outputs.len().checked_sub(1),
+            (None, Output::Label) if schema.task != Task::Regression || graph.outputs.len() > 1 => Some(0),
+            (None, Output::Label) => return Err(Error::option("labels asked of a model that is no classifier")),
+            (None, _) => return Err(Error::option(format!("a pipeline has outputs only: {}", names()))),
+        };
+        let index = index.ok_or_else(|| Error::option(format!("no output of this name; there are: {}", names())))?;
+        schema.classes = schema.classes.or_else(|| graph.outputs[index].classes.clone());
+        let pipeline = graph.pipeline();
+        let graph = graph.only(index);
+        let isa = self.isa.unwrap_or(Isa::available()[0]);
+        let mut plan = Plan { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new() };
+        let (mut all, mut runners) = (Vec::new(), Vec::new());
+        for (index, forest) in graph.forests().iter().enumerate() {
+            let facts = Facts::of(forest);
+            let (planned, runner) = plan::choose(forest, &facts, isa, None)?;
+            plan.kernels.extend(planned.kernels);
+            plan.refused.extend(planned.refused);
+            match index {
+                0 => plan.fits = planned.fits,
+                _ => plan.fits.retain(|kernel| planned.fits.contains(kernel)),
+            }
+            all.push(facts);
+            runners.push(runner);
+        }
+        let (facts, output, fingerprint) = (Facts::of_all(&all), self.output, self.fingerprint(&source));
+        let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, output, fingerprint };
+        Ok(Model { kind: Kind::Graph(Arc::new(piped)) })
+    }
+
+    /// The threads that large batches are spread over, if any.
+    fn pool(&self) -> Result<Option<rayon::ThreadPool>> {
+        match self.threads {
+            0 => Err(Error::option("0 threads; 1 runs on the caller's thread")),
+            1 => Ok(None),
+            n => {
+                let named = |index| format!("sawmill-{index}");
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(named).build();
+                pool.map(Some).map_err(|cause| Error::option(format!("{n} threads: {cause}")))
+            }
+        }
     }
 
     /// A digest of a file's content and of the options that shape an answer.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::strings::Strings;
+
 /// Predictions of a batch, row after row. Reuse one with [`Model::predict_into`](crate::Model::predict_into).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Predictions {
@@ -21,6 +23,10 @@ pub enum Values {
     F64(Vec<f64>),
     /// Leaves and labels.
     I32(Vec<i32>),
+    /// Whole numbers of a pipeline, and labels of models that name their classes by numbers.
+    I64(Vec<i64>),
+    /// Strings of a pipeline, and labels of models that name their classes.
+    Text(Strings),
 }
 
 impl Default for Values {
@@ -69,12 +75,30 @@ impl Predictions {
         }
     }
 
-    /// A copy of the numbers, widened without loss.
+    /// Labels and other whole numbers of 64 bits.
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.values {
+            Values::I64(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Labels that are strings.
+    pub fn as_text(&self) -> Option<&Strings> {
+        match &self.values {
+            Values::Text(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// A copy of the numbers, widened; without loss but for whole numbers beyond 2^53. Strings are NaN.
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.values {
             Values::F32(values) => values.iter().map(|&value| value.into()).collect(),
             Values::F64(values) => values.clone(),
             Values::I32(values) => values.iter().map(|&value| value.into()).collect(),
+            Values::I64(values) => values.iter().map(|&value| value as f64).collect(),
+            Values::Text(values) => vec![f64::NAN; values.len()],
         }
     }
 }
@@ -86,6 +110,7 @@ macro_rules! same_type {
             (Values::F32($a), Values::F32($b)) => $body,
             (Values::F64($a), Values::F64($b)) => $body,
             (Values::I32($a), Values::I32($b)) => $body,
+            (Values::I64($a), Values::I64($b)) => $body,
             _ => unreachable!("a model answers with one type"),
         }
     };
@@ -99,15 +124,24 @@ impl Predictions {
                 Values::F32(_) => Values::F32(Vec::new()),
                 Values::F64(_) => Values::F64(Vec::new()),
                 Values::I32(_) => Values::I32(Vec::new()),
+                Values::I64(_) => Values::I64(Vec::new()),
+                Values::Text(_) => Values::Text(Strings::default()),
             };
         }
         (self.n_rows, self.n_columns) = (n_rows, like.n_columns);
+        if let Values::Text(to) = &mut self.values {
+            to.clear();
+            return to.extend(std::iter::repeat_n("", n_rows * like.n_columns));
+        }
         same_type!(&mut self.values, &like.values, |to, _from| to.resize(n_rows * like.n_columns, Default::default()));
     }
 
     /// Writes `rows` of `from` over the rows from `at` on.
     pub(crate) fn copy_rows(&mut self, at: usize, from: &Self, rows: Range<usize>) {
         let width = self.n_columns;
+        if let (Values::Text(to), Values::Text(from)) = (&mut self.values, &from.values) {
+            return to.replace(at * width, from, rows.start * width..rows.end * width);
+        }
         same_type!(&mut self.values, &from.values, |to, from| to[at * width..(at + rows.len()) * width]
             .copy_from_slice(&from[rows.start * width..rows.end * width]));
     }

@@ -1,9 +1,9 @@
 //! The reference evaluator's answers to a batch: what the kernels must equal, a row at a time and slowly.
 
 use super::{Inner, Output, Predictions, Values};
-use crate::ir::Float;
 use crate::ir::eval::Storage;
 use crate::ir::real::Real;
+use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense, Flat};
 
 /// What `model` answers to `batch` by definition.
@@ -39,7 +39,8 @@ fn leaves(model: &Inner, row: &[f64], storage: Storage) -> Vec<i32> {
 
 fn label<T: Real>(model: &Inner, row: &[f64], storage: Storage) -> i32 {
     let forest = &model.forest;
-    forest.labels().of(&forest.eval_values::<T>(row, storage)).expect("checked when the model was loaded")
+    let read = if forest.labels().reads_margins() { Forest::eval_margins::<T> } else { Forest::eval_values::<T> };
+    forest.labels().of(&read(forest, row, storage)).expect("checked when the model was loaded")
 }
 
 /// A row written out: absent entries filled in, the sentinel read as missing.

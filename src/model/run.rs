@@ -2,21 +2,30 @@
 
 use std::ops::Range;
 
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::{Inner, Output, Predictions, Values, trees};
+use super::{Inner, Output, Predictions, Values, custom, trees};
 use crate::error::{Error, Result};
+use crate::graph::State;
 use crate::ir::Forest;
 use crate::ir::real::Real;
 use crate::kernel::{BLOCK_ROWS, Buffers, Kernel};
 use crate::plan::Runner;
-use crate::rows::Batch;
+use crate::rows::{Batch, Dense, Table};
+use crate::schema::Classes;
 
 /// Working memory of predictions. Any model may use any scratch; its size follows the largest batch it has served.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     /// One for every share of a batch that may run at the same time.
     shares: Vec<Buffers>,
+    /// Columns written out as rows.
+    rows: Vec<f64>,
+    /// Numbers of classes, before they get their names.
+    labels: Vec<i32>,
+    /// Values of a pipeline.
+    pub(super) states: Vec<(State, Buffers)>,
 }
 
 /// Batches whose rows take fewer node visits than this in all stay on the caller's thread: about 100 µs of work.
@@ -27,6 +36,61 @@ const SHARES_PER_THREAD: usize = 4;
 
 /// At most this many values are staged at once, unless one row has more.
 const BLOCK_CELLS: usize = 1 << 20;
+
+/// Predicts rows of any kind, and names the classes if the model does.
+pub(super) fn predict_table(
+    model: &Inner,
+    table: &Table<'_>,
+    predictions: &mut Predictions,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let mut rows = std::mem::take(&mut scratch.rows);
+    let predicted = with_batch(table, &mut rows, |batch| match &model.custom {
+        None => predict(model, model.output, batch, predictions, scratch),
+        Some(predictor) => custom::predict(predictor.as_ref(), batch, predictions),
+    });
+    scratch.rows = rows;
+    predicted?;
+    if let (Output::Label, Some(classes)) = (model.output, &model.schema.classes) {
+        name_labels(classes, &mut predictions.values, &mut scratch.labels);
+    }
+    Ok(())
+}
+
+/// Hands the rows to `use_them`, columns of numbers written out in `rows`.
+pub(super) fn with_batch<T>(
+    table: &Table<'_>,
+    rows: &mut Vec<f64>,
+    use_them: impl FnOnce(&Batch<'_>) -> Result<T>,
+) -> Result<T> {
+    let columns = match table {
+        Table::Batch(batch) => return use_them(batch),
+        Table::Columns(columns) => columns,
+    };
+    rows.clear();
+    for row in 0..table.n_rows() {
+        for (at, column) in columns.iter().enumerate() {
+            let value = column.number(row);
+            rows.push(value.ok_or_else(|| Error::shape(format!("column {at} is text, the model takes numbers")))?);
+        }
+    }
+    let view = ArrayView2::from_shape((table.n_rows(), columns.len()), rows);
+    let view = view.map_err(|cause| Error::shape(cause.to_string()))?;
+    use_them(&Batch::Dense(Dense::F64(view)))
+}
+
+/// Numbers of classes become their names.
+pub(super) fn name_labels(classes: &Classes, values: &mut Values, numbers: &mut Vec<i32>) {
+    let Values::I32(labels) = values else { return };
+    std::mem::swap(labels, numbers);
+    let found = numbers.iter().map(|&label| usize::try_from(label).unwrap_or(usize::MAX));
+    *values = match classes {
+        Classes::Integers(names) => Values::I64(found.map(|at| names.get(at).copied().unwrap_or_default()).collect()),
+        Classes::Names(names) => {
+            Values::Text(found.map(|at| names.get(at).map(String::as_str).unwrap_or_default()).collect())
+        }
+    };
+}
 
 pub(super) fn predict(
     model: &Inner,
@@ -100,18 +164,19 @@ pub(super) fn predict_sums<S: Sum>(
                 forest.finish_margins(margins);
             })
         }
-        Output::Value if n_values == n_outputs => {
-            predictions.n_columns = n_outputs;
-            in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, values, buffers| {
-                kernel.margins(batch, rows, values, buffers);
-                forest.finish_margins(values);
-                link(forest, forest.divisor(), values);
+        Output::Value if n_values >= n_outputs => {
+            predictions.n_columns = n_values;
+            in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
+                let n_rows = rows.len();
+                kernel.margins(batch, rows, &mut values[..n_rows * n_outputs], buffers);
+                forest.finish_margins(&mut values[..n_rows * n_outputs]);
+                link(forest, forest.divisor(), values, n_rows);
             })
         }
         Output::Value => {
             predictions.n_columns = n_values;
             in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
-                with_linked(model, kernel, output, batch, rows, buffers, |linked| {
+                with_linked(forest, kernel, batch, rows, buffers, |linked| {
                     for (value, linked) in values.chunks_exact_mut(n_values).zip(linked.chunks_exact(n_outputs)) {
                         value.copy_from_slice(&linked[..n_values]);
                     }
@@ -120,12 +185,19 @@ pub(super) fn predict_sums<S: Sum>(
         }
         Output::Label => {
             predictions.n_columns = 1;
+            let labels_of = forest.labels();
             in_blocks(model, n_rows, 1, integers(values), scratch, |rows, labels, buffers| {
-                with_linked(model, kernel, output, batch, rows, buffers, |linked| {
-                    for (label, linked) in labels.iter_mut().zip(linked.chunks_exact(n_outputs)) {
-                        *label = forest.labels().of(&linked[..n_values]).expect("checked when the model was loaded");
+                let mut read = |values: &[S], width: usize, n_values: usize| {
+                    for (label, row) in labels.iter_mut().zip(values.chunks_exact(width)) {
+                        *label = labels_of.of(&row[..n_values]).expect("checked when the model was loaded");
                     }
-                });
+                };
+                if labels_of.reads_margins() {
+                    with_margins(forest, kernel, batch, rows, buffers, |margins| read(margins, n_outputs, n_outputs));
+                } else {
+                    let width = n_values.max(n_outputs);
+                    with_linked(forest, kernel, batch, rows, buffers, |linked| read(linked, width, n_values));
+                }
             })
         }
         Output::Leaf => {
@@ -152,39 +224,60 @@ pub(super) fn predict_sums<S: Sum>(
     }
 }
 
-/// Margins to values, in place, where a mean divides by `divisor`.
-pub(super) fn link<S: Sum>(forest: &Forest, divisor: f64, margins: &mut [S]) {
+/// Margins to values, in place, where a mean divides by `divisor`. `rows` has the margins of `n_rows` rows at its front
+/// and room for as many values.
+pub(super) fn link<S: Sum>(forest: &Forest, divisor: f64, rows: &mut [S], n_rows: usize) {
+    let (n_outputs, width) = (forest.n_outputs(), rows.len() / n_rows.max(1));
     let divisor = S::from_f64(divisor);
     if divisor != S::ONE {
-        for margin in margins.iter_mut() {
+        for margin in &mut rows[..n_rows * n_outputs] {
             *margin = *margin / divisor;
         }
     }
-    forest.link().apply(margins, forest.n_outputs());
+    if width > n_outputs {
+        // From the last row on: a row that widens must not write over margins that are still to be read.
+        for row in (0..n_rows).rev() {
+            rows.copy_within(row * n_outputs..(row + 1) * n_outputs, row * width);
+        }
+    }
+    forest.link().apply(rows, width);
 }
 
-/// Hands the linked margins of `rows` (or the margins themselves, if labels are told by them), `n_outputs` a row, to
-/// `use_them`.
-fn with_linked<S: Sum>(
-    model: &Inner,
+/// Hands the margins of `rows`, `n_outputs` a row, to `use_them`.
+fn with_margins<S: Sum>(
+    forest: &Forest,
     kernel: &dyn Kernel<S>,
-    output: Output,
+    batch: &Batch<'_>,
+    rows: Range<usize>,
+    buffers: &mut Buffers,
+    use_them: impl FnOnce(&mut Vec<S>),
+) {
+    // Taken out while the kernel borrows the rest.
+    let mut sums = std::mem::take(S::buffer(buffers));
+    sums.clear();
+    sums.resize(rows.len() * forest.n_outputs(), S::ZERO);
+    kernel.margins(batch, rows, &mut sums, buffers);
+    forest.finish_margins(&mut sums);
+    use_them(&mut sums);
+    *S::buffer(buffers) = sums;
+}
+
+/// Hands the linked margins of `rows` to `use_them`: as many numbers a row as there are margins, or values if those
+/// are more.
+fn with_linked<S: Sum>(
+    forest: &Forest,
+    kernel: &dyn Kernel<S>,
     batch: &Batch<'_>,
     rows: Range<usize>,
     buffers: &mut Buffers,
     use_them: impl FnOnce(&[S]),
 ) {
-    // Taken out while the kernel borrows the rest.
-    let mut sums = std::mem::take(S::buffer(buffers));
-    sums.clear();
-    sums.resize(rows.len() * model.forest.n_outputs(), S::ZERO);
-    kernel.margins(batch, rows, &mut sums, buffers);
-    model.forest.finish_margins(&mut sums);
-    if !model.reads_margins(output) {
-        link(&model.forest, model.forest.divisor(), &mut sums);
-    }
-    use_them(&sums);
-    *S::buffer(buffers) = sums;
+    let n_rows = rows.len();
+    with_margins(forest, kernel, batch, rows, buffers, |sums| {
+        sums.resize(n_rows * forest.link().n_values(forest.n_outputs()).max(forest.n_outputs()), S::ZERO);
+        link(forest, forest.divisor(), sums, n_rows);
+        use_them(sums);
+    });
 }
 
 /// Calls `work(rows, their part of out, buffers)` for all rows, in blocks, perhaps on several threads.

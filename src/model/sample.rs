@@ -28,6 +28,12 @@ pub(super) fn special_rows(n_features: usize) -> Array2<f64> {
     Array2::from_shape_fn((values.len(), n_features), |(row, _)| values[row])
 }
 
+/// Rows of small numbers.
+pub(super) fn plain_rows(n_features: usize, n_rows: usize, seed: u64) -> Array2<f64> {
+    let mut random = SplitMix(seed);
+    Array2::from_shape_fn((n_rows, n_features), |_| random.below(64) as f64 / 16.0 - 2.0)
+}
+
 /// Rows drawn from each feature's own cut points, their neighbours and categories, with some values missing.
 pub(super) fn edge_rows(forest: &Forest, n_rows: usize) -> Array2<f64> {
     let mut pools: Vec<Vec<f64>> = vec![vec![0.0, 1.0, f64::NAN]; forest.n_features()];
@@ -145,7 +151,7 @@ mod tests {
     fn typical_rows_spread_over_the_gaps_between_cut_points() {
         for model in ["models/xgboost/breast_cancer/model.json", "models/lightgbm/category_sets/model.txt"] {
             let model = Model::load(model).unwrap();
-            let forest = model.forest();
+            let forest = model.forest().unwrap();
             let rows = typical_rows(forest, 2000, 1);
             assert_eq!(rows.dim(), (2000, forest.n_features()));
             for (feature, cuts) in facts::cuts(forest) {
@@ -165,7 +171,7 @@ mod tests {
     #[test]
     fn another_seed_gives_other_rows() {
         let model = Model::load("models/lightgbm/category_sets/model.txt").unwrap();
-        let bits = |seed| typical_rows(model.forest(), 10, seed).mapv(f64::to_bits);
+        let bits = |seed| typical_rows(model.forest().unwrap(), 10, seed).mapv(f64::to_bits);
         assert_eq!(bits(1), bits(1));
         assert_ne!(bits(1), bits(2));
     }

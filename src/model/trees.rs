@@ -71,7 +71,7 @@ fn staged<S: Sum>(
     let (values, scratch) = (&mut predictions.values, &mut Scratch::default());
     if model.output == Output::Label {
         let labels = model.forest.labels();
-        let n_values = model.n_columns(Output::Value);
+        let n_values = if labels.reads_margins() { model.forest.n_outputs() } else { model.n_columns(Output::Value) };
         return run::in_blocks(model, n_rows, n_columns, run::integers(values), scratch, |rows, out, buffers| {
             each_stage(model, kernel, batch, rows, buffers, |stage, values| {
                 out[stage] = labels.of(&values[..n_values]).expect("checked when the model was loaded");
@@ -99,6 +99,8 @@ fn each_stage<S: Sum>(
     let base: Vec<S> = forest.base().iter().map(|&base| S::from_f64(base)).collect();
     let base_first = forest.profile().base == BasePosition::First;
     let (mut sums, mut values, mut counts) = (base.clone(), base.clone(), vec![0; base.len()]);
+    let (n_outputs, n_values) = (forest.n_outputs(), model.n_columns(Output::Value));
+    values.resize(n_values.max(n_outputs), S::ZERO);
     let mut stage = 0;
     each_row(model, kernel, batch, rows, buffers, |_, row| {
         if base_first {
@@ -114,10 +116,10 @@ fn each_stage<S: Sum>(
                 forest.count_tree(tree, &mut counts);
             }
             first = end;
-            values.copy_from_slice(&sums);
-            forest.finish_margins_of(&counts, &mut values);
+            values[..n_outputs].copy_from_slice(&sums);
+            forest.finish_margins_of(&counts, &mut values[..n_outputs]);
             if !model.reads_margins(model.output) {
-                run::link(forest, forest.divisor_of(iteration + 1), &mut values);
+                run::link(forest, forest.divisor_of(iteration + 1), &mut values, 1);
             }
             found(stage, &values);
             stage += 1;

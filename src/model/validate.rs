@@ -3,10 +3,13 @@
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
+use super::pipeline::Piped;
 use super::run::{self, Scratch};
 use super::{Inner, Output, Predictions, Values, reference, sample};
 use crate::ir::eval::Storage;
-use crate::rows::{Batch, Csr, Dense, Flat};
+use crate::rows::{Batch, Column, Csr, Dense, Flat, Table};
+use crate::schema::FeatureKind;
+use crate::strings::Strings;
 
 /// What [`Model::validate`](crate::Model::validate) found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,6 +74,48 @@ pub(super) fn validate(model: &Inner) -> ValidationReport {
     report.push_comparison(model, "cut points", &random, Storage::Dense);
     report.push_comparison(model, "sparse rows", &random, Storage::Sparse);
     report.push_batches(model, &random);
+    report
+}
+
+/// The health check of a pipeline: its kernels against the reference evaluator, and a batch against its rows.
+pub(super) fn validate_graph(model: &Piped) -> ValidationReport {
+    let mut report = ValidationReport { ok: true, checks: Vec::new() };
+    let (source, schema) = (&model.source, &model.schema);
+    let format = source.format.map_or("built by hand".to_owned(), |format| format.to_string());
+    report.push("source", true, format!("{}, {format}, blake3 {}", source.producer, or_none(&source.digest)));
+    let inputs = model.pipeline.inputs.len();
+    report.push("schema", true, format!("{} features in {inputs} inputs", schema.n_features()));
+    report.push("plan", true, model.plan.to_string());
+    let rows = (MAX_CELLS / schema.n_features().max(1)).clamp(1, 64);
+    let numbers = sample::plain_rows(schema.n_features(), rows, 1);
+    let numbers: Vec<Vec<f64>> = numbers.columns().into_iter().map(|column| column.to_vec()).collect();
+    let whole: Vec<Vec<i64>> =
+        numbers.iter().map(|column| column.iter().map(|&value| value as i64).collect()).collect();
+    let truth: Vec<Vec<bool>> =
+        numbers.iter().map(|column| column.iter().map(|&value| value > 0.0).collect()).collect();
+    let texts: Strings = numbers.iter().flatten().take(rows).map(|value| value.to_string()).collect();
+    let columns: Vec<Column<'_>> = (schema.features.iter().enumerate())
+        .map(|(at, feature)| match feature.kind {
+            FeatureKind::Text => Column::Text(&texts),
+            FeatureKind::Integer => Column::I64(&whole[at]),
+            FeatureKind::Boolean => Column::Bool(&truth[at]),
+            FeatureKind::Numeric | FeatureKind::Category => Column::F64(&numbers[at]),
+        })
+        .collect();
+    let table = Table::Columns(columns.into());
+    let mut predictions = Predictions::default();
+    let predicted = model.predict(&table, &mut predictions, &mut Scratch::default());
+    match (predicted, model.predict_by_reference(&table)) {
+        // Made-up rows may hold categories that the pipeline refuses.
+        (Err(error), Err(_)) => report.push("random rows", true, format!("refused by the pipeline: {error}")),
+        (Ok(()), Ok(expected)) => {
+            let same = bits(&predictions) == bits(&expected);
+            let verdict =
+                if same { "kernels equal the reference to the bit" } else { "kernels differ from the reference" };
+            report.push("random rows", same, format!("{rows} rows: {verdict}"));
+        }
+        _ => report.push("random rows", false, "kernels and reference do not both answer"),
+    }
     report
 }
 
@@ -149,5 +194,7 @@ fn bits(predictions: &Predictions) -> Vec<u64> {
         Values::F32(values) => values.iter().map(|x| if x.is_nan() { u64::MAX } else { x.to_bits().into() }).collect(),
         Values::F64(values) => values.iter().map(|x| if x.is_nan() { u64::MAX } else { x.to_bits() }).collect(),
         Values::I32(values) => values.iter().map(|&x| x as u64).collect(),
+        Values::I64(values) => values.iter().map(|&x| x as u64).collect(),
+        Values::Text(values) => values.iter().flat_map(str::bytes).map(u64::from).collect(),
     }
 }

@@ -328,6 +328,10 @@ pub struct ModelArgs {
     #[arg(long, conflicts_with = "unseen")]
     pub category_codes: bool,
 
+    /// The output of an ONNX graph to predict; the last if not given, with --kind label the first
+    #[arg(long, value_name = "NAME")]
+    pub graph_output: Option<String>,
+
     /// Force an instruction set; the best of this machine if not given
     #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
     pub isa: Option<Isa>,
@@ -374,6 +378,9 @@ impl ModelArgs {
         }
         if let Some(unseen) = self.unseen {
             options = options.unseen_categories(unseen.policy());
+        }
+        if let Some(name) = &self.graph_output {
+            options = options.graph_output(name);
         }
         Ok(options.load(&self.path)?)
     }

@@ -4,6 +4,7 @@
 pub mod csv;
 pub mod npy;
 pub mod table;
+pub mod typed;
 
 use std::fs::File;
 use std::io;
@@ -104,6 +105,10 @@ impl Input {
                 Ok((range.len(), array.slice(s![range, ..]).into()))
             }
             Source::Csv(rows) => {
+                if rows.is_typed() {
+                    let (n_rows, columns) = rows.next_columns(max_rows).with_context(|| self.name.clone())?;
+                    return Ok((n_rows, Rows::columns(columns)?));
+                }
                 let rows = rows.next_chunk(max_rows).with_context(|| self.name.clone())?;
                 Ok((rows.nrows(), rows.into()))
             }
@@ -115,6 +120,9 @@ impl Input {
         match self.source {
             Source::F32(array, _) => Ok(Table::F32(array)),
             Source::F64(array, _) => Ok(Table::F64(array)),
+            Source::Csv(rows) if rows.is_typed() => {
+                bail!("{}: rows of numbers are needed, the model takes text", self.name)
+            }
             Source::Csv(mut rows) => {
                 let max_rows = (max_values / rows.n_columns().max(1)).max(1);
                 Ok(Table::F64(rows.next_chunk(max_rows).context(self.name)?.to_owned()))

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sawmill::{
-    Aggregate, Facts, Feature, FeatureKind, Float, Labels, Link, Model, ModelOptions, NumericProfile, Plan, Schema,
-    Source,
+    Aggregate, Classes, Facts, Feature, FeatureKind, Float, Forest, Labels, Link, Model, ModelOptions, NumericProfile,
+    Pipeline, Plan, Schema, Source,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -37,7 +37,12 @@ struct Report<'a> {
     source: &'a Source,
     schema: &'a Schema,
     facts: &'a Facts,
-    arithmetic: Arithmetic<'a>,
+    /// Of a forest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arithmetic: Option<Arithmetic<'a>>,
+    /// Of a pipeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<&'a Pipeline>,
     plan: &'a Plan,
 }
 
@@ -50,19 +55,25 @@ struct Arithmetic<'a> {
     labels: Labels,
 }
 
-fn as_json(model: &Model) -> Result<String> {
-    let forest = model.forest();
-    let report = Report {
-        source: model.source(),
-        schema: model.schema(),
-        facts: model.facts(),
-        arithmetic: Arithmetic {
+impl<'a> Arithmetic<'a> {
+    fn of(forest: &'a Forest) -> Self {
+        Self {
             profile: forest.profile(),
             base: forest.base(),
             link: forest.link(),
             aggregate: forest.aggregate(),
             labels: forest.labels(),
-        },
+        }
+    }
+}
+
+fn as_json(model: &Model) -> Result<String> {
+    let report = Report {
+        source: model.source(),
+        schema: model.schema(),
+        facts: model.facts(),
+        arithmetic: model.forest().map(Arithmetic::of),
+        pipeline: model.pipeline(),
         plan: model.plan(),
     };
     Ok(serde_json::to_string_pretty(&report)?)
@@ -75,9 +86,14 @@ fn as_text(path: &Path, model: &Model) -> String {
     trees(&mut text, model);
     features(&mut text, model);
     arithmetic(&mut text, model);
-    text.section("plan");
-    for line in model.plan().to_string().lines() {
-        text.line(line);
+    if let Some(pipeline) = model.pipeline() {
+        draw(&mut text, pipeline);
+    }
+    if !model.plan().kernels.is_empty() {
+        text.section("plan");
+        for line in model.plan().to_string().lines() {
+            text.line(line);
+        }
     }
     text.0
 }
@@ -96,6 +112,9 @@ fn task(text: &mut Text, model: &Model) {
     text.entry("task", &name(&schema.task));
     text.entry("objective", if schema.objective.is_empty() { "(none named)" } else { &schema.objective });
     text.entry("outputs", &schema.n_outputs.to_string());
+    if let Some(classes) = &schema.classes {
+        text.entry("classes", &class_names(classes));
+    }
     if let Some(best) = model.source().best_iteration {
         text.entry(
             "best iteration",
@@ -104,10 +123,24 @@ fn task(text: &mut Text, model: &Model) {
     }
 }
 
+/// The first few names of classes.
+fn class_names(classes: &Classes) -> String {
+    let names: Vec<String> = match classes {
+        Classes::Integers(classes) => classes.iter().take(8).map(ToString::to_string).collect(),
+        Classes::Names(classes) => classes.iter().take(8).cloned().collect(),
+    };
+    let more = if classes.len() > names.len() { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
+
 fn trees(text: &mut Text, model: &Model) {
     let facts = model.facts();
     text.section("trees");
     if facts.trees == 0 {
+        if model.pipeline().is_some() {
+            text.entry("trees", "none; a pipeline");
+            return;
+        }
         text.entry("trees", if facts.linear_leaves > 0 { "none; a linear model" } else { "none" });
         return;
     }
@@ -158,7 +191,7 @@ fn feature_text(feature: &Feature) -> String {
 }
 
 fn arithmetic(text: &mut Text, model: &Model) {
-    let forest = model.forest();
+    let Some(forest) = model.forest() else { return };
     let profile = forest.profile();
     text.section("arithmetic");
     text.entry("input", &format!("rounded to {}", name(&profile.input)));
@@ -171,6 +204,25 @@ fn arithmetic(text: &mut Text, model: &Model) {
     }
     if forest.labels() != Labels::None {
         text.entry("labels", &name(&forest.labels()));
+    }
+}
+
+/// A pipeline: what comes in, each operator with what it reads and writes, what comes out.
+fn draw(text: &mut Text, pipeline: &Pipeline) {
+    text.section("pipeline");
+    for input in &pipeline.inputs {
+        text.line(&format!("→ {input}"));
+    }
+    let widths = pipeline.steps.iter().map(|step| step.operator.chars().count());
+    let width = widths.max().unwrap_or(0).min(28);
+    for (at, step) in pipeline.steps.iter().enumerate() {
+        let branch = if at + 1 == pipeline.steps.len() { "└─" } else { "├─" };
+        let detail = if step.detail.is_empty() { String::new() } else { format!("  ({})", step.detail) };
+        let flow = format!("{} → {}", step.reads.join(", "), step.writes.join(", "));
+        text.line(&format!("{branch} {:<width$}  {flow}{detail}", step.operator));
+    }
+    for output in &pipeline.outputs {
+        text.line(&format!("← {output}"));
     }
 }
 

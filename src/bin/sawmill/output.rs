@@ -103,6 +103,11 @@ impl PredictionWriter {
                 write_records(out, values, width, |out, value| write_float(out, value, value.is_nan()))
             }
             Values::I32(values) => write_records(out, values, width, |out, value| write!(out, "{value}")),
+            Values::I64(values) => write_records(out, values, width, |out, value| write!(out, "{value}")),
+            Values::Text(values) => {
+                let values: Vec<&str> = values.iter().collect();
+                write_records(out, &values, width, write_text)
+            }
             _ => Err(io::Error::other("predictions of an unknown type")),
         }
     }
@@ -137,6 +142,11 @@ impl PredictionWriter {
                 self.dtype = "<i4";
                 values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
             }
+            Values::I64(values) => {
+                self.dtype = "<i8";
+                values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
+            }
+            Values::Text(_) => Err(io::Error::other("strings are not written as .npy; write .csv")),
             _ => Err(io::Error::other("predictions of an unknown type")),
         }
     }
@@ -189,6 +199,14 @@ fn write_records<T: Copy>(
 /// The shortest text that reads back as the same number.
 fn write_float(out: &mut Out, value: impl std::fmt::Debug, is_nan: bool) -> io::Result<()> {
     if is_nan { out.write_all(b"nan") } else { write!(out, "{value:?}") }
+}
+
+/// A CSV field, in quotes where it needs them.
+fn write_text(out: &mut Out, text: &str) -> io::Result<()> {
+    if text.contains([',', '"', '\n', '\r']) {
+        return write!(out, "\"{}\"", text.replace('"', "\"\""));
+    }
+    out.write_all(text.as_bytes())
 }
 
 /// A file that gets its name when it is complete, and vanishes if it never is.

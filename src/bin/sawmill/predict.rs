@@ -20,7 +20,7 @@ const CHUNK_NUMBERS: usize = 1 << 22;
 pub fn run(args: &PredictArgs) -> Result<()> {
     let mut writer = PredictionWriter::new(&args.out, args.kind)?;
     let model = args.model.load(args.kind)?;
-    let single = model.forest().profile().sum == Float::F32;
+    let single = model.forest().is_none_or(|forest| forest.profile().sum == Float::F32);
     let base = args.base_margin.as_deref().map(|path| Table::read(path, single)).transpose()?;
     let way = match &base {
         Some(base) => Way::From(base),

@@ -62,7 +62,7 @@ fn own_checks(report: &ValidationReport) -> Vec<Check> {
 /// The comparison the user asked for, if any.
 fn expected_check(args: &ValidateArgs, model: &Model) -> Result<Option<Check>> {
     let (Some(input), Some(expect)) = (&args.input, &args.expect) else { return Ok(None) };
-    let single = model.forest().profile().sum == sawmill::Float::F32;
+    let single = model.forest().is_none_or(|forest| forest.profile().sum == sawmill::Float::F32);
     let expected = Table::read(expect, single)?;
     let mut comparison = Comparison::new(&expected, args.tolerance);
     let mut input = Input::open(input, &args.model.rows_schema(model))?;

@@ -279,6 +279,6 @@ impl Features {
             }
         }
         let features = features.into_iter().map(Option::unwrap_or_default).collect();
-        Ok(Schema { features, n_outputs, task: loss.task(), objective: name.to_owned() })
+        Ok(Schema { features, n_outputs, task: loss.task(), objective: name.to_owned(), classes: None })
     }
 }

@@ -75,7 +75,7 @@ impl Head {
         let mut features: Vec<Feature> = (0..n_features).map(feature).collect();
         self.name_categories(&mut features);
         let objective_text = self.objective.clone().unwrap_or_default();
-        Ok(Schema { features, n_outputs, task: objective.task(), objective: objective_text })
+        Ok(Schema { features, n_outputs, task: objective.task(), objective: objective_text, classes: None })
     }
 
     /// Gives category features the lists of the data frame's columns. The file does not say whose each is: they are

@@ -37,6 +37,7 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
         n_outputs,
         task: head.task,
         objective: head.postprocessor.to_owned(),
+        classes: None,
     };
 
     let mut builder = ForestBuilder::new(&schema);

@@ -208,7 +208,7 @@ impl Learner {
             Ok(Feature { name: self.feature_names.get(index).cloned(), kind, categories })
         };
         let features = (0..n_features).map(feature).collect::<Result<_>>()?;
-        Ok(Schema { features, n_outputs, task: objective.task(), objective: name.to_owned() })
+        Ok(Schema { features, n_outputs, task: objective.task(), objective: name.to_owned(), classes: None })
     }
 
     /// `base_score` is stored in prediction space: a scalar up to 3.0, a list since 3.1.

@@ -31,7 +31,7 @@ impl Pool {
         let fitting = (MADE_UP_VALUES / n_features.max(1)).min(MADE_UP_ROWS);
         let n_rows = fitting.max(rows_needed(largest_batch, n_features)?);
         let rows = model.sample_rows(n_rows, SEED);
-        Ok(Self(match model.forest().profile().input {
+        Ok(Self(match model.forest().map_or(Float::F32, |forest| forest.profile().input) {
             Float::F32 => Table::F32(rows.mapv(|value| value as f32)),
             _ => Table::F64(rows),
         }))

@@ -8,7 +8,9 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use ndarray::ArrayView2;
-use sawmill::{Feature, FeatureKind, Schema, Unseen};
+use sawmill::{Column, Feature, FeatureKind, Schema, Unseen};
+
+use super::typed::{Cells, is_typed};
 
 /// Longest record; more than that is a quote left open.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
@@ -115,6 +117,8 @@ pub struct CsvRows {
     pending: bool,
     columns: Columns,
     values: Vec<f64>,
+    /// For every feature its cells, if some are no numbers.
+    cells: Vec<Cells>,
 }
 
 /// Which field of a record is which feature.
@@ -133,12 +137,38 @@ impl CsvRows {
     /// Reads the first record and matches the columns to the features of `schema`.
     pub fn new(mut records: Records, name: &str, schema: &Schema) -> Result<Self> {
         ensure!(records.advance()?, "the {} is empty", if name == "stdin" { "input" } else { "file" });
-        let is_header = has_text(records.record()) || names_features(records.record(), schema);
+        let typed = is_typed(schema);
+        // Where text is data, only names tell a header.
+        let names_any = || records.record().iter().any(|field| feature_called(field, schema).is_some());
+        let is_header = match typed {
+            true => names_any(),
+            false => has_text(records.record()) || names_features(records.record(), schema),
+        };
         if is_header && let Some(field) = misplaced_text(records.record(), schema) {
             bail!("line {}: {field} is neither a number nor the name of a column", records.line());
         }
         let columns = Columns::new(records.record(), is_header, name, schema)?;
-        Ok(Self { records, pending: !is_header, columns, values: Vec::new() })
+        let cells = if typed { schema.features.iter().map(Cells::of).collect() } else { Vec::new() };
+        Ok(Self { records, pending: !is_header, columns, values: Vec::new(), cells })
+    }
+
+    /// Whether rows are columns of several types.
+    pub fn is_typed(&self) -> bool {
+        !self.cells.is_empty()
+    }
+
+    /// As [`next_chunk`](Self::next_chunk), as columns of several types.
+    pub fn next_columns(&mut self, max_rows: usize) -> Result<(usize, Vec<Column<'_>>)> {
+        self.cells.iter_mut().for_each(Cells::clear);
+        let mut n_rows = 0;
+        while n_rows < max_rows {
+            if !std::mem::take(&mut self.pending) && !self.records.advance()? {
+                break;
+            }
+            self.columns.read_cells(&self.records, &mut self.cells)?;
+            n_rows += 1;
+        }
+        Ok((n_rows, self.cells.iter().map(Cells::column).collect()))
     }
 
     /// Numbers in a row.
@@ -186,8 +216,18 @@ impl Columns {
         Ok(Self { n_fields, fields: (0..n_fields).collect(), names, features })
     }
 
-    /// Adds the row of the record last read to `values`.
-    fn read(&self, records: &Records, values: &mut Vec<f64>) -> Result<()> {
+    /// Adds the row of the record last read to `cells`.
+    fn read_cells(&self, records: &Records, cells: &mut [Cells]) -> Result<()> {
+        let line = records.line();
+        self.check(records)?;
+        for ((cells, &field), column) in cells.iter_mut().zip(&self.fields).zip(&self.names) {
+            cells.push(&records.record()[field]).with_context(|| format!("line {line}, column {column}"))?;
+        }
+        Ok(())
+    }
+
+    /// Checks the number of fields of the record last read.
+    fn check(&self, records: &Records) -> Result<()> {
         let (record, line) = (records.record(), records.line());
         if record.len() != self.n_fields {
             bail!("line {line}: {} fields, but the first line has {}", record.len(), self.n_fields);
@@ -195,6 +235,13 @@ impl Columns {
         if self.n_fields == 1 && records.after_blank && line > 1 {
             bail!("line {}: blank; a missing value is written NA", line - 1);
         }
+        Ok(())
+    }
+
+    /// Adds the row of the record last read to `values`.
+    fn read(&self, records: &Records, values: &mut Vec<f64>) -> Result<()> {
+        let (record, line) = (records.record(), records.line());
+        self.check(records)?;
         for (feature, &field) in self.fields.iter().enumerate() {
             let value = read(&self.features[feature], &record[field]);
             let column = &self.names[feature];

@@ -1,0 +1,163 @@
+//! Rows into the slots of a graph's inputs, converted to the types they take.
+
+use std::ops::Range;
+
+use super::tensor::{Element, Tensor, Type};
+use super::{Graph, Input, State};
+use crate::error::{Error, Result};
+use crate::rows::{Batch, Column, Dense, Flat, Table};
+
+impl Graph {
+    /// Puts the rows `range` of `table` into the slots of the inputs.
+    ///
+    /// # Errors
+    /// A shape error that names the column where a value is none of its type.
+    pub(crate) fn bind(&self, table: &Table<'_>, range: Range<usize>, state: &mut State) -> Result<()> {
+        let mut first = 0;
+        for input in &self.inputs {
+            let columns = first..first + input.n_columns();
+            first = columns.end;
+            let slot = &mut state.slots[input.value];
+            let mut shape = [0; 8];
+            let rank = input.tail.len() + 1;
+            if rank > shape.len() {
+                return Err(Error::unsupported(format!("input {:?} of {rank} dimensions", input.name)));
+            }
+            shape[0] = range.len();
+            shape[1..rank].copy_from_slice(&input.tail);
+            let bound = match (table, input.ty) {
+                (Table::Columns(table), Type::Text) => texts(&table[columns.clone()], &range, slot, &shape[..rank]),
+                (_, Type::F32) => numbers(table, &columns, &range, slot.start::<f32>(&shape[..rank]), input),
+                (_, Type::F64) => numbers(table, &columns, &range, slot.start::<f64>(&shape[..rank]), input),
+                (_, Type::I32) => numbers(table, &columns, &range, slot.start::<i32>(&shape[..rank]), input),
+                (_, Type::I64) => numbers(table, &columns, &range, slot.start::<i64>(&shape[..rank]), input),
+                (_, Type::Bool) => numbers(table, &columns, &range, slot.start::<bool>(&shape[..rank]), input),
+                (_, Type::Text | Type::Tensor) => Err(Error::shape("numbers where text is expected")),
+            };
+            bound.map_err(|error| error.at(format!("input {:?}", input.name)))?;
+        }
+        Ok(())
+    }
+}
+
+fn texts(columns: &[Column<'_>], range: &Range<usize>, slot: &mut Tensor, shape: &[usize]) -> Result<()> {
+    let out = slot.start_text(shape);
+    for row in range.clone() {
+        for column in columns {
+            match column {
+                Column::Text(strings) => out.push(strings.get(row).unwrap_or_default()),
+                _ => return Err(Error::shape("numbers where text is expected")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A number as a type of input holds it.
+trait Number: Element {
+    fn from_f32(value: f32) -> Option<Self>;
+    fn from_f64(value: f64) -> Option<Self>;
+    fn from_i64(value: i64) -> Option<Self>;
+}
+
+macro_rules! number {
+    ($type:ident, $f32:expr, $f64:expr, $i64:expr) => {
+        impl Number for $type {
+            fn from_f32(value: f32) -> Option<Self> {
+                $f32(value)
+            }
+            fn from_f64(value: f64) -> Option<Self> {
+                $f64(value)
+            }
+            fn from_i64(value: i64) -> Option<Self> {
+                $i64(value)
+            }
+        }
+    };
+}
+
+fn whole(value: f64) -> Option<i64> {
+    (value.trunc() == value && value.abs() < 9.3e18).then_some(value as i64)
+}
+
+fn truth(value: f64) -> Option<bool> {
+    match value {
+        0.0 => Some(false),
+        1.0 => Some(true),
+        _ => None,
+    }
+}
+
+number!(f32, Some, |value| Some(value as f32), |value| Some(value as f32));
+number!(f64, |value| Some(f64::from(value)), Some, |value| Some(value as f64));
+number!(i64, |value| whole(f64::from(value)), whole, Some);
+number!(i32, |value| whole(f64::from(value))?.try_into().ok(), |value| whole(value)?.try_into().ok(), |value: i64| {
+    value.try_into().ok()
+});
+number!(bool, |value| truth(f64::from(value)), truth, |value| truth(value as f64));
+
+fn numbers<T: Number>(
+    table: &Table<'_>,
+    columns: &Range<usize>,
+    range: &Range<usize>,
+    out: &mut Vec<T>,
+    input: &Input,
+) -> Result<()> {
+    let no_number = |row: usize, column: usize, value: &dyn std::fmt::Display| {
+        let column = column - columns.start;
+        Error::shape(format!("row {row}, column {column}: {value} is no {}", input.ty.name()))
+    };
+    let put = |row, column, value: Option<T>, shown: &dyn std::fmt::Display| {
+        value.ok_or_else(|| no_number(row, column, shown))
+    };
+    match table {
+        Table::Batch(Batch::Dense(Dense::F32(rows))) => {
+            for row in range.clone() {
+                for column in columns.clone() {
+                    let value = rows[(row, column)];
+                    out.push(put(row, column, T::from_f32(value), &value)?);
+                }
+            }
+        }
+        Table::Batch(Batch::Dense(Dense::F64(rows))) => {
+            for row in range.clone() {
+                for column in columns.clone() {
+                    let value = rows[(row, column)];
+                    out.push(put(row, column, T::from_f64(value), &value)?);
+                }
+            }
+        }
+        Table::Batch(Batch::Sparse(csr)) => {
+            let width = columns.len();
+            out.resize(range.len() * width, T::default());
+            for row in range.clone() {
+                for at in csr.indptr[row]..csr.indptr[row + 1] {
+                    let column = csr.indices[at] as usize;
+                    if columns.contains(&column) {
+                        let value = match csr.values {
+                            Flat::F32(values) => T::from_f32(values[at]),
+                            Flat::F64(values) => T::from_f64(values[at]),
+                        };
+                        let place = (row - range.start) * width + column - columns.start;
+                        out[place] = put(row, column, value, &"an entry")?;
+                    }
+                }
+            }
+        }
+        Table::Columns(table) => {
+            for row in range.clone() {
+                for column in columns.clone() {
+                    let (value, shown): (_, &dyn std::fmt::Display) = match &table[column] {
+                        Column::F32(values) => (T::from_f32(values[row]), &values[row]),
+                        Column::F64(values) => (T::from_f64(values[row]), &values[row]),
+                        Column::I64(values) => (T::from_i64(values[row]), &values[row]),
+                        Column::Bool(values) => (T::from_i64(values[row].into()), &values[row]),
+                        Column::Text(_) => return Err(Error::shape("text where numbers are expected")),
+                    };
+                    out.push(put(row, column, value, shown)?);
+                }
+            }
+        }
+    }
+    Ok(())
+}

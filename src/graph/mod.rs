@@ -1,0 +1,306 @@
+//! Pipelines: typed operators on batches of columns, around forests and linear models.
+//!
+//! A [`Graph`] is a list of nodes in the order they run. Every value has a number; constants are held by the graph, the
+//! others live in the slots of a [`State`] that is reused from batch to batch, so that a warm run allocates little and
+//! nothing per row. A graph knows no kernels: whoever runs it hands in a [`ForestRunner`].
+//!
+//! Made by [`GraphBuilder`], which runs every node on made-up rows as it is added: what it learns that way are the types
+//! and widths of values, and which operators meet types they do not know.
+
+mod bind;
+mod build;
+mod control;
+pub(crate) mod ops;
+mod pipeline;
+pub(crate) mod tensor;
+
+pub(crate) use build::GraphBuilder;
+pub(crate) use control::{Body, Control, first_along};
+pub use pipeline::{Pipeline, Step};
+
+use crate::error::{Error, Result};
+use crate::ir::eval::Storage;
+use crate::ir::{Float, Forest};
+use crate::rows::{Batch, Dense};
+use crate::schema::Classes;
+use ops::forest::{Margins, Tail};
+use ops::{Inputs, Op, Tools};
+use tensor::{Data, Tensor, Type};
+
+/// Evaluates the forests of a graph.
+pub(crate) trait ForestRunner {
+    /// The forest at `index`.
+    fn forest(&self, index: usize) -> &Forest;
+    /// Writes the margins of all rows of a forest that sums in f32.
+    fn margins_f32(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f32]);
+    /// Writes the margins of all rows of a forest that sums in f64.
+    fn margins_f64(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f64]);
+}
+
+/// A loaded pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Graph {
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) outputs: Vec<OutputValue>,
+    nodes: Vec<Node>,
+    /// By number of value, the constants.
+    constants: Vec<Option<Tensor>>,
+    /// By number of value, its name.
+    names: Vec<String>,
+    forests: Vec<Forest>,
+}
+
+/// Columns that come in together as one value.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) value: usize,
+    pub(crate) ty: Type,
+    /// Sizes of the dimensions behind the rows; none for a list of rows.
+    pub(crate) tail: Vec<usize>,
+}
+
+impl Input {
+    /// Columns of a row.
+    pub(crate) fn n_columns(&self) -> usize {
+        self.tail.iter().product()
+    }
+}
+
+/// A value that comes out.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputValue {
+    pub(crate) name: String,
+    pub(crate) value: usize,
+    /// Numbers of a row; 1 where that depends on the rows.
+    pub(crate) n_columns: usize,
+    /// What they are; f32 where that depends on the rows.
+    pub(crate) ty: Type,
+    /// What its columns stand for, if they are the scores of classes.
+    pub(crate) classes: Option<Classes>,
+}
+
+/// An operator with the numbers of the values it reads and writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// What ONNX calls the operator.
+    pub(crate) kind: String,
+    pub(crate) op: Op,
+    pub(crate) inputs: Vec<Option<usize>>,
+    /// `None` for outputs that nobody wants.
+    pub(crate) outputs: Vec<Option<usize>>,
+}
+
+/// Elements that may be computed while a graph is loaded.
+const MAX_FUEL: usize = 1 << 29;
+
+/// Values of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) slots: Vec<Tensor>,
+    outs: Vec<Vec<Tensor>>,
+    margins: Margins,
+    /// Elements that may still be read and written, where that is bounded: a file decides what runs at load.
+    fuel: Option<usize>,
+}
+
+impl Graph {
+    pub(crate) fn forests(&self) -> &[Forest] {
+        &self.forests
+    }
+
+    /// The forest this graph is, if it is no more than that: rows of f32 or f64 into one tree ensemble whose labels and
+    /// values are the outputs.
+    pub(crate) fn into_forest(mut self) -> std::result::Result<Forest, Box<Self>> {
+        let is_forest = || {
+            let [input] = &*self.inputs else { return None };
+            let (cast, last) = match &*self.nodes {
+                [last] => (None, last),
+                [cast, last] => (Some(cast), last),
+                _ => return None,
+            };
+            let Op::Ensemble(ensemble) = &last.op else { return None };
+            let mut rows = input.value;
+            if let Some(Node { op: Op::Cast(Type::F32), inputs, outputs, .. }) = cast
+                && inputs[..] == [Some(rows)]
+            {
+                rows = outputs.first().copied().flatten()?;
+            } else if cast.is_some() {
+                return None;
+            }
+            let fits = matches!(input.ty, Type::F32 | Type::F64)
+                && input.tail.len() == 1
+                && last.inputs[..] == [Some(rows)]
+                && (ensemble.input, ensemble.sum) == (Float::F32, Float::F32)
+                && matches!(ensemble.tail, Tail::Regular)
+                && self.forests[ensemble.forest].n_features() == input.n_columns()
+                && self.outputs.iter().map(|output| Some(output.value)).eq(last.outputs.iter().copied())
+                && last.outputs.len() == 1 + usize::from(ensemble.classes.is_some());
+            fits.then_some(ensemble.forest)
+        };
+        match is_forest() {
+            Some(index) => Ok(self.forests.swap_remove(index)),
+            None => Err(Box::new(self)),
+        }
+    }
+
+    /// The graph that computes only `output`.
+    pub(crate) fn only(mut self, output: usize) -> Self {
+        let output = self.outputs.swap_remove(output);
+        let mut wanted = vec![false; self.names.len()];
+        wanted[output.value] = true;
+        let mut kept = Vec::new();
+        for node in self.nodes.into_iter().rev() {
+            if node.outputs.iter().flatten().any(|&value| wanted[value]) {
+                node.reads(&mut wanted);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        Self { outputs: vec![output], nodes: kept, ..self }
+    }
+
+    /// Makes room in `state` for the values of this graph.
+    pub(crate) fn prepare(&self, state: &mut State) {
+        if state.slots.len() < self.names.len() {
+            state.slots.resize(self.names.len(), Tensor::default());
+        }
+    }
+
+    /// Runs all nodes; the inputs' slots hold the rows.
+    ///
+    /// # Errors
+    /// An error that names the node, where its inputs are not what it takes.
+    pub(crate) fn run(&self, state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+        self.run_nodes(&self.nodes, state, runner)
+    }
+
+    /// A value of a run.
+    pub(crate) fn value<'a>(&'a self, value: usize, state: &'a State) -> &'a Tensor {
+        self.constants[value].as_ref().unwrap_or_else(|| &state.slots[value])
+    }
+
+    fn run_nodes(&self, nodes: &[Node], state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+        nodes.iter().try_for_each(|node| self.run_node(node, state, runner))
+    }
+
+    fn run_node(&self, node: &Node, state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+        // Outputs are taken out of their slots while inputs are read there.
+        let mut outs = state.outs.pop().unwrap_or_default();
+        outs.extend(
+            node.outputs
+                .iter()
+                .map(|value| value.map_or_else(Tensor::default, |value| std::mem::take(&mut state.slots[value]))),
+        );
+        let result = match &node.op {
+            Op::Control(control) => control.run(self, node, state, runner, &mut outs),
+            op => {
+                let inputs = Inputs { values: &node.inputs, constants: &self.constants, slots: &state.slots };
+                op.run(&inputs, &mut outs, &mut Tools { runner, margins: &mut state.margins })
+            }
+        };
+        if let Some(fuel) = &mut state.fuel {
+            let read = node.inputs.iter().flatten().map(|&value| match &self.constants[value] {
+                Some(constant) => constant.len(),
+                None => state.slots[value].len(),
+            });
+            let cost = 1 + read.sum::<usize>() + outs.iter().map(Tensor::len).sum::<usize>();
+            *fuel = fuel.checked_sub(cost).ok_or_else(|| Error::limit("values computed at load", "more", MAX_FUEL))?;
+        }
+        for (out, value) in outs.drain(..).zip(&node.outputs) {
+            if let Some(value) = value {
+                state.slots[*value] = out;
+            }
+        }
+        state.outs.push(outs);
+        result.map_err(|error| error.at(node.place()))
+    }
+}
+
+impl Node {
+    /// What errors call the node.
+    pub(crate) fn place(&self) -> String {
+        if self.name.is_empty() {
+            format!("node {}", self.kind)
+        } else {
+            format!("node {:?} ({})", self.name, self.kind)
+        }
+    }
+
+    /// The values that graphs within the node write.
+    fn writes(&self) -> Vec<usize> {
+        let Op::Control(control) = &self.op else { return Vec::new() };
+        let of_body = |body: &&Body| {
+            let nodes = body.nodes.iter().flat_map(|node| node.outputs.iter().flatten().copied().chain(node.writes()));
+            body.inputs.iter().copied().chain(nodes).collect::<Vec<_>>()
+        };
+        control.bodies().iter().flat_map(of_body).collect()
+    }
+
+    /// Marks the values that the node reads.
+    fn reads(&self, wanted: &mut [bool]) {
+        self.inputs.iter().flatten().for_each(|&value| wanted[value] = true);
+        if let Op::Control(control) = &self.op {
+            for body in control.bodies() {
+                body.outputs.iter().for_each(|&value| wanted[value] = true);
+                body.nodes.iter().for_each(|node| node.reads(wanted));
+            }
+        }
+    }
+}
+
+/// Runs forests with the reference evaluator.
+pub(crate) struct Reference<'a>(pub(crate) &'a [Forest]);
+
+impl ForestRunner for Reference<'_> {
+    fn forest(&self, index: usize) -> &Forest {
+        &self.0[index]
+    }
+
+    fn margins_f32(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f32]) {
+        let sums = margins.chunks_exact_mut(self.0[index].n_outputs().max(1));
+        sums.zip(rows_of(rows)).for_each(|(sums, row)| {
+            sums.copy_from_slice(&self.0[index].eval_margins::<f32>(&row, Storage::Dense));
+        });
+    }
+
+    fn margins_f64(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f64]) {
+        let sums = margins.chunks_exact_mut(self.0[index].n_outputs().max(1));
+        sums.zip(rows_of(rows)).for_each(|(sums, row)| {
+            sums.copy_from_slice(&self.0[index].eval_margins::<f64>(&row, Storage::Dense));
+        });
+    }
+}
+
+fn rows_of(rows: &Batch<'_>) -> Vec<Vec<f64>> {
+    match rows {
+        Batch::Dense(Dense::F32(view)) => {
+            view.rows().into_iter().map(|row| row.iter().map(|&value| value.into()).collect()).collect()
+        }
+        Batch::Dense(Dense::F64(view)) => view.rows().into_iter().map(|row| row.to_vec()).collect(),
+        Batch::Sparse(_) => unreachable!("graphs hand over dense rows"),
+    }
+}
+
+/// What a value that comes out holds; of a sequence, what its parts do.
+pub(crate) fn type_of(value: &Tensor) -> Type {
+    match &value.data {
+        Data::Tensors(parts) => parts.first().map_or(Type::F32, type_of),
+        _ => value.ty(),
+    }
+}
+
+/// Numbers of a row of a value that comes out; the parts of a sequence side by side.
+pub(crate) fn n_columns(value: &Tensor) -> usize {
+    match (&value.data, &*value.shape) {
+        (Data::Tensors(parts), _) => parts.iter().map(n_columns).sum(),
+        (_, [] | [_]) => 1,
+        (_, [rows, ..]) => value.len().checked_div(*rows).unwrap_or(1),
+    }
+}
+
+/// An error for a value that does not come out as rows.
+pub(crate) fn not_rows(name: &str, shape: &[usize], rows: usize) -> Error {
+    Error::shape(format!("output {name:?} has shape {shape:?} for {rows} rows"))
+}

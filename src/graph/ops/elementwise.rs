@@ -1,0 +1,693 @@
+//! Operators on each element by itself, and on pairs of elements under ONNX's (NumPy's) broadcasting.
+
+use super::Inputs;
+use crate::error::{Error, Result};
+use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
+use crate::ir::real::Real;
+
+/// An operator of one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unary {
+    Abs,
+    Ceil,
+    Cos,
+    Erf,
+    Exp,
+    Floor,
+    Log,
+    Neg,
+    Not,
+    Reciprocal,
+    Relu,
+    Round,
+    Sigmoid,
+    Sign,
+    Sin,
+    Softplus,
+    Sqrt,
+    Tanh,
+}
+
+/// An operator of two arguments of a type, or of any number of them, taken in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binary {
+    Add,
+    Div,
+    Max,
+    Min,
+    Mod,
+    Mul,
+    Sub,
+}
+
+/// A question about two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compare {
+    Equal,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+/// A connective of two truth values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logic {
+    And,
+    Or,
+    Xor,
+}
+
+/// What the float types share beyond [`Real`].
+pub(crate) trait Float: Element + Real {
+    fn ln(self) -> Self;
+    fn tanh(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn abs(self) -> Self;
+    fn floor(self) -> Self;
+    fn ceil(self) -> Self;
+    fn round_even(self) -> Self;
+    fn sin(self) -> Self;
+    fn cos(self) -> Self;
+    fn remainder(self, by: Self) -> Self;
+    fn is_nan(self) -> bool;
+}
+
+macro_rules! float {
+    ($float:ident, $ln:path) => {
+        impl Float for $float {
+            fn ln(self) -> Self {
+                $ln(self)
+            }
+            fn tanh(self) -> Self {
+                $float::tanh(self)
+            }
+            fn sqrt(self) -> Self {
+                $float::sqrt(self)
+            }
+            fn abs(self) -> Self {
+                $float::abs(self)
+            }
+            fn floor(self) -> Self {
+                $float::floor(self)
+            }
+            fn ceil(self) -> Self {
+                $float::ceil(self)
+            }
+            fn round_even(self) -> Self {
+                $float::round_ties_even(self)
+            }
+            fn sin(self) -> Self {
+                $float::sin(self)
+            }
+            fn cos(self) -> Self {
+                $float::cos(self)
+            }
+            fn remainder(self, by: Self) -> Self {
+                self % by
+            }
+            fn is_nan(self) -> bool {
+                $float::is_nan(self)
+            }
+        }
+    };
+}
+
+float!(f32, crate::math::logf);
+float!(f64, f64::ln);
+
+/// The logistic function as ONNX Runtime's machine-learning operators compute it (`ml_common.h`, `ComputeLogistic`).
+pub(crate) fn logistic<T: Float>(x: T) -> T {
+    let upper = T::ONE / (T::ONE + (-Float::abs(x)).exp());
+    if x < T::ZERO { T::ONE - upper } else { upper }
+}
+
+/// The error function: W. J. Cody, "Rational Chebyshev approximations for the error function", relative error below
+/// 1.2e-7 in the form of Numerical Recipes' `erfc`, refined by a series near 0.
+fn erf(x: f64) -> f64 {
+    let z = x.abs();
+    if z < 2.0 {
+        // The Taylor series converges quickly and without much cancellation here.
+        let (mut term, mut sum, mut n) = (z, z, 0.0f64);
+        while term.abs() > 1e-17 * sum.abs() && n < 100.0 {
+            n += 1.0;
+            term *= -z * z / n;
+            sum += term / (2.0 * n + 1.0);
+        }
+        return (sum * std::f64::consts::FRAC_2_SQRT_PI).copysign(x);
+    }
+    if z > 6.0 {
+        return 1f64.copysign(x);
+    }
+    // The continued fraction of erfc, from its tail up.
+    let mut fraction = 0.0;
+    for k in (1..=60).rev() {
+        fraction = f64::from(k) / 2.0 / (z + fraction);
+    }
+    let complement = (-z * z).exp() / ((z + fraction) * std::f64::consts::PI.sqrt());
+    (1.0 - complement).copysign(x)
+}
+
+impl Unary {
+    fn float<T: Float>(self, x: T) -> T {
+        match self {
+            Self::Abs => Float::abs(x),
+            Self::Ceil => x.ceil(),
+            Self::Cos => x.cos(),
+            Self::Erf => T::from_f64(erf(x.to_f64())),
+            Self::Exp => x.exp(),
+            Self::Floor => x.floor(),
+            Self::Log => x.ln(),
+            Self::Neg => -x,
+            Self::Not => x,
+            Self::Reciprocal => T::ONE / x,
+            // Not `max`, which loses NaN.
+            Self::Relu => {
+                if x < T::ZERO {
+                    T::ZERO
+                } else {
+                    x
+                }
+            }
+            Self::Round => x.round_even(),
+            Self::Sigmoid => logistic(x),
+            Self::Sign => {
+                if x > T::ZERO {
+                    T::ONE
+                } else if x < T::ZERO {
+                    -T::ONE
+                } else {
+                    T::ZERO
+                }
+            }
+            Self::Sin => x.sin(),
+            Self::Softplus => {
+                if x > T::ZERO {
+                    x + (-x).exp().ln_1p()
+                } else {
+                    x.exp().ln_1p()
+                }
+            }
+            Self::Sqrt => x.sqrt(),
+            Self::Tanh => x.tanh(),
+        }
+    }
+
+    fn integer(self, x: i64) -> Option<i64> {
+        match self {
+            Self::Abs => Some(x.wrapping_abs()),
+            Self::Neg => Some(x.wrapping_neg()),
+            Self::Sign => Some(x.signum()),
+            Self::Relu => Some(x.max(0)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        match &x.data {
+            Data::F32(values) if self != Self::Not => map(x, values, out, |value| self.float(value)),
+            Data::F64(values) if self != Self::Not => map(x, values, out, |value| self.float(value)),
+            Data::I64(values) if self.integer(0).is_some() => {
+                map(x, values, out, |value| self.integer(value).unwrap_or_default());
+            }
+            Data::I32(values) if self.integer(0).is_some() => {
+                map(x, values, out, |value| self.integer(value.into()).unwrap_or_default() as i32);
+            }
+            Data::Bool(values) if self == Self::Not => map(x, values, out, |value: bool| !value),
+            _ => return Err(no_type(x)),
+        }
+        Ok(())
+    }
+}
+
+fn no_type(x: &Tensor) -> Error {
+    Error::unsupported(format!("no such operator on {}", x.ty().name()))
+}
+
+/// `f` of every element of `x`.
+pub(crate) fn map<A: Element, B: Element>(x: &Tensor, values: &[A], out: &mut Tensor, f: impl Fn(A) -> B) {
+    out.start::<B>(&x.shape).extend(values.iter().map(|&value| f(value)));
+}
+
+/// Most dimensions of values that are broadcast.
+const MAX_RANK: usize = 8;
+
+/// A shape on the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Dims {
+    len: usize,
+    sizes: [usize; MAX_RANK],
+}
+
+impl std::ops::Deref for Dims {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.sizes[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Dims {
+    fn deref_mut(&mut self) -> &mut [usize] {
+        &mut self.sizes[..self.len]
+    }
+}
+
+impl Dims {
+    pub(crate) fn new(sizes: &[usize]) -> Result<Self> {
+        if sizes.len() > MAX_RANK {
+            return Err(Error::unsupported(format!("values of {} dimensions; at most {MAX_RANK}", sizes.len())));
+        }
+        let mut dims = Self { len: sizes.len(), sizes: [1; MAX_RANK] };
+        dims.copy_from_slice(sizes);
+        Ok(dims)
+    }
+
+    /// A shape of `len` ones.
+    pub(crate) fn ones(len: usize) -> Result<Self> {
+        if len > MAX_RANK {
+            return Err(Error::unsupported(format!("values of {len} dimensions; at most {MAX_RANK}")));
+        }
+        Ok(Self { len, sizes: [1; MAX_RANK] })
+    }
+}
+
+/// The shape two shapes broadcast to.
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Dims> {
+    let mut dims = Dims::ones(a.len().max(b.len()))?;
+    let rank = dims.len;
+    for at in 0..rank {
+        let of = |shape: &[usize]| (at + shape.len()).checked_sub(rank).map_or(1, |index| shape[index]);
+        dims[at] = match (of(a), of(b)) {
+            (a, b) if a == b => a,
+            (1, b) => b,
+            (a, 1) => a,
+            _ => return Err(Error::shape(format!("shapes {a:?} and {b:?} do not broadcast"))),
+        };
+    }
+    checked_total(&dims)?;
+    Ok(dims)
+}
+
+/// For every element of a value of shape `dims`, in order, the element of a value of shape `of` that broadcasts there.
+pub(crate) fn broadcast_indices(dims: &Dims, of: &[usize]) -> impl Iterator<Item = usize> + use<> {
+    let rank = dims.len;
+    let mut strides = [0usize; MAX_RANK];
+    let mut stride = 1;
+    for (index, &size) in of.iter().enumerate().rev() {
+        strides[index + rank - of.len()] = if size == 1 { 0 } else { stride };
+        stride *= size;
+    }
+    let (dims, mut counter, mut at) = (*dims, [0usize; MAX_RANK], 0);
+    let total: usize = dims.iter().product();
+    (0..total).map(move |_| {
+        let current = at;
+        for axis in (0..rank).rev() {
+            counter[axis] += 1;
+            at += strides[axis];
+            if counter[axis] < dims.sizes[axis] {
+                break;
+            }
+            at -= strides[axis] * counter[axis];
+            counter[axis] = 0;
+        }
+        current
+    })
+}
+
+/// `f` of the pairs of elements that broadcasting brings together.
+pub(crate) fn zip<A: Element, B: Element, C: Element>(
+    a: (&[usize], &[A]),
+    b: (&[usize], &[B]),
+    out: &mut Tensor,
+    f: impl Fn(A, B) -> C,
+) -> Result<()> {
+    let ((a_shape, a), (b_shape, b)) = (a, b);
+    let dims = broadcast(a_shape, b_shape)?;
+    let out = out.start::<C>(&dims);
+    let is_row = |long: &[usize], short: &[usize]| long.ends_with(short) && !short.is_empty();
+    if a_shape == b_shape {
+        out.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
+    } else if let [b] = b
+        && dims.len() == a_shape.len()
+    {
+        out.extend(a.iter().map(|&a| f(a, *b)));
+    } else if let [a] = a
+        && dims.len() == b_shape.len()
+    {
+        out.extend(b.iter().map(|&b| f(*a, b)));
+    } else if is_row(a_shape, b_shape) {
+        a.chunks_exact(b.len().max(1)).for_each(|row| out.extend(row.iter().zip(b).map(|(&a, &b)| f(a, b))));
+    } else {
+        let indices = broadcast_indices(&dims, a_shape).zip(broadcast_indices(&dims, b_shape));
+        out.extend(indices.map(|(i, j)| f(a[i], b[j])));
+    }
+    Ok(())
+}
+
+impl Binary {
+    fn float<T: Float>(self, a: T, b: T) -> T {
+        match self {
+            Self::Add => a + b,
+            Self::Div => a / b,
+            // NaN stays, as in ONNX Runtime (Eigen with PropagateNaN).
+            Self::Max => {
+                if a > b || a.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            Self::Min => {
+                if a < b || a.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            Self::Mod => a.remainder(b),
+            Self::Mul => a * b,
+            Self::Sub => a - b,
+        }
+    }
+
+    fn integer(self, a: i64, b: i64) -> i64 {
+        match self {
+            Self::Add => a.wrapping_add(b),
+            Self::Div => a.checked_div(b).unwrap_or(0),
+            Self::Max => a.max(b),
+            Self::Min => a.min(b),
+            // The sign of the divisor, as in Python.
+            Self::Mod => {
+                a.checked_rem(b).map_or(0, |rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+            }
+            Self::Mul => a.wrapping_mul(b),
+            Self::Sub => a.wrapping_sub(b),
+        }
+    }
+
+    fn run_pair(self, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+        match (&a.data, &b.data) {
+            (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.float(x, y)),
+            (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.float(x, y)),
+            (Data::I64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.integer(x, y)),
+            (Data::I32(x), Data::I32(y)) => {
+                zip((&a.shape, x), (&b.shape, y), out, |x, y| self.integer(x.into(), y.into()) as i32)
+            }
+            _ => Err(no_pair(a, b)),
+        }
+    }
+
+    /// Of the first two inputs, then of that and the next, and so on.
+    pub(super) fn run(self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
+        if inputs.len() == 1 {
+            return out.copy(inputs.get(0)?);
+        }
+        self.run_pair(inputs.get(0)?, inputs.get(1)?, out)?;
+        for index in 2..inputs.len() {
+            let so_far = std::mem::take(out);
+            self.run_pair(&so_far, inputs.get(index)?, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The mean of the inputs, element by element.
+pub(super) fn run_mean(inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
+    Binary::Add.run(inputs, out)?;
+    let count = inputs.len() as f32;
+    match &mut out.data {
+        Data::F32(values) => values.iter_mut().for_each(|value| *value /= count),
+        Data::F64(values) => values.iter_mut().for_each(|value| *value /= f64::from(count)),
+        _ => return Err(no_type(out)),
+    }
+    Ok(())
+}
+
+fn no_pair(a: &Tensor, b: &Tensor) -> Error {
+    Error::unsupported(format!("no such operator on {} and {}", a.ty().name(), b.ty().name()))
+}
+
+impl Compare {
+    fn of<T: PartialOrd>(self, a: T, b: T) -> bool {
+        match self {
+            Self::Equal => a == b,
+            Self::Greater => a > b,
+            Self::GreaterOrEqual => a >= b,
+            Self::Less => a < b,
+            Self::LessOrEqual => a <= b,
+        }
+    }
+
+    pub(super) fn run(self, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+        match (&a.data, &b.data) {
+            (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::I64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::I32(x), Data::I32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::Bool(x), Data::Bool(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::Text(x), Data::Text(y)) => {
+                let dims = broadcast(&a.shape, &b.shape)?;
+                let pairs = broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape));
+                out.start::<bool>(&dims).extend(pairs.map(|(i, j)| self.of(x.get(i), y.get(j))));
+                Ok(())
+            }
+            _ => Err(no_pair(a, b)),
+        }
+    }
+}
+
+impl Logic {
+    pub(super) fn run(self, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+        let of = |a: bool, b: bool| match self {
+            Self::And => a && b,
+            Self::Or => a || b,
+            Self::Xor => a != b,
+        };
+        zip((&a.shape, a.values::<bool>()?), (&b.shape, b.values::<bool>()?), out, of)
+    }
+}
+
+/// `a ** b`, in the type of `a`; squares and cubes are products, as in ONNX Runtime.
+pub(super) fn run_pow(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+    fn pow<T: Float>(x: T, y: T) -> T {
+        if y.to_f64() == 2.0 {
+            x * x
+        } else if y.to_f64() == 3.0 {
+            x * x * x
+        } else {
+            x.powf(y)
+        }
+    }
+    match (&a.data, &b.data) {
+        (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, pow),
+        (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, pow),
+        (Data::F32(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x, y as f32)),
+        (Data::F32(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(f64::from(x), y) as f32),
+        (Data::F64(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x, f64::from(y))),
+        (Data::F64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x, y as f64)),
+        (Data::I64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x as f64, y as f64) as i64),
+        (Data::I64(x), Data::F32(y)) => {
+            zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x as f64, f64::from(y)) as i64)
+        }
+        _ => Err(no_pair(a, b)),
+    }
+}
+
+/// Elements of `a` where `condition` holds, else of `b`.
+pub(super) fn run_where(condition: &Tensor, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+    let chosen = condition.values::<bool>()?;
+    let dims = broadcast(&broadcast(&condition.shape, &a.shape)?, &b.shape)?;
+    let conditions = broadcast_indices(&dims, &condition.shape).map(|at| chosen[at]);
+    let mut indices = conditions.zip(broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape)));
+    fn select<T: Element>(indices: impl Iterator<Item = (bool, (usize, usize))>, a: &[T], b: &[T], out: &mut Vec<T>) {
+        out.extend(indices.map(|(first, (i, j))| if first { a[i] } else { b[j] }));
+    }
+    match (&a.data, &b.data) {
+        (Data::F32(x), Data::F32(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::F64(x), Data::F64(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::I32(x), Data::I32(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::I64(x), Data::I64(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::Bool(x), Data::Bool(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::Text(x), Data::Text(y)) => {
+            let out = out.start_text(&dims);
+            indices.try_for_each(|(first, (i, j))| {
+                out.push(if first { x.get(i) } else { y.get(j) }?);
+                Some(())
+            });
+        }
+        _ => return Err(no_pair(a, b)),
+    }
+    Ok(())
+}
+
+/// Elements held within bounds; an absent bound bounds nothing.
+pub(super) fn run_clip(x: &Tensor, low: Option<&Tensor>, high: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+    fn clip<T: Element>(x: &Tensor, low: Option<&Tensor>, high: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+        let low = low.map(Tensor::scalar::<T>).transpose()?;
+        let high = high.map(Tensor::scalar::<T>).transpose()?;
+        map(x, x.values::<T>()?, out, |value| {
+            let value = low.filter(|low| value < *low).unwrap_or(value);
+            high.filter(|high| value > *high).unwrap_or(value)
+        });
+        Ok(())
+    }
+    match x.ty() {
+        Type::F32 => clip::<f32>(x, low, high, out),
+        Type::F64 => clip::<f64>(x, low, high, out),
+        Type::I32 => clip::<i32>(x, low, high, out),
+        Type::I64 => clip::<i64>(x, low, high, out),
+        _ => Err(no_type(x)),
+    }
+}
+
+/// Whether each element is NaN.
+pub(super) fn run_is_nan(x: &Tensor, out: &mut Tensor) -> Result<()> {
+    match &x.data {
+        Data::F32(values) => map(x, values, out, f32::is_nan),
+        Data::F64(values) => map(x, values, out, f64::is_nan),
+        _ => return Err(no_type(x)),
+    }
+    Ok(())
+}
+
+/// Elements converted to another type. Floats become integers by truncation; text is a number as Rust and C write
+/// it; numbers become text as ONNX Runtime prints them.
+pub(super) fn run_cast(x: &Tensor, to: Type, out: &mut Tensor) -> Result<()> {
+    if x.ty() == to {
+        return out.copy(x);
+    }
+    macro_rules! numbers {
+        ($values:ident) => {
+            match to {
+                Type::F32 => map(x, $values, out, |value| value as f32),
+                Type::F64 => map(x, $values, out, |value| value as f64),
+                Type::I32 => map(x, $values, out, |value| value as i32),
+                Type::I64 => map(x, $values, out, |value| value as i64),
+                Type::Bool => map(x, $values, out, |value| value as f64 != 0.0),
+                Type::Text => {
+                    let out = out.start_text(&x.shape);
+                    $values.iter().for_each(|&value| push_number(out, value as f64));
+                }
+                Type::Tensor => return Err(no_type(x)),
+            }
+        };
+    }
+    match &x.data {
+        Data::F32(values) => numbers!(values),
+        Data::F64(values) => numbers!(values),
+        Data::I32(values) => numbers!(values),
+        Data::I64(values) if to == Type::Text => {
+            let out = out.start_text(&x.shape);
+            values.iter().for_each(|value| out.push_display(value));
+        }
+        Data::I64(values) => numbers!(values),
+        Data::Bool(values) => match to {
+            Type::F32 => map(x, values, out, |value| f32::from(u8::from(value))),
+            Type::F64 => map(x, values, out, |value| f64::from(u8::from(value))),
+            Type::I32 => map(x, values, out, i32::from),
+            Type::I64 => map(x, values, out, i64::from),
+            Type::Text => {
+                let out = out.start_text(&x.shape);
+                values.iter().for_each(|&value| out.push(if value { "1" } else { "0" }));
+            }
+            Type::Bool | Type::Tensor => return Err(no_type(x)),
+        },
+        Data::Text(strings) => {
+            fn parse<T: std::str::FromStr>(text: &str) -> Result<T> {
+                let number = text.trim().parse();
+                number.map_err(|_| Error::shape(format!("{text:?} is no number")))
+            }
+            macro_rules! parsed {
+                ($type:ident) => {{
+                    let out = out.start::<$type>(&x.shape);
+                    for text in strings.iter() {
+                        out.push(parse(text)?);
+                    }
+                }};
+            }
+            match to {
+                Type::F32 => parsed!(f32),
+                Type::F64 => parsed!(f64),
+                Type::I32 => parsed!(i32),
+                Type::I64 => parsed!(i64),
+                _ => return Err(no_type(x)),
+            }
+        }
+        Data::Tensors(_) => return Err(no_type(x)),
+    }
+    Ok(())
+}
+
+/// A float as ONNX Runtime casts it to text: C's `%.8g`, with its names of what is not finite.
+fn push_number(out: &mut crate::strings::Strings, value: f64) {
+    if value.is_nan() {
+        out.push("NaN");
+    } else if value.is_infinite() {
+        out.push(if value > 0.0 { "INF" } else { "-INF" });
+    } else {
+        out.push(&general(value, 8));
+    }
+}
+
+/// C's `%.<digits>g`.
+fn general(value: f64, digits: usize) -> String {
+    if value == 0.0 {
+        return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
+    }
+    let scientific = format!("{value:.*e}", digits - 1);
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+    };
+    if exponent < -4 || exponent >= digits as i32 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", trim(mantissa), exponent.abs());
+    }
+    trim(&format!("{value:.*}", (digits as i32 - 1 - exponent).max(0) as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::new(shape, values.to_vec())
+    }
+
+    #[test]
+    fn shapes_broadcast_as_in_numpy() {
+        let mut out = Tensor::default();
+        let pair = |a: &Tensor, b: &Tensor, out: &mut Tensor| Binary::Sub.run_pair(a, b, out);
+        let matrix = floats(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        pair(&matrix, &floats(&[3], &[1.0, 2.0, 3.0]), &mut out).unwrap();
+        assert_eq!(out, floats(&[2, 3], &[0.0, 0.0, 0.0, 3.0, 3.0, 3.0]));
+        pair(&matrix, &floats(&[2, 1], &[1.0, 2.0]), &mut out).unwrap();
+        assert_eq!(out, floats(&[2, 3], &[0.0, 1.0, 2.0, 2.0, 3.0, 4.0]));
+        pair(&floats(&[2, 1], &[1.0, 2.0]), &floats(&[1, 2], &[1.0, 2.0]), &mut out).unwrap();
+        assert_eq!(out, floats(&[2, 2], &[0.0, -1.0, 1.0, 0.0]));
+        pair(&floats(&[], &[1.0]), &floats(&[1, 1], &[1.0]), &mut out).unwrap();
+        assert_eq!(out.shape, [1, 1]);
+        assert!(pair(&matrix, &floats(&[2], &[1.0, 2.0]), &mut out).unwrap_err().is_shape());
+        pair(&floats(&[0, 3], &[]), &floats(&[3], &[1.0, 2.0, 3.0]), &mut out).unwrap();
+        assert_eq!((&*out.shape, out.len()), (&[0, 3][..], 0));
+    }
+
+    #[test]
+    fn the_error_function_is_right_to_double_precision() {
+        for (x, expected) in
+            [(0.0, 0.0), (0.5, 0.520_499_877_813_046_5), (2.5, 0.999_593_047_982_555), (-1.0, -0.842_700_792_949_714_9)]
+        {
+            assert!((erf(x) - expected).abs() < 1e-14, "erf({x}) = {}", erf(x));
+        }
+    }
+
+    #[test]
+    fn numbers_become_text_as_in_c() {
+        for (value, text) in
+            [(1.5, "1.5"), (100.0, "100"), (1e9, "1e+09"), (0.1f32 as f64, "0.1"), (1e-5, "1e-05"), (-3.0, "-3")]
+        {
+            assert_eq!(general(value, 8), text);
+        }
+    }
+}

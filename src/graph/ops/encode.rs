@@ -1,0 +1,323 @@
+//! Operators that recode columns: label and one-hot encoders, imputers, category mappers, feature vectors.
+
+use std::collections::HashMap;
+
+use super::Inputs;
+use super::elementwise::{map, run_cast};
+use super::shape::take;
+use crate::error::{Error, Result};
+use crate::graph::tensor::{Data, Element, Tensor, Type};
+
+/// Finds values in a list. Of equal keys the first counts; −0.0 equals 0.0.
+#[derive(Clone, Debug)]
+pub(crate) enum Keys {
+    Integers(HashMap<i64, usize>),
+    Texts(HashMap<Box<str>, usize>),
+    /// By the bits of the value widened to f64. NaN is found only if it may be.
+    Floats {
+        places: HashMap<u64, usize>,
+        nan: Option<usize>,
+    },
+}
+
+fn float_key(value: f64) -> u64 {
+    // −0.0 + 0.0 is 0.0.
+    (value + 0.0).to_bits()
+}
+
+impl Keys {
+    /// The keys of a list; `nan_matches` says whether a NaN among them is ever found.
+    pub(crate) fn new(list: &Tensor, nan_matches: bool) -> Result<Self> {
+        fn first<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+            let mut places = HashMap::new();
+            keys.enumerate().for_each(|(at, key)| {
+                places.entry(key).or_insert(at);
+            });
+            places
+        }
+        let floats = |values: Vec<f64>| {
+            let nan = values.iter().position(|value| value.is_nan()).filter(|_| nan_matches);
+            let places = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
+            let mut found = HashMap::new();
+            places.for_each(|(at, &value)| {
+                found.entry(float_key(value)).or_insert(at);
+            });
+            Self::Floats { places: found, nan }
+        };
+        Ok(match &list.data {
+            Data::I64(values) => Self::Integers(first(values.iter().copied())),
+            Data::I32(values) => Self::Integers(first(values.iter().map(|&value| value.into()))),
+            Data::Bool(values) => Self::Integers(first(values.iter().map(|&value| value.into()))),
+            Data::Text(values) => Self::Texts(first(values.iter().map(Box::from))),
+            Data::F32(values) => floats(values.iter().map(|&value| value.into()).collect()),
+            Data::F64(values) => floats(values.clone()),
+            Data::Tensors(_) => return Err(Error::unsupported("keys that are sequences")),
+        })
+    }
+
+    fn float(&self, value: f64) -> Option<usize> {
+        match self {
+            Self::Floats { nan, .. } if value.is_nan() => *nan,
+            Self::Floats { places, .. } => places.get(&float_key(value)).copied(),
+            _ => None,
+        }
+    }
+
+    fn integer(&self, value: i64) -> Option<usize> {
+        match self {
+            Self::Integers(places) => places.get(&value).copied(),
+            _ => None,
+        }
+    }
+
+    fn text(&self, value: &str) -> Option<usize> {
+        match self {
+            Self::Texts(places) => places.get(value).copied(),
+            _ => None,
+        }
+    }
+
+    /// The place of every element of `x`, handed to `found` in order.
+    fn find(&self, x: &Tensor, mut found: impl FnMut(Option<usize>)) -> Result<()> {
+        match (self, &x.data) {
+            (Self::Floats { .. }, Data::F32(values)) => {
+                values.iter().for_each(|&value| found(self.float(value.into())));
+            }
+            (Self::Floats { .. }, Data::F64(values)) => values.iter().for_each(|&value| found(self.float(value))),
+            (Self::Integers(_), Data::I64(values)) => values.iter().for_each(|&value| found(self.integer(value))),
+            (Self::Integers(_), Data::I32(values)) => {
+                values.iter().for_each(|&value| found(self.integer(value.into())));
+            }
+            (Self::Integers(_), Data::Bool(values)) => {
+                values.iter().for_each(|&value| found(self.integer(value.into())));
+            }
+            (Self::Texts(_), Data::Text(values)) => values.iter().for_each(|value| found(self.text(value))),
+            _ => return Err(Error::unsupported(format!("{} looked up among keys of another type", x.ty().name()))),
+        }
+        Ok(())
+    }
+}
+
+/// `LabelEncoder` and `CategoryMapper`: each element becomes the value of its key, or the default.
+#[derive(Clone, Debug)]
+pub(crate) struct LabelEncoder {
+    pub(crate) keys: Keys,
+    /// A value for every key, then the default.
+    pub(crate) values: Tensor,
+}
+
+impl LabelEncoder {
+    pub(super) fn run(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let default = self.values.len() - 1;
+        let mut places = Vec::with_capacity(x.len());
+        self.keys.find(x, |place| places.push(place.unwrap_or(default)))?;
+        take(&self.values, &x.shape, places.into_iter(), out)
+    }
+}
+
+/// `OneHotEncoder`: one more dimension, with 1 at the place of the element's category.
+#[derive(Clone, Debug)]
+pub(crate) struct OneHotEncoder {
+    pub(crate) keys: Keys,
+    pub(crate) n_categories: usize,
+    /// Whether an unknown category is all zeros; otherwise it is an error.
+    pub(crate) zeros: bool,
+}
+
+impl OneHotEncoder {
+    pub(super) fn run(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let mut shape = [0; 8];
+        let rank = x.rank() + 1;
+        if rank > shape.len() {
+            return Err(Error::unsupported(format!("a value of {} dimensions", x.rank())));
+        }
+        shape[..x.rank()].copy_from_slice(&x.shape);
+        shape[x.rank()] = self.n_categories;
+        let hot = out.fill::<f32>(&shape[..rank], 0.0);
+        let (mut at, mut unknown) = (0, None);
+        let mut put = |place: Option<usize>| {
+            match place {
+                Some(place) => hot[at * self.n_categories + place] = 1.0,
+                None if !self.zeros => unknown = unknown.or(Some(at)),
+                None => {}
+            }
+            at += 1;
+        };
+        // Floats are truncated; what no integer holds becomes the least one, as on x86.
+        let whole = |value: f64| if value.abs() < 9.2e18 { value as i64 } else { i64::MIN };
+        match (&self.keys, &x.data) {
+            (Keys::Integers(_), Data::F32(values)) => {
+                values.iter().for_each(|&value| put(self.keys.integer(whole(value.into()))));
+            }
+            (Keys::Integers(_), Data::F64(values)) => {
+                values.iter().for_each(|&value| put(self.keys.integer(whole(value))));
+            }
+            _ => self.keys.find(x, &mut put)?,
+        }
+        match unknown {
+            Some(at) => Err(Error::shape(format!("element {at} is of an unknown category"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `Imputer`: elements equal to `replaced` (NaN if it is NaN) become the value of their column.
+#[derive(Clone, Debug)]
+pub(crate) enum Imputer {
+    Floats { imputed: Vec<f32>, replaced: f32 },
+    Integers { imputed: Vec<i64>, replaced: i64 },
+}
+
+impl Imputer {
+    pub(super) fn run(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let columns = x.shape.last().copied().unwrap_or(1).max(1);
+        let check = |count: usize| match count {
+            1 => Ok(()),
+            count if count == columns => Ok(()),
+            count => Err(Error::shape(format!("{columns} columns, but {count} imputed values"))),
+        };
+        fn impute<T: Element>(
+            x: &[T],
+            imputed: &[T],
+            is_missing: impl Fn(T) -> bool,
+            out: &mut Vec<T>,
+            columns: usize,
+        ) {
+            let value = |column: usize| imputed[if imputed.len() == 1 { 0 } else { column % columns }];
+            out.extend(x.iter().enumerate().map(|(at, &x)| if is_missing(x) { value(at) } else { x }));
+        }
+        match (self, &x.data) {
+            (Self::Floats { imputed, replaced }, Data::F32(values)) => {
+                check(imputed.len())?;
+                let is_missing = |x: f32| if replaced.is_nan() { x.is_nan() } else { x == *replaced };
+                impute(values, imputed, is_missing, out.start(&x.shape), columns);
+            }
+            (Self::Floats { imputed, replaced }, Data::F64(values)) => {
+                check(imputed.len())?;
+                let imputed: Vec<f64> = imputed.iter().map(|&value| value.into()).collect();
+                let is_missing = |x: f64| if replaced.is_nan() { x.is_nan() } else { x == f64::from(*replaced) };
+                impute(values, &imputed, is_missing, out.start(&x.shape), columns);
+            }
+            (Self::Integers { imputed, replaced }, Data::I64(values)) => {
+                check(imputed.len())?;
+                impute(values, imputed, |x| x == *replaced, out.start(&x.shape), columns);
+            }
+            _ => return Err(Error::unsupported(format!("{} imputed by another type", x.ty().name()))),
+        }
+        Ok(())
+    }
+}
+
+/// `FeatureVectorizer`: columns of several inputs side by side, as f32; short inputs are filled with 0.
+pub(super) fn feature_vectorizer(inputs: &Inputs<'_>, widths: &[i64], out: &mut Tensor) -> Result<()> {
+    let rows = inputs.get(0)?.matrix_shape().0;
+    let mut parts = Vec::with_capacity(inputs.len());
+    for index in 0..inputs.len() {
+        let mut part = Tensor::default();
+        run_cast(inputs.get(index)?, Type::F32, &mut part)?;
+        let columns = part.matrix_shape().1;
+        let width = widths.get(index).map_or(columns, |&width| usize::try_from(width).unwrap_or(0));
+        if part.matrix_shape().0 != rows {
+            return Err(Error::shape(format!("{} rows beside {rows}", part.matrix_shape().0)));
+        }
+        parts.push((part, columns, width));
+    }
+    let out = out.start::<f32>(&[rows, parts.iter().map(|(_, _, width)| width).sum()]);
+    for row in 0..rows {
+        for (part, columns, width) in &parts {
+            let values = &part.values::<f32>()?[row * columns..][..*columns];
+            out.extend(values.iter().copied().chain(std::iter::repeat(0.0)).take(*width));
+        }
+    }
+    Ok(())
+}
+
+/// `DictVectorizer` on the columns a dictionary is bound to: what is missing is 0.
+pub(super) fn dict_vectorizer(x: &Tensor, out: &mut Tensor) -> Result<()> {
+    match &x.data {
+        Data::F32(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value }),
+        Data::F64(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value }),
+        _ => out.copy(x)?,
+    }
+    Ok(())
+}
+
+/// A column that holds, for each value of another, its place in a list: what trees ask that test equality with
+/// numbers that are no category codes.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeColumn {
+    pub(crate) feature: usize,
+    /// Ascending.
+    pub(crate) values: Vec<f64>,
+    /// Whether values lose their fraction before they are looked up.
+    pub(crate) truncate: bool,
+}
+
+impl CodeColumn {
+    /// The place of `value`, -1 if it has none, or NaN.
+    fn code(&self, value: f64) -> f64 {
+        if value.is_nan() {
+            return value;
+        }
+        let value = if self.truncate { value.trunc() } else { value };
+        let at = self.values.partition_point(|&listed| listed < value);
+        if self.values.get(at) == Some(&value) { at as f64 } else { -1.0 }
+    }
+}
+
+/// Adds code columns behind those of `x`.
+pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], out: &mut Tensor) -> Result<()> {
+    let (rows, width) = x.matrix_shape();
+    if let Some(column) = columns.iter().find(|column| column.feature >= width) {
+        return Err(Error::shape(format!("{width} features, but a tree tests feature {}", column.feature)));
+    }
+    let shape = [rows, width + columns.len()];
+    match &x.data {
+        Data::F64(values) => {
+            let out = out.start::<f64>(&shape);
+            for row in values.chunks_exact(width) {
+                out.extend_from_slice(row);
+                out.extend(columns.iter().map(|column| column.code(row[column.feature])));
+            }
+        }
+        _ => {
+            let mut narrow = Tensor::default();
+            let values = super::linear::as_f32(x, &mut narrow)?;
+            let out = out.start::<f32>(&shape);
+            for row in values.chunks_exact(width) {
+                out.extend_from_slice(row);
+                out.extend(columns.iter().map(|column| column.code(row[column.feature].into()) as f32));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nan_key_is_found_only_where_it_may_be() {
+        let keys = Tensor::list(vec![f32::NAN, 1.0, 1.0, -0.0]);
+        let values = Tensor::list(vec![10i64, 20, 30, 40, -1]);
+        let x = Tensor::list(vec![f32::NAN, 1.0, 0.0, 7.0]);
+        let mut out = Tensor::default();
+        for (nan_matches, first) in [(true, 10i64), (false, -1)] {
+            let encoder = LabelEncoder { keys: Keys::new(&keys, nan_matches).unwrap(), values: values.clone() };
+            encoder.run(&x, &mut out).unwrap();
+            assert_eq!(out, Tensor::list(vec![first, 20, 40, -1]));
+        }
+    }
+
+    #[test]
+    fn floats_are_truncated_to_categories_and_nan_is_none() {
+        let keys = Keys::new(&Tensor::list(vec![1i64, 0]), false).unwrap();
+        let mut encoder = OneHotEncoder { keys, n_categories: 2, zeros: true };
+        let (x, mut out) = (Tensor::new(&[3, 1], vec![1.7f32, f32::NAN, -0.5]), Tensor::default());
+        encoder.run(&x, &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[3, 1, 2], vec![1.0f32, 0.0, 0.0, 0.0, 0.0, 1.0]));
+        encoder.zeros = false;
+        assert!(encoder.run(&x, &mut out).unwrap_err().is_shape());
+    }
+}

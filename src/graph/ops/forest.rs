@@ -1,0 +1,243 @@
+//! Tree ensembles within a graph: sums of leaves from a kernel, and what ONNX Runtime makes of them.
+//!
+//! Where the rules are those a [`Forest`](crate::ir::Forest) can say itself (its link and labels), the ensemble is
+//! [`Tail::Regular`]. The others follow `tree_ensemble_aggregator.h` of ONNX Runtime, flag by flag.
+
+use super::linear::{PostTransform, probit};
+use crate::error::{Error, Result};
+use crate::graph::ForestRunner;
+use crate::graph::tensor::{Data, Tensor, Type};
+use crate::ir::Float;
+use crate::ir::real::Real;
+use crate::rows::{Batch, Dense};
+use ndarray::ArrayView2;
+
+/// A tree ensemble operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Ensemble {
+    /// Its forest in the graph.
+    pub(crate) forest: usize,
+    pub(crate) input: Float,
+    pub(crate) sum: Float,
+    /// Margins of the forest.
+    pub(crate) n_margins: usize,
+    pub(crate) tail: Tail,
+    /// Class names, of a classifier.
+    pub(crate) classes: Option<Tensor>,
+    /// Whether the values keep the type of the sums; otherwise they are f32.
+    pub(crate) wide: bool,
+}
+
+/// From margins to values.
+#[derive(Clone, Debug)]
+pub(crate) enum Tail {
+    /// As link and labels of the forest have it.
+    Regular,
+    /// By target, with base values that the forest does not have.
+    Regressor { n_targets: usize, combine: Combine, base: Vec<f64>, post_transform: PostTransform },
+    /// By class, likewise. Of each class there is a margin and, behind all of those, a count of the leaves that speak of
+    /// it.
+    Classifier { n_classes: usize, base: Vec<f64>, post_transform: PostTransform, one_id: bool, all_positive: bool },
+}
+
+/// How the trees of a target become one score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Combine {
+    Sum,
+    /// The sum over this many trees.
+    Average(usize),
+    /// Each tree has margins of its own; a NaN is a leaf that does not speak of the target.
+    Min,
+    Max,
+}
+
+/// Working memory of ensembles.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Margins {
+    narrow: Vec<f32>,
+    wide: Vec<f64>,
+    classes: Vec<usize>,
+    row: Vec<f64>,
+    cast: Tensor,
+}
+
+impl Ensemble {
+    /// `outs` are the values, or labels and values of a classifier.
+    pub(super) fn run(
+        &self,
+        x: &Tensor,
+        runner: &mut dyn ForestRunner,
+        margins: &mut Margins,
+        outs: &mut [Tensor],
+    ) -> Result<()> {
+        let (rows, columns) = x.matrix_shape();
+        let expected = runner.forest(self.forest).n_features();
+        if columns < expected {
+            return Err(Error::shape(format!("{columns} features, but a tree tests feature {}", expected - 1)));
+        }
+        let mut cast = std::mem::take(&mut margins.cast);
+        let wanted = match self.input {
+            Float::F32 => Type::F32,
+            Float::F64 => Type::F64,
+        };
+        let x = if x.ty() == wanted {
+            x
+        } else {
+            super::elementwise::run_cast(x, wanted, &mut cast)?;
+            &cast
+        };
+        let batch = batch(x, rows, columns, expected)?;
+        let result = match self.sum {
+            Float::F32 => {
+                let mut sums = std::mem::take(&mut margins.narrow);
+                sums.clear();
+                sums.resize(rows * self.n_margins, 0.0);
+                runner.margins_f32(self.forest, &batch, &mut sums);
+                let result = self.finish(&sums, rows, runner, margins, outs);
+                margins.narrow = sums;
+                result
+            }
+            Float::F64 => {
+                let mut sums = std::mem::take(&mut margins.wide);
+                sums.clear();
+                sums.resize(rows * self.n_margins, 0.0);
+                runner.margins_f64(self.forest, &batch, &mut sums);
+                let result = self.finish(&sums, rows, runner, margins, outs);
+                margins.wide = sums;
+                result
+            }
+        };
+        margins.cast = cast;
+        result
+    }
+
+    fn finish<S: Real>(
+        &self,
+        sums: &[S],
+        rows: usize,
+        runner: &dyn ForestRunner,
+        margins: &mut Margins,
+        outs: &mut [Tensor],
+    ) -> Result<()> {
+        let n_values = match &self.tail {
+            Tail::Regular => {
+                let forest = runner.forest(self.forest);
+                forest.link().n_values(forest.n_outputs())
+            }
+            Tail::Regressor { n_targets, .. } => *n_targets,
+            Tail::Classifier { n_classes, .. } => *n_classes,
+        };
+        let mut values = std::mem::take(&mut margins.row);
+        values.clear();
+        margins.classes.clear();
+        for sums in sums.chunks_exact(self.n_margins) {
+            match &self.tail {
+                Tail::Regular => {
+                    let forest = runner.forest(self.forest);
+                    let mut row = sums.to_vec();
+                    row.resize(n_values.max(row.len()), S::ZERO);
+                    let width = row.len();
+                    forest.link().apply(&mut row, width);
+                    if self.classes.is_some() {
+                        let labels = forest.labels();
+                        let class = labels.of(if labels.reads_margins() { sums } else { &row[..n_values] });
+                        margins.classes.push(usize::try_from(class.unwrap_or(0)).unwrap_or(0));
+                    }
+                    values.extend(row[..n_values].iter().map(|value| value.to_f64()));
+                }
+                Tail::Regressor { n_targets, combine, base, post_transform } => {
+                    let row = combined(sums, *n_targets, *combine, base);
+                    post(&row, *post_transform, *n_targets == 1, &mut values);
+                }
+                Tail::Classifier { n_classes, base, post_transform, one_id, all_positive } => {
+                    let mut scores: Vec<S> = sums[..*n_classes].to_vec();
+                    let mut has: Vec<bool> = sums[*n_classes..].iter().map(|&count| count > S::ZERO).collect();
+                    let class = classify(&mut scores, &mut has, base, *one_id, *all_positive);
+                    margins.classes.push(class);
+                    post(&scores, *post_transform, false, &mut values);
+                }
+            }
+        }
+        let (labels, out) = match (&self.classes, outs) {
+            (Some(_), [labels, out]) => (Some(labels), Some(out)),
+            (Some(_), [labels]) => (Some(labels), None),
+            (None, [out]) => (None, Some(out)),
+            _ => return Err(Error::invalid_model("the wrong number of outputs")),
+        };
+        if let (Some(labels), Some(classes)) = (labels, &self.classes) {
+            super::shape::take(classes, &[rows], margins.classes.iter().copied(), labels)?;
+        }
+        if let Some(out) = out {
+            if self.wide {
+                out.start::<f64>(&[rows, n_values]).extend_from_slice(&values);
+            } else {
+                out.start::<f32>(&[rows, n_values]).extend(values.iter().map(|&value| value as f32));
+            }
+        }
+        margins.row = values;
+        Ok(())
+    }
+}
+
+/// The first `used` columns of `x` as rows for a kernel.
+fn batch(x: &Tensor, rows: usize, columns: usize, used: usize) -> Result<Batch<'_>> {
+    fn view<T>(values: &[T], rows: usize, columns: usize, used: usize) -> Result<ArrayView2<'_, T>> {
+        let view = ArrayView2::from_shape((rows, columns), values);
+        let view = view.map_err(|cause| Error::shape(format!("{rows} rows of {columns} columns: {cause}")))?;
+        Ok(view.slice_move(ndarray::s![.., ..used]))
+    }
+    match &x.data {
+        Data::F32(values) => Ok(Batch::Dense(Dense::F32(view(values, rows, columns, used)?))),
+        Data::F64(values) => Ok(Batch::Dense(Dense::F64(view(values, rows, columns, used)?))),
+        _ => Err(Error::unsupported(format!("trees of {}", x.ty().name()))),
+    }
+}
+
+/// The scores of a regressor's targets.
+fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64]) -> Vec<S> {
+    let target = |target: usize| {
+        let of_trees = sums.iter().copied().skip(target).step_by(n_targets).filter(|score| !score.to_f64().is_nan());
+        let score = match combine {
+            Combine::Sum => sums[target],
+            Combine::Average(trees) => sums[target] / S::from_f64(trees as f64),
+            Combine::Min => of_trees.reduce(|min, score| if score < min { score } else { min }).unwrap_or(S::ZERO),
+            Combine::Max => of_trees.reduce(|max, score| if score > max { score } else { max }).unwrap_or(S::ZERO),
+        };
+        match base.get(target) {
+            Some(&base) => score + S::from_f64(base),
+            None => score,
+        }
+    };
+    (0..n_targets).map(target).collect()
+}
+
+/// Applies a transform in f32, or none at all in the type of the scores.
+fn post<S: Real>(scores: &[S], transform: PostTransform, single: bool, values: &mut Vec<f64>) {
+    // A single score is left as it is, except by PROBIT.
+    if transform == PostTransform::None || single && transform != PostTransform::Probit {
+        values.extend(scores.iter().map(|score| score.to_f64()));
+        return;
+    }
+    let mut narrow: Vec<f32> = scores.iter().map(|score| score.to_f64() as f32).collect();
+    match single {
+        true => narrow.iter_mut().for_each(|score| *score = probit(*score)),
+        false => transform.apply(&mut narrow),
+    }
+    values.extend(narrow.into_iter().map(f64::from));
+}
+
+/// The class of a row; `scores` then have their base values.
+fn classify<S: Real>(scores: &mut [S], has: &mut [bool], base: &[f64], one_id: bool, all_positive: bool) -> usize {
+    let binary = scores.len() == 2;
+    for ((score, has), &base) in scores.iter_mut().zip(has.iter_mut()).zip(base) {
+        *score += S::from_f64(base);
+        *has |= !binary;
+    }
+    if binary {
+        let decisive = if has[1] { scores[1] } else { S::ZERO };
+        let threshold = if one_id && all_positive { 0.5 } else { 0.0 };
+        return usize::from(decisive > S::from_f64(threshold));
+    }
+    let spoken = (0..scores.len()).filter(|&class| has[class]);
+    spoken.reduce(|best, class| if scores[class] > scores[best] { class } else { best }).unwrap_or(0)
+}

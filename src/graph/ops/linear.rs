@@ -1,0 +1,533 @@
+//! Products of matrices, and the linear models, scalers and normalisers that end pipelines and begin them.
+//!
+//! ONNX Runtime multiplies with a library of its own (MLAS) that fuses each multiplication with the addition to a
+//! running sum. Products of f32 are made and added in f64 here and rounded at each step, which is the same but for one
+//! case in 2^29; where MLAS splits a sum the last bits differ.
+
+use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map, run_cast};
+use crate::error::{Error, Result};
+use crate::graph::tensor::{Data, Element, Tensor, Type};
+use crate::ir::real::Real;
+
+/// One step of an inner product.
+pub(crate) trait Fused: Float {
+    fn fused(self, b: Self, sum: Self) -> Self;
+}
+
+impl Fused for f32 {
+    #[inline(always)]
+    fn fused(self, b: Self, sum: Self) -> Self {
+        (f64::from(self) * f64::from(b) + f64::from(sum)) as f32
+    }
+}
+
+impl Fused for f64 {
+    #[inline(always)]
+    fn fused(self, b: Self, sum: Self) -> Self {
+        self * b + sum
+    }
+}
+
+/// `a · b` for row-major matrices of `n × k` and `k × m`, added to what `out` holds.
+fn multiply<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), out: &mut [T]) {
+    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
+        for (&x, b) in a[row * k..][..k].iter().zip(b.chunks_exact(m.max(1))) {
+            for (sum, &y) in out.iter_mut().zip(b) {
+                *sum = x.fused(y, *sum);
+            }
+        }
+    }
+}
+
+/// NumPy's `matmul`: the last two dimensions are matrices, the others broadcast, a list is a row or a column.
+pub(super) fn mat_mul(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+    match (&a.data, &b.data) {
+        (Data::F32(x), Data::F32(y)) => mat_mul_of(a, x, b, y, out),
+        (Data::F64(x), Data::F64(y)) => mat_mul_of(a, x, b, y, out),
+        _ => Err(Error::unsupported(format!("a product of {} and {}", a.ty().name(), b.ty().name()))),
+    }
+}
+
+fn mat_mul_of<T: Fused>(a: &Tensor, x: &[T], b: &Tensor, y: &[T], out: &mut Tensor) -> Result<()> {
+    let no_fit = || Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape));
+    let (n, k) = match &*a.shape {
+        [] => return Err(no_fit()),
+        [k] => (1, *k),
+        [.., n, k] => (*n, *k),
+    };
+    let (k_of_b, m) = match &*b.shape {
+        [] => return Err(no_fit()),
+        [k] => (*k, 1),
+        [.., k, m] => (*k, *m),
+    };
+    if k != k_of_b {
+        return Err(no_fit());
+    }
+    let outer = |shape: &[usize]| shape.len().saturating_sub(2);
+    let (a_outer, b_outer) = (&a.shape[..outer(&a.shape)], &b.shape[..outer(&b.shape)]);
+    let batches = broadcast(a_outer, b_outer)?;
+    let mut shape = batches.to_vec();
+    if a.rank() > 1 {
+        shape.push(n);
+    }
+    if b.rank() > 1 {
+        shape.push(m);
+    }
+    let out = out.fill::<T>(&shape, T::ZERO);
+    if out.is_empty() || k == 0 {
+        return Ok(());
+    }
+    let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
+    for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
+        multiply(&x[i * n * k..][..n * k], &y[j * k * m..][..k * m], (n, k, m), out);
+    }
+    Ok(())
+}
+
+/// `alpha · a · b + beta · c`, with `a` or `b` turned over if asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Gemm {
+    pub(crate) alpha: f32,
+    pub(crate) beta: f32,
+    pub(crate) trans_a: bool,
+    pub(crate) trans_b: bool,
+}
+
+impl Gemm {
+    pub(super) fn run(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+        match a.ty() {
+            Type::F32 => self.run_of::<f32>(a, b, c, out),
+            Type::F64 => self.run_of::<f64>(a, b, c, out),
+            ty => Err(Error::unsupported(format!("a product of {}", ty.name()))),
+        }
+    }
+
+    fn run_of<T: Fused>(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+        let ([a0, a1], [b0, b1]) = (&*a.shape, &*b.shape) else {
+            return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
+        };
+        let ((n, k), (k_of_b, m)) = (turned(*a0, *a1, self.trans_a), turned(*b0, *b1, self.trans_b));
+        if k != k_of_b {
+            return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
+        }
+        let (x, y) = (a.values::<T>()?, b.values::<T>()?);
+        let sums = out.fill::<T>(&[n, m], T::ZERO);
+        if self.trans_a {
+            let turned: Vec<T> = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
+            multiply_either(&turned, y, (n, k, m), self.trans_b, sums);
+        } else {
+            multiply_either(x, y, (n, k, m), self.trans_b, sums);
+        }
+        let alpha = T::from_f64(self.alpha.into());
+        if alpha != T::ONE {
+            sums.iter_mut().for_each(|sum| *sum = *sum * alpha);
+        }
+        if let Some(c) = c {
+            let beta = T::from_f64(self.beta.into());
+            let values = c.values::<T>()?;
+            let dims = broadcast(&c.shape, &[n, m])?;
+            if *dims != [n, m] {
+                return Err(Error::shape(format!("{:?} added to a product of shape [{n}, {m}]", c.shape)));
+            }
+            for (sum, at) in sums.iter_mut().zip(broadcast_indices(&dims, &c.shape)) {
+                *sum += values[at] * beta;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn turned(rows: usize, columns: usize, turn: bool) -> (usize, usize) {
+    if turn { (columns, rows) } else { (rows, columns) }
+}
+
+/// `a · b`, where `b` may lie in memory as `m × k`.
+fn multiply_either<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), turned: bool, out: &mut [T]) {
+    if !turned {
+        return multiply(a, b, (n, k, m), out);
+    }
+    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
+        for (sum, column) in out.iter_mut().zip(0..m) {
+            *sum = inner(&a[row * k..][..k], &b[column * k..][..k]);
+        }
+    }
+}
+
+/// The inner product, in order.
+pub(crate) fn inner<T: Fused>(a: &[T], b: &[T]) -> T {
+    a.iter().zip(b).fold(T::ZERO, |sum, (&x, &y)| x.fused(y, sum))
+}
+
+/// A function of the scores of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostTransform {
+    None,
+    Logistic,
+    Softmax,
+    SoftmaxZero,
+    Probit,
+}
+
+impl PostTransform {
+    /// As ONNX Runtime's `write_scores` has it (`ml_common.h`).
+    pub(crate) fn apply(self, scores: &mut [f32]) {
+        match self {
+            Self::None => {}
+            Self::Logistic => scores.iter_mut().for_each(|score| *score = logistic(*score)),
+            Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
+            Self::Softmax => {
+                let max = scores.iter().copied().fold(f32::MIN, f32::max);
+                let mut sum = 0.0f32;
+                for score in scores.iter_mut() {
+                    *score = Real::exp(*score - max);
+                    sum += *score;
+                }
+                scores.iter_mut().for_each(|score| *score /= sum);
+            }
+            Self::SoftmaxZero => {
+                let max = scores.iter().copied().fold(f32::MIN, f32::max);
+                let at_zero = Real::exp(-max);
+                let mut sum = 0.0f32;
+                for score in scores.iter_mut() {
+                    if score.abs() > 1e-7 {
+                        *score = Real::exp(*score - max);
+                        sum += *score;
+                    } else {
+                        *score *= at_zero;
+                    }
+                }
+                scores.iter_mut().for_each(|score| *score /= sum);
+            }
+        }
+    }
+}
+
+/// The inverse of the normal distribution's cumulative function, in Winitzki's approximation, as `ComputeProbit` of
+/// ONNX Runtime has it.
+pub(crate) fn probit(value: f32) -> f32 {
+    let x = 2.0 * value - 1.0;
+    let sign = if x < 0.0 { -1.0 } else { 1.0f32 };
+    let log = Float::ln((1.0 - x) * (1.0 + x));
+    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
+    let v2 = 1.0 / 0.147f32 * log;
+    let v3 = -v + (v * v - v2).sqrt();
+    std::f32::consts::SQRT_2 * (sign * v3.sqrt())
+}
+
+/// Coefficients of linear functions, and what becomes of their values.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearModel {
+    /// One row of them per target or class.
+    pub(crate) coefficients: Vec<f32>,
+    /// One per target or class, or none.
+    pub(crate) intercepts: Vec<f32>,
+    pub(crate) n_targets: usize,
+    pub(crate) post_transform: PostTransform,
+}
+
+impl LinearModel {
+    /// The values of every row of `x`, before the transform.
+    fn scores(&self, x: &Tensor, narrow: &mut Tensor, out: &mut Vec<f32>) -> Result<usize> {
+        let (rows, columns) = x.matrix_shape();
+        if columns * self.n_targets != self.coefficients.len() {
+            return Err(Error::shape(format!(
+                "{columns} features, but {} coefficients for {} targets",
+                self.coefficients.len(),
+                self.n_targets
+            )));
+        }
+        let x = as_f32(x, narrow)?;
+        for row in 0..rows {
+            let row = &x[row * columns..][..columns];
+            for target in 0..self.n_targets {
+                let sum = inner(row, &self.coefficients[target * columns..][..columns]);
+                out.push(sum + self.intercepts.get(target).copied().unwrap_or(0.0));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// `LinearRegressor`.
+    pub(super) fn regress(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let mut narrow = Tensor::default();
+        let rows = x.matrix_shape().0;
+        let scores = out.start::<f32>(&[rows, self.n_targets]);
+        self.scores(x, &mut narrow, scores)?;
+        // A single score is left as it is, except by PROBIT.
+        if self.n_targets > 1 || self.post_transform == PostTransform::Probit {
+            scores.chunks_exact_mut(self.n_targets.max(1)).for_each(|row| self.post_transform.apply(row));
+        }
+        Ok(())
+    }
+
+    /// `LinearClassifier`: the number of the class of each row, and the scores, of which one score makes two if there
+    /// are two classes.
+    pub(super) fn classify(
+        &self,
+        n_classes: usize,
+        x: &Tensor,
+        classes: &mut Vec<usize>,
+        out: &mut Tensor,
+    ) -> Result<()> {
+        let mut narrow = Tensor::default();
+        let doubled = self.n_targets == 1 && n_classes == 2;
+        let rows = x.matrix_shape().0;
+        let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }]);
+        self.scores(x, &mut narrow, scores)?;
+        classes.clear();
+        if self.n_targets == 1 {
+            classes.extend(scores.iter().map(|&score| usize::from(score > 0.0)));
+            if doubled {
+                let single = std::mem::take(scores);
+                scores.reserve(2 * rows);
+                for score in single {
+                    match self.post_transform {
+                        PostTransform::Logistic => scores.extend([logistic(-score), logistic(score)]),
+                        PostTransform::Probit => scores.extend([1.0 - score, probit(score)]),
+                        _ => scores.extend([1.0 - score, score]),
+                    }
+                }
+            } else {
+                scores.chunks_exact_mut(1).for_each(|row| self.post_transform.apply(row));
+            }
+            return Ok(());
+        }
+        for row in scores.chunks_exact_mut(self.n_targets) {
+            let best = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
+            classes.push(best);
+            self.post_transform.apply(row);
+        }
+        Ok(())
+    }
+}
+
+/// The elements as f32, converted into `narrow` if they are something else.
+pub(crate) fn as_f32<'a>(x: &'a Tensor, narrow: &'a mut Tensor) -> Result<&'a [f32]> {
+    if let Data::F32(values) = &x.data {
+        return Ok(values);
+    }
+    if !matches!(x.ty(), Type::F64 | Type::I32 | Type::I64) {
+        return Err(Error::unsupported(format!("{} where numbers are expected", x.ty().name())));
+    }
+    run_cast(x, Type::F32, narrow)?;
+    narrow.values()
+}
+
+/// `Scaler`: `(x - offset) * scale` by column. Doubles are scaled as such and narrowed at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaler {
+    pub(crate) offset: Vec<f32>,
+    pub(crate) scale: Vec<f32>,
+}
+
+impl Scaler {
+    pub(super) fn run(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let columns = x.shape.last().copied().unwrap_or(1);
+        for (what, list) in [("offsets", &self.offset), ("scales", &self.scale)] {
+            if list.len() != 1 && list.len() != columns {
+                return Err(Error::shape(format!("{columns} features, but {} {what}", list.len())));
+            }
+        }
+        let at = |list: &[f32], index: usize| list[if list.len() == 1 { 0 } else { index % columns }];
+        fn scale<T: Element>(x: &[T], out: &mut Vec<f32>, f: impl Fn(usize, T) -> f32) {
+            out.extend(x.iter().enumerate().map(|(index, &x)| f(index, x)));
+        }
+        let narrow = |index, x: f32| (x - at(&self.offset, index)) * at(&self.scale, index);
+        let shape = x.shape.as_slice();
+        match &x.data {
+            Data::F32(values) => scale(values, out.start(shape), narrow),
+            Data::F64(values) => scale(values, out.start(shape), |index, x| {
+                ((x - f64::from(at(&self.offset, index))) * f64::from(at(&self.scale, index))) as f32
+            }),
+            Data::I64(values) => scale(values, out.start(shape), |index, x| narrow(index, x as f32)),
+            Data::I32(values) => scale(values, out.start(shape), |index, x| narrow(index, x as f32)),
+            _ => return Err(Error::unsupported(format!("{} cannot be scaled", x.ty().name()))),
+        }
+        Ok(())
+    }
+}
+
+/// How a row is normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Norm {
+    Max,
+    L1,
+    L2,
+}
+
+impl Norm {
+    /// `Normalizer`, with ONNX Runtime's signs: the greatest element, not magnitude, and for L2 the root of each
+    /// element's share.
+    pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let mut narrow = Tensor::default();
+        let columns = x.matrix_shape().1;
+        let values = as_f32(x, &mut narrow)?;
+        let out = out.start::<f32>(&x.shape);
+        out.extend_from_slice(values);
+        for row in out.chunks_exact_mut(columns.max(1)) {
+            match self {
+                Self::Max => {
+                    let max = row.iter().copied().fold(f32::MIN, f32::max);
+                    if max != 0.0 {
+                        row.iter_mut().for_each(|x| *x /= max);
+                    }
+                }
+                Self::L1 => {
+                    let sum = row.iter().fold(0.0, |sum, x| sum + x.abs());
+                    if sum != 0.0 {
+                        row.iter_mut().for_each(|x| *x /= sum);
+                    }
+                }
+                Self::L2 => {
+                    let sum = row.iter().fold(0.0, |sum, x| sum + x * x);
+                    if sum != 0.0 {
+                        row.iter_mut().for_each(|x| *x = (*x * *x / sum).sqrt().copysign(*x));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `Binarizer`: 1 above the threshold, else 0.
+pub(super) fn binarize(x: &Tensor, threshold: f32, out: &mut Tensor) -> Result<()> {
+    let mut narrow = Tensor::default();
+    let values = as_f32(x, &mut narrow)?;
+    map(x, values, out, |x| f32::from(u8::from(x > threshold)));
+    Ok(())
+}
+
+/// Solves `a · x = b` by elimination with partial pivoting.
+pub(super) fn solve(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+    let [n, columns] = *a.shape else {
+        return Err(Error::unsupported(format!("a system of shape {:?}", a.shape)));
+    };
+    let m = if b.rank() == 1 { 1 } else { b.shape.last().copied().unwrap_or(1) };
+    if n != columns || b.len() != n * m {
+        return Err(Error::shape(format!("a system of shape {:?} with a right side of {:?}", a.shape, b.shape)));
+    }
+    let mut wide = [Tensor::default(), Tensor::default()];
+    run_cast(a, Type::F64, &mut wide[0])?;
+    run_cast(b, Type::F64, &mut wide[1])?;
+    let [a, right] = wide;
+    let (mut a, mut right) = (a.values::<f64>()?.to_vec(), right.values::<f64>()?.to_vec());
+    for column in 0..n {
+        let pivot = (column..n).max_by(|&i, &j| a[i * n + column].abs().total_cmp(&a[j * n + column].abs()));
+        let pivot = pivot.unwrap_or(column);
+        (0..n).for_each(|at| a.swap(column * n + at, pivot * n + at));
+        (0..m).for_each(|at| right.swap(column * m + at, pivot * m + at));
+        for row in 0..n {
+            if row != column {
+                let factor = a[row * n + column] / a[column * n + column];
+                (column..n).for_each(|at| a[row * n + at] -= factor * a[column * n + at]);
+                (0..m).for_each(|at| right[row * m + at] -= factor * right[column * m + at]);
+            }
+        }
+    }
+    let solved = (0..n * m).map(|at| right[at] / a[at / m * n + at / m]);
+    match b.ty() {
+        Type::F32 => out.start::<f32>(&b.shape).extend(solved.map(|x| x as f32)),
+        _ => out.start::<f64>(&b.shape).extend(solved),
+    }
+    Ok(())
+}
+
+/// `Einsum` of one or two operands, by going over every combination of indices.
+#[derive(Clone, Debug)]
+pub(crate) struct Einsum {
+    /// For each operand, and last for the result, the letters of its dimensions.
+    pub(crate) terms: Vec<Vec<u8>>,
+}
+
+impl Einsum {
+    pub(super) fn run(&self, inputs: &super::Inputs<'_>, out: &mut Tensor) -> Result<()> {
+        match inputs.get(0)?.ty() {
+            Type::F32 => self.run_of::<f32>(inputs, out),
+            Type::F64 => self.run_of::<f64>(inputs, out),
+            ty => Err(Error::unsupported(format!("a sum of products of {}", ty.name()))),
+        }
+    }
+
+    fn run_of<T: Fused>(&self, inputs: &super::Inputs<'_>, out: &mut Tensor) -> Result<()> {
+        let Some((result, operands)) = self.terms.split_last() else {
+            return Err(Error::invalid_model("a sum of no products"));
+        };
+        if operands.len() != inputs.len() {
+            return Err(Error::invalid_model(format!("{} terms for {} values", operands.len(), inputs.len())));
+        }
+        // Letters of the result first, so that its elements come in order.
+        let mut letters: Vec<(u8, usize)> = result.iter().map(|&letter| (letter, 0)).collect();
+        for (index, term) in operands.iter().enumerate() {
+            let x = inputs.get(index)?;
+            if x.rank() != term.len() {
+                return Err(Error::shape(format!("a value of shape {:?} for {} indices", x.shape, term.len())));
+            }
+            for (&letter, &size) in term.iter().zip(&x.shape) {
+                match letters.iter_mut().find(|(known, _)| *known == letter) {
+                    Some((_, known)) if *known == 0 || *known == size => *known = size,
+                    Some((_, known)) => return Err(Error::shape(format!("an index of sizes {known} and {size}"))),
+                    None => letters.push((letter, size)),
+                }
+            }
+        }
+        let shape: Vec<usize> = letters[..result.len()].iter().map(|(_, size)| *size).collect();
+        let strides = |index: usize| -> Result<Vec<usize>> {
+            let (x, term) = (inputs.get(index)?, &operands[index]);
+            let stride = |letter: u8| {
+                let matching = term.iter().enumerate().filter(|(_, other)| **other == letter);
+                matching.map(|(at, _)| x.shape[at + 1..].iter().product::<usize>()).sum()
+            };
+            Ok(letters.iter().map(|&(letter, _)| stride(letter)).collect())
+        };
+        let strides = (0..operands.len()).map(strides).collect::<Result<Vec<_>>>()?;
+        let values = (0..operands.len()).map(|index| inputs.get(index)?.values::<T>()).collect::<Result<Vec<_>>>()?;
+        let inner: usize = letters[result.len()..].iter().map(|(_, size)| *size).product();
+        let sums = out.fill::<T>(&shape, T::ZERO);
+        for (at, sum) in sums.iter_mut().enumerate() {
+            for step in 0..inner {
+                let mut rest = at * inner + step;
+                let mut offsets = vec![0; operands.len()];
+                for (index, (_, size)) in letters.iter().enumerate().rev() {
+                    let position = rest % size;
+                    rest /= size;
+                    offsets.iter_mut().zip(&strides).for_each(|(offset, strides)| *offset += position * strides[index]);
+                }
+                let product = offsets.iter().zip(&values).map(|(&offset, values)| values[offset]);
+                *sum += product.fold(T::ONE, |product, value| product * value);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_multiply() {
+        let a = Tensor::new(&[2, 2], vec![1f32, 2.0, 3.0, 4.0]);
+        let mut out = Tensor::default();
+        mat_mul(&a, &a, &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[2, 2], vec![7f32, 10.0, 15.0, 22.0]));
+        mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), &mut out).unwrap();
+        assert_eq!(out, Tensor::list(vec![3f32, 7.0]));
+        let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true };
+        gemm.run(&a, &a, Some(&Tensor::list(vec![0f32, 1.0])), &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[2, 2], vec![14f32, 31.0, 20.0, 45.0]));
+        assert!(mat_mul(&a, &Tensor::list(vec![1f32]), &mut out).unwrap_err().is_shape());
+        solve(&a, &Tensor::new(&[2, 1], vec![5f32, 11.0]), &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[2, 1], vec![1f32, 2.0]));
+    }
+
+    #[test]
+    fn rows_are_normalised_with_the_signs_of_onnx_runtime() {
+        let x = Tensor::new(&[1, 3], vec![-1f32, -2.0, -5.0]);
+        let mut out = Tensor::default();
+        Norm::Max.run(&x, &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[1, 3], vec![1f32, 2.0, 5.0]));
+        Norm::L1.run(&x, &mut out).unwrap();
+        assert_eq!(out, Tensor::new(&[1, 3], vec![-0.125f32, -0.25, -0.625]));
+    }
+}

@@ -1,0 +1,238 @@
+//! The operators of a graph. Each writes its outputs over what they held before, whose memory it reuses.
+//!
+//! An operator reads its inputs' types when it runs and names those it does not know. Since every graph is run once on
+//! made-up rows when it is loaded, that is found out at load.
+
+pub(crate) mod elementwise;
+pub(crate) mod encode;
+pub(crate) mod forest;
+pub(crate) mod linear;
+pub(crate) mod reduce;
+pub(crate) mod shape;
+pub(crate) mod svm;
+
+use super::ForestRunner;
+use super::control::Control;
+use super::tensor::{Tensor, Type};
+use crate::error::{Error, Result};
+use elementwise::{Binary, Compare, Logic, Unary};
+use encode::{CodeColumn, Imputer, LabelEncoder, OneHotEncoder};
+use forest::{Ensemble, Margins};
+use linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
+use reduce::Reduction;
+use svm::{Svm, SvmClassifier};
+
+/// An operator with its attributes.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    // Rows in their place, element by element.
+    Unary(Unary),
+    Binary(Binary),
+    Mean,
+    Pow,
+    Compare(Compare),
+    Logic(Logic),
+    Where,
+    Clip,
+    IsNan,
+    Cast(Type),
+    // Elements and shapes rearranged.
+    Identity,
+    Reshape { allow_zero: bool },
+    Flatten { axis: i64 },
+    Squeeze { axes: Option<Vec<i64>> },
+    Unsqueeze { axes: Option<Vec<i64>> },
+    Concat { axis: i64 },
+    Transpose { perm: Option<Vec<i64>> },
+    Expand,
+    Tile,
+    ConstantOfShape(Tensor),
+    Shape { start: i64, end: Option<i64> },
+    Size,
+    Range,
+    Slice,
+    Split { axis: i64 },
+    Gather { axis: i64 },
+    GatherElements { axis: i64 },
+    GatherNd,
+    ScatterElements { axis: i64 },
+    ScatterNd,
+    Compress { axis: Option<i64> },
+    NonZero,
+    ArrayFeatureExtractor,
+    // Many elements to one.
+    Reduce { how: Reduction, axes: Vec<i64>, keep: bool, noop_without: bool },
+    ArgExtreme { axis: i64, keep: bool, last: bool, greatest: bool },
+    TopK { axis: i64, greatest: bool },
+    CumSum { exclusive: bool, reverse: bool },
+    Softmax { axis: i64, flatten: bool, log: bool },
+    LpNormalization { axis: i64, p: i64 },
+    // Linear algebra and linear models.
+    MatMul,
+    Gemm(Gemm),
+    Einsum(Einsum),
+    Solve,
+    LinearRegressor(LinearModel),
+    LinearClassifier { model: LinearModel, classes: Tensor },
+    Scaler(Scaler),
+    Normalizer(Norm),
+    Binarizer { threshold: f32 },
+    SvmRegressor { svm: Svm, one_class: bool },
+    SvmClassifier(SvmClassifier),
+    // Columns recoded.
+    LabelEncoder(LabelEncoder),
+    OneHotEncoder(OneHotEncoder),
+    Imputer(Imputer),
+    FeatureVectorizer { widths: Vec<i64> },
+    DictVectorizer,
+    AddCodes(Vec<CodeColumn>),
+    // Trees.
+    Ensemble(Ensemble),
+    // Sequences, and graphs within the graph.
+    Sequence,
+    Control(Box<Control>),
+}
+
+/// The inputs of a node: some optional ones may be missing.
+pub(crate) struct Inputs<'a> {
+    /// For every input its value's number.
+    pub(super) values: &'a [Option<usize>],
+    pub(super) constants: &'a [Option<Tensor>],
+    pub(super) slots: &'a [Tensor],
+}
+
+impl<'a> Inputs<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The input at `index`, which must be there.
+    pub(crate) fn get(&self, index: usize) -> Result<&'a Tensor> {
+        self.optional(index).ok_or_else(|| Error::invalid_model(format!("input {index} is missing")))
+    }
+
+    /// The input at `index`, if there is one.
+    pub(crate) fn optional(&self, index: usize) -> Option<&'a Tensor> {
+        let value = (*self.values.get(index)?)?;
+        Some(self.constants[value].as_ref().unwrap_or_else(|| &self.slots[value]))
+    }
+
+    /// The integers of an optional input.
+    fn integers(&self, index: usize) -> Result<Option<Vec<i64>>> {
+        self.optional(index).map(|x| Ok(x.integers()?.collect())).transpose()
+    }
+}
+
+/// What operators run with, beside their inputs.
+pub(crate) struct Tools<'a> {
+    pub(crate) runner: &'a mut dyn ForestRunner,
+    pub(crate) margins: &'a mut Margins,
+}
+
+impl Op {
+    /// Runs the operator; graphs within the graph are run by their owner.
+    pub(super) fn run(&self, x: &Inputs<'_>, outs: &mut [Tensor], tools: &mut Tools<'_>) -> Result<()> {
+        let Some((out, _)) = outs.split_first_mut() else { return Ok(()) };
+        match self {
+            Self::Unary(op) => op.run(x.get(0)?, out),
+            Self::Binary(op) => op.run(x, out),
+            Self::Mean => elementwise::run_mean(x, out),
+            Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, out),
+            Self::Compare(op) => op.run(x.get(0)?, x.get(1)?, out),
+            Self::Logic(op) => op.run(x.get(0)?, x.get(1)?, out),
+            Self::Where => elementwise::run_where(x.get(0)?, x.get(1)?, x.get(2)?, out),
+            Self::Clip => elementwise::run_clip(x.get(0)?, x.optional(1), x.optional(2), out),
+            Self::IsNan => elementwise::run_is_nan(x.get(0)?, out),
+            Self::Cast(to) => elementwise::run_cast(x.get(0)?, *to, out),
+            Self::Identity => out.copy(x.get(0)?),
+            Self::Reshape { allow_zero } => shape::reshape(x.get(0)?, x.get(1)?, *allow_zero, out),
+            Self::Flatten { axis } => shape::flatten(x.get(0)?, *axis, out),
+            Self::Squeeze { axes } => shape::squeeze(x.get(0)?, axes.clone().or(x.integers(1)?).as_deref(), out),
+            Self::Unsqueeze { axes } => {
+                let axes = axes.clone().or(x.integers(1)?).unwrap_or_default();
+                shape::unsqueeze(x.get(0)?, &axes, out)
+            }
+            Self::Concat { axis } => shape::concat(x, *axis, out),
+            Self::Transpose { perm } => shape::transpose(x.get(0)?, perm.as_deref(), out),
+            Self::Expand => shape::expand(x.get(0)?, x.get(1)?, out),
+            Self::Tile => shape::tile(x.get(0)?, x.get(1)?, out),
+            Self::ConstantOfShape(value) => shape::constant_of_shape(x.get(0)?, value, out),
+            Self::Shape { start, end } => {
+                shape::shape_of(x.get(0)?, *start, *end, out);
+                Ok(())
+            }
+            Self::Size => {
+                let size = x.get(0)?.len() as i64;
+                out.start::<i64>(&[]).push(size);
+                Ok(())
+            }
+            Self::Range => shape::range(x.get(0)?, x.get(1)?, x.get(2)?, out),
+            Self::Slice => {
+                let (starts, ends) = (x.integers(1)?.unwrap_or_default(), x.integers(2)?.unwrap_or_default());
+                let (axes, steps) = (x.integers(3)?, x.integers(4)?);
+                let lengths = [Some(&ends), axes.as_ref(), steps.as_ref()];
+                if lengths.into_iter().flatten().any(|list| list.len() != starts.len()) {
+                    return Err(Error::shape("bounds of a slice that do not match"));
+                }
+                shape::slice(x.get(0)?, &starts, &ends, axes.as_deref(), steps.as_deref(), out)
+            }
+            Self::Split { axis } => shape::split(x.get(0)?, *axis, x.optional(1), outs),
+            Self::Gather { axis } => shape::gather(x.get(0)?, x.get(1)?, *axis, out),
+            Self::GatherElements { axis } => shape::gather_elements(x.get(0)?, x.get(1)?, *axis, out),
+            Self::GatherNd => shape::gather_nd(x.get(0)?, x.get(1)?, out),
+            Self::ScatterElements { axis } => shape::scatter_elements(x.get(0)?, x.get(1)?, x.get(2)?, *axis, out),
+            Self::ScatterNd => shape::scatter_nd(x.get(0)?, x.get(1)?, x.get(2)?, out),
+            Self::Compress { axis } => shape::compress(x.get(0)?, x.get(1)?, *axis, out),
+            Self::NonZero => shape::non_zero(x.get(0)?, out),
+            Self::ArrayFeatureExtractor => shape::array_feature_extractor(x.get(0)?, x.get(1)?, out),
+            Self::Reduce { how, axes, keep, noop_without } => match x.integers(1)? {
+                Some(axes) => how.run(x.get(0)?, &axes, *keep, *noop_without, out),
+                None => how.run(x.get(0)?, axes, *keep, *noop_without, out),
+            },
+            Self::ArgExtreme { axis, keep, last, greatest } => {
+                reduce::arg_extreme(x.get(0)?, *axis, *keep, *last, *greatest, out)
+            }
+            Self::TopK { axis, greatest } => {
+                reduce::top_k(x.get(0)?, reduce::count(x.get(1)?)?, *axis, *greatest, outs)
+            }
+            Self::CumSum { exclusive, reverse } => {
+                let axis = x.integers(1)?.and_then(|axes| axes.first().copied()).unwrap_or(0);
+                reduce::cum_sum(x.get(0)?, axis, *exclusive, *reverse, out)
+            }
+            Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
+            Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
+            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, out),
+            Self::Gemm(op) => op.run(x.get(0)?, x.get(1)?, x.optional(2), out),
+            Self::Einsum(op) => op.run(x, out),
+            Self::Solve => linear::solve(x.get(0)?, x.get(1)?, out),
+            Self::LinearRegressor(model) => model.regress(x.get(0)?, out),
+            Self::LinearClassifier { model, classes } => {
+                let [labels, scores] = outs else {
+                    return Err(Error::invalid_model("a classifier without two outputs"));
+                };
+                let mut found = Vec::new();
+                model.classify(classes.len(), x.get(0)?, &mut found, scores)?;
+                let rows = [found.len()];
+                shape::take(classes, &rows, found.into_iter(), labels)
+            }
+            Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, out),
+            Self::SvmClassifier(op) => op.run(x.get(0)?, outs),
+            Self::Scaler(op) => op.run(x.get(0)?, out),
+            Self::Normalizer(op) => op.run(x.get(0)?, out),
+            Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, out),
+            Self::LabelEncoder(op) => op.run(x.get(0)?, out),
+            Self::OneHotEncoder(op) => op.run(x.get(0)?, out),
+            Self::Imputer(op) => op.run(x.get(0)?, out),
+            Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, out),
+            Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
+            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, out),
+            Self::Ensemble(op) => op.run(x.get(0)?, tools.runner, tools.margins, outs),
+            Self::Sequence => {
+                let items = (0..x.len()).map(|index| x.get(index).cloned()).collect::<Result<Vec<_>>>()?;
+                *out = Tensor { shape: vec![items.len()], data: super::tensor::Data::Tensors(items) };
+                Ok(())
+            }
+            Self::Control(_) => Err(Error::invalid_model("a graph within a constant")),
+        }
+    }
+}
