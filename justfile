@@ -29,6 +29,10 @@ test:
 loom:
     RUSTFLAGS="--cfg loom" cargo test --release --locked --lib --target-dir target/loom models::
 
+# A million requests of all kinds, with cancels, deadlines, panics, swaps and shutdowns.
+soak:
+    SAWMILL_SOAK=1000000 cargo test --release --locked --test soak
+
 # Documentation; a broken link is an error.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features full

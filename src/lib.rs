@@ -60,8 +60,8 @@ mod strings;
 pub use ndarray;
 
 pub use engine::{
-    BatchingReport, BatchingStrategy, Engine, EngineBuilder, EngineState, Epoch, Health, Prediction, Recommendation,
-    Request, Ticket, Workers,
+    BatchingReport, BatchingStrategy, Engine, EngineBuilder, EngineState, Epoch, Health, Pinning, Prediction,
+    Recommendation, Request, Ticket, Workers, ZeroBuffers,
 };
 pub use error::{Error, Result};
 pub use graph::{Pipeline, Step};

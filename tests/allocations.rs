@@ -40,3 +40,25 @@ fn predict_into_allocates_nothing_once_warm() {
         }
     }
 }
+
+#[test]
+fn an_idle_engine_answers_without_allocating() {
+    let case = Case::named("xgboost/breast_cancer");
+    let rows = match case.rows() {
+        Matrix::F32(rows) => rows,
+        Matrix::F64(rows) => rows.mapv(|value| value as f32),
+        Matrix::Int(_) => unreachable!("rows are floats"),
+    };
+    let engine = sawmill::Engine::builder().build().unwrap();
+    engine.load("m", case.load(Model::options()).unwrap()).unwrap();
+    let predict_all = || {
+        for row in rows.rows() {
+            let prediction = engine.predict("m", row.to_slice().unwrap()).unwrap();
+            assert!(prediction.queue_time.is_zero(), "it ran on this thread");
+        }
+    };
+    predict_all();
+    // Metrics are written, too.
+    assert_eq!(allocation_counter::measure(predict_all).count_total, 0);
+    assert_eq!(engine.metrics().snapshot().total_requests() as usize, 2 * rows.nrows());
+}

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::Engine;
 use super::batcher::Policy;
+use super::buffers::ZeroBuffers;
+use super::topology::Pinning;
 use crate::error::{Error, Result};
 
 /// Number of classes of [`Priority`](crate::Priority).
@@ -47,6 +49,7 @@ pub enum Workers {
 #[must_use]
 pub struct EngineBuilder {
     pub(crate) workers: Workers,
+    pub(crate) pinning: Pinning,
     pub(crate) strategy: BatchingStrategy,
     pub(crate) max_batch_rows: usize,
     pub(crate) max_batch_bytes: usize,
@@ -57,6 +60,8 @@ pub struct EngineBuilder {
     pub(crate) budgets: [Duration; CLASSES],
     pub(crate) inline_below: Duration,
     pub(crate) validate_on_load: bool,
+    pub(crate) buffer_pool_bytes: usize,
+    pub(crate) zero_buffers: ZeroBuffers,
 }
 
 /// Requests in flight per worker, unless said otherwise.
@@ -67,6 +72,7 @@ impl Default for EngineBuilder {
         let ms = Duration::from_millis;
         Self {
             workers: Workers::Auto,
+            pinning: Pinning::Auto,
             strategy: BatchingStrategy::Adaptive,
             max_batch_rows: 64,
             max_batch_bytes: 4 << 20,
@@ -77,6 +83,8 @@ impl Default for EngineBuilder {
             budgets: [ms(1), ms(5), ms(20), ms(1000)],
             inline_below: Duration::from_micros(50),
             validate_on_load: true,
+            buffer_pool_bytes: 64 << 20,
+            zero_buffers: ZeroBuffers::OnRelease,
         }
     }
 }
@@ -85,6 +93,13 @@ impl EngineBuilder {
     /// How many threads run batches. Default: [`Workers::Auto`].
     pub fn workers(mut self, workers: Workers) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Where workers may run. Default: [`Pinning::Auto`]. What the system refuses is done without, and counted in
+    /// [`Snapshot::downgrades`](crate::metrics::Snapshot::downgrades).
+    pub fn pinning(mut self, pinning: Pinning) -> Self {
+        self.pinning = pinning;
         self
     }
 
@@ -148,6 +163,19 @@ impl EngineBuilder {
     /// Whether [`Engine::load`] checks a model before it swaps it in. Default: yes.
     pub fn validate_on_load(mut self, validate: bool) -> Self {
         self.validate_on_load = validate;
+        self
+    }
+
+    /// Bytes of the memory that is kept for the rows of queued requests and batches; what goes beyond is allocated and
+    /// freed. Default: 64 MiB.
+    pub fn buffer_pool_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_pool_bytes = bytes;
+        self
+    }
+
+    /// When memory that has held rows or results is overwritten with zeros. Default: when it is released.
+    pub fn zero_buffers(mut self, zero: ZeroBuffers) -> Self {
+        self.zero_buffers = zero;
         self
     }
 

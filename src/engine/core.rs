@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batcher::{Entry, Group, Part, Refusal, Tick};
+use super::buffers::{MemoryPool, ZeroBuffers};
 use super::config::EngineBuilder;
 use super::job::{Finished, Job, Progress};
 use super::payload::Payload;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) pool: MemoryPool,
     pub(crate) workers: Box<[Padded<Worker>]>,
     max_in_flight: usize,
     /// Queued requests that have not ended.
@@ -40,7 +42,6 @@ pub(crate) struct Core {
 }
 
 /// What belongs to one worker, or to the caller who takes its turn.
-#[derive(Default)]
 pub(crate) struct Worker {
     /// Working memory for requests that run on their caller's thread.
     inline: Mutex<Context>,
@@ -50,19 +51,27 @@ pub(crate) struct Worker {
     since: AtomicU64,
 }
 
-/// A request that could not be answered on the spot.
+impl Worker {
+    fn new(pool: &MemoryPool) -> Self {
+        Self { inline: Mutex::new(Context::new(pool)), current: Mutex::default(), since: AtomicU64::new(0) }
+    }
+}
+
+/// Takes the result of a request.
 type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
 
 impl Core {
     pub(crate) fn new(config: EngineBuilder, workers: usize) -> Self {
         let clock = Clock::start();
+        let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, 2 * workers);
         Self {
             queue: Queue::new(config.policy(workers), clock),
             max_in_flight: config.in_flight(workers),
             registry: Registry::new(),
             metrics: Metrics::new(2 * workers, 1),
-            spares: Arc::new(Spares::new(true)),
-            workers: (0..workers).map(|_| Padded::default()).collect(),
+            spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
+            workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
+            pool,
             in_flight: Padded::default(),
             running: Padded::default(),
             ids: Padded::default(),
@@ -200,7 +209,7 @@ impl Core {
         callback: Option<Callback>,
     ) -> Result<Arc<Job>> {
         let arrival = self.clock.now();
-        let payload = Payload::copy_of(batch);
+        let payload = Payload::copy_of(batch, &self.pool);
         let (rows, group) = (payload.n_rows(), Group { load: loaded.number, rows: payload.kind() as u8 });
         let row_bytes = payload.bytes().div_ceil(rows);
         let job = Arc::new(Job {

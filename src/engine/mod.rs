@@ -33,10 +33,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use batcher::{BatchingReport, Recommendation};
+pub use buffers::ZeroBuffers;
 pub use config::{BatchingStrategy, EngineBuilder, Workers};
 pub use health::{EngineState, Health};
 pub use request::{Epoch, Prediction, Request};
 pub use ticket::Ticket;
+pub use topology::Pinning;
+use topology::Topology;
 
 use self::core::Core;
 use crate::error::{Error, Result};
@@ -85,19 +88,27 @@ impl Engine {
 
     /// A builder for little memory: one worker, a short queue.
     pub fn memory() -> EngineBuilder {
-        Self::builder().workers(Workers::Count(1)).queue_rows(4096).queue_bytes(16 << 20).max_batch_bytes(1 << 20)
+        let builder = Self::builder().workers(Workers::Count(1)).buffer_pool_bytes(1 << 20);
+        builder.queue_rows(4096).queue_bytes(16 << 20).max_batch_bytes(1 << 20)
     }
 
     fn start(config: EngineBuilder) -> Result<Self> {
-        let workers = match config.workers {
-            Workers::Count(count) => count,
-            Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+        let count = match config.workers {
+            Workers::Count(count) => Some(count),
+            Workers::Auto => None,
         };
+        let topology = Topology::detect();
+        let placement = topology.place(count, config.pinning)?;
+        let workers = placement.n_workers();
         let core = Arc::new(Core::new(config, workers));
+        if topology.downgrade.is_some() {
+            core.metrics.record_downgrade();
+        }
         let observed = Arc::downgrade(&core);
         core.metrics.observe(move |snapshot| {
             if let Some(core) = observed.upgrade() {
                 snapshot.queue = core.queue_stats();
+                snapshot.pool = core.pool.stats();
             }
         });
         let engine = Self {
@@ -106,12 +117,18 @@ impl Engine {
             bulk: bulk::Bulk::default(),
             stopped: AtomicBool::new(false),
         };
-        for worker in 0..workers {
+        let cpus = placement.pools.into_iter().flat_map(|pool| pool.workers);
+        for (worker, cpus) in cpus.enumerate() {
             let core = Arc::clone(&engine.core);
             let thread = std::thread::Builder::new().name(format!("sawmill-{worker}"));
             // Those already started go when the engine is dropped.
             let handle = thread
-                .spawn(move || workers::work(&core, worker))
+                .spawn(move || {
+                    if cpus.is_some_and(|cpus| topology::pin_current_thread(&cpus).is_err()) {
+                        core.metrics.record_downgrade();
+                    }
+                    workers::work(&core, worker);
+                })
                 .map_err(|cause| Error::option(format!("{workers} threads: {cause}")).at("workers"))?;
             sync::lock(&engine.threads).push(handle);
         }

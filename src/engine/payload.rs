@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ndarray::ArrayView2;
 
+use super::buffers::{Element, MemoryPool, PoolVec};
 use crate::rows::{Batch, Csr, Dense, Flat, Layout, Rows, Value};
 
 /// Owned rows: dense and row-major, or compressed sparse rows.
@@ -16,17 +17,17 @@ pub(crate) enum Payload {
 }
 
 #[derive(Debug)]
-pub(crate) struct DenseRows<T> {
+pub(crate) struct DenseRows<T: Element> {
     n_rows: usize,
-    values: Vec<T>,
+    values: PoolVec<T>,
 }
 
 /// The entries of row `r` are `indptr[r]..indptr[r + 1]`; `indptr` starts at 0.
 #[derive(Debug)]
-pub(crate) struct SparseRows<T> {
-    indptr: Vec<usize>,
-    indices: Vec<u32>,
-    values: Vec<T>,
+pub(crate) struct SparseRows<T: Element> {
+    indptr: PoolVec<usize>,
+    indices: PoolVec<u32>,
+    values: PoolVec<T>,
 }
 
 /// Number of kinds: types and layouts of rows that can share a batch only among themselves.
@@ -34,23 +35,24 @@ pub(crate) const KINDS: usize = 4;
 
 impl Payload {
     /// An empty payload of a kind.
-    pub(crate) fn empty(kind: usize) -> Self {
+    pub(crate) fn empty(kind: usize, pool: &MemoryPool) -> Self {
         match kind {
-            0 => Self::DenseF32(DenseRows::new()),
-            1 => Self::DenseF64(DenseRows::new()),
-            2 => Self::SparseF32(SparseRows::new()),
-            _ => Self::SparseF64(SparseRows::new()),
+            0 => Self::DenseF32(DenseRows::new(pool)),
+            1 => Self::DenseF64(DenseRows::new(pool)),
+            2 => Self::SparseF32(SparseRows::new(pool)),
+            _ => Self::SparseF64(SparseRows::new(pool)),
         }
     }
 
     /// A copy of a caller's rows.
-    pub(crate) fn copy_of(batch: &Batch<'_>) -> Self {
-        let mut payload = Self::empty(match batch {
+    pub(crate) fn copy_of(batch: &Batch<'_>, pool: &MemoryPool) -> Self {
+        let kind = match batch {
             Batch::Dense(Dense::F32(_)) => 0,
             Batch::Dense(Dense::F64(_)) => 1,
             Batch::Sparse(Csr { values: Flat::F32(_), .. }) => 2,
             Batch::Sparse(Csr { values: Flat::F64(_), .. }) => 3,
-        });
+        };
+        let mut payload = Self::empty(kind, pool);
         match (&mut payload, batch) {
             (Self::DenseF32(rows), Batch::Dense(Dense::F32(view))) => rows.copy(view),
             (Self::DenseF64(rows), Batch::Dense(Dense::F64(view))) => rows.copy(view),
@@ -86,8 +88,8 @@ impl Payload {
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::DenseF32(rows) => size_of_val(rows.values.as_slice()),
-            Self::DenseF64(rows) => size_of_val(rows.values.as_slice()),
+            Self::DenseF32(rows) => size_of_val(&*rows.values),
+            Self::DenseF64(rows) => size_of_val(&*rows.values),
             Self::SparseF32(rows) => rows.bytes(),
             Self::SparseF64(rows) => rows.bytes(),
         }
@@ -128,16 +130,16 @@ impl Payload {
     }
 }
 
-impl<T: Value> DenseRows<T> {
-    fn new() -> Self {
-        Self { n_rows: 0, values: Vec::new() }
+impl<T: Value + Element> DenseRows<T> {
+    fn new(pool: &MemoryPool) -> Self {
+        Self { n_rows: 0, values: pool.vec(0) }
     }
 
     fn copy(&mut self, view: &ArrayView2<'_, T>) {
         self.n_rows = view.nrows();
         match view.to_slice() {
             Some(values) => self.values.extend_from_slice(values),
-            None => self.values.extend(view.iter()),
+            None => self.values.extend(view.iter().copied()),
         }
     }
 
@@ -157,9 +159,11 @@ impl<T: Value> DenseRows<T> {
     }
 }
 
-impl<T: Value> SparseRows<T> {
-    fn new() -> Self {
-        Self { indptr: vec![0], indices: Vec::new(), values: Vec::new() }
+impl<T: Value + Element> SparseRows<T> {
+    fn new(pool: &MemoryPool) -> Self {
+        let mut indptr = pool.vec(1);
+        indptr.extend_from_slice(&[0]);
+        Self { indptr, indices: pool.vec(0), values: pool.vec(0) }
     }
 
     fn n_rows(&self) -> usize {
@@ -167,7 +171,7 @@ impl<T: Value> SparseRows<T> {
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(self.indptr.as_slice()) + size_of_val(self.indices.as_slice()) + size_of_val(self.values.as_slice())
+        size_of_val(&*self.indptr) + size_of_val(&*self.indices) + size_of_val(&*self.values)
     }
 
     /// Appends the rows between the bounds `indptr`, positions in `indices` and `values`.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batcher::{Batch, Part, Tick};
+use super::buffers::MemoryPool;
 use super::core::Core;
 use super::job::Job;
 use super::payload::{KINDS, Payload};
@@ -28,11 +29,11 @@ pub(crate) struct Context {
     todo: Vec<Range<usize>>,
 }
 
-impl Default for Context {
-    fn default() -> Self {
+impl Context {
+    pub(crate) fn new(pool: &MemoryPool) -> Self {
         Self {
             scratch: Scratch::default(),
-            gathered: std::array::from_fn(Payload::empty),
+            gathered: std::array::from_fn(|kind| Payload::empty(kind, pool)),
             out: Predictions::default(),
             todo: Vec::new(),
         }
@@ -42,13 +43,16 @@ impl Default for Context {
 impl Context {
     /// Predicts on this thread. A panic of the model becomes an error.
     pub(crate) fn predict(&mut self, model: &Model, rows: Rows<'_>, out: &mut Predictions) -> Result<()> {
-        let scratch = &mut self.scratch;
-        guarded(|| model.predict_into(rows, out, scratch)).inspect_err(|error| {
-            if error.is_panicked() {
-                *scratch = Scratch::default();
-            }
-        })
+        predict(model, rows, out, &mut self.scratch)
     }
+}
+
+fn predict(model: &Model, rows: Rows<'_>, out: &mut Predictions, scratch: &mut Scratch) -> Result<()> {
+    guarded(|| model.predict_into(rows, out, scratch)).inspect_err(|error| {
+        if error.is_panicked() {
+            *scratch = Scratch::default();
+        }
+    })
 }
 
 /// Calls `run`; a panic becomes an error.
@@ -64,7 +68,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
 
 /// The life of a worker.
 pub(crate) fn work(core: &Core, worker: usize) {
-    let mut context = Context::default();
+    let mut context = Context::new(&core.pool);
     let mut batch = Batch::default();
     let mut ran = None;
     while core.queue.next(&mut batch, ran.take()) == Turn::Work {
@@ -122,15 +126,13 @@ impl Context {
             self.predict(&first.loaded.model, rows, &mut out)
         } else {
             let kind = first.payload.kind();
-            let mut gathered = std::mem::replace(&mut self.gathered[kind], Payload::empty(kind));
+            let Self { gathered, scratch, .. } = self;
+            let gathered = &mut gathered[kind];
             gathered.clear();
             for part in parts {
                 gathered.append(&part.item.payload, part.rows.clone(), n_features);
             }
-            let rows = gathered.rows(0..gathered.n_rows(), n_features);
-            let predicted = self.predict(&first.loaded.model, rows, &mut out);
-            self.gathered[kind] = gathered;
-            predicted
+            predict(&first.loaded.model, gathered.rows(0..gathered.n_rows(), n_features), &mut out, scratch)
         };
         self.out = out;
         predicted
