@@ -191,8 +191,8 @@ impl Engine {
 
     /// Predicts and waits for the answer.
     ///
-    /// Cost: on an idle engine that of [`Model::predict_into`] and some 200 ns more, without allocation once warm; on a
-    /// busy one a copy of the rows, and the wait for a worker.
+    /// Cost: on an idle engine that of [`Model::predict_into`], two readings of the clock and the counters, without
+    /// allocation once warm; on a busy one a copy of the rows, and the wait for a worker.
     ///
     /// # Errors
     /// An unknown-model error; a shape error for rows that do not fit the model; overloaded, deadline, shutdown, or what
