@@ -54,6 +54,7 @@ mod model;
 mod plan;
 mod rows;
 mod schema;
+mod store;
 mod strings;
 
 /// The version of `ndarray` whose views [`Rows`] takes.

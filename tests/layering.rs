@@ -11,13 +11,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("load", &["graph", "ir", "math", "schema", "strings", "error"]),
     ("graph", &["ir", "math", "rows", "schema", "strings", "error"]),
     ("kernel", &["layout", "ir", "rows"]),
-    ("layout", &["ir"]),
+    ("layout", &["ir", "store"]),
     ("ir", &["math", "schema", "error"]),
     ("math", &[]),
     ("rows", &["strings", "error"]),
     ("schema", &["error"]),
     ("metrics", &[]),
     ("strings", &[]),
+    ("store", &[]),
     ("error", &[]),
 ];
 

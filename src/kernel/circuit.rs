@@ -19,7 +19,7 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// Columns that the circuits of `layout` may use, in buffers that grow to their size.
-    pub(crate) fn new<S>(
+    pub(crate) fn new<S: 'static>(
         layout: &CircuitLayout<S>,
         chunks: usize,
         bytes: &'a mut Vec<Chunk>,
@@ -40,7 +40,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Adds the leaves of some trees, all of which have circuits, to the sums: output after output.
-pub(crate) struct AddTrees<'a, 'c, S> {
+pub(crate) struct AddTrees<'a, 'c, S: 'static> {
     pub(crate) layout: &'a CircuitLayout<S>,
     pub(crate) trees: &'a [Option<CircuitTree>],
     pub(crate) columns: &'a mut Columns<'c>,
@@ -73,7 +73,7 @@ impl<S: Sum> Work for AddTrees<'_, '_, S> {
 }
 
 #[inline(always)]
-fn test_sets<L: Level, S>(level: L, layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
+fn test_sets<L: Level, S: 'static>(level: L, layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
     let chunks = columns.chunks;
     let (coded, results) = columns.bytes.split_at_mut(layout.ranks.n_columns * chunks);
     let mut next = 0;
@@ -101,7 +101,7 @@ fn test_sets<L: Level, S>(level: L, layout: &CircuitLayout<S>, tree: &CircuitTre
 /// Runs the program of a tree, as many bytes at once as a register of the level holds; leaf numbers come to lie at the
 /// bottom of the stack.
 #[inline(always)]
-fn run<L: Level, S>(layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
+fn run<L: Level, S: 'static>(layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
     match L::BYTES {
         64 => Machine::<64>::new(columns).run(layout, tree),
         32 => Machine::<32>::new(columns).run(layout, tree),
@@ -136,7 +136,7 @@ impl<const N: usize> Machine<N> {
     }
 
     #[inline(always)]
-    fn run<S>(&self, layout: &CircuitLayout<S>, tree: &CircuitTree) {
+    fn run<S: 'static>(&self, layout: &CircuitLayout<S>, tree: &CircuitTree) {
         let mut tests = &layout.tests[tree.first_test as usize..];
         let mut top = 0;
         // SAFETY: `Columns::new` makes room for every column that a test names and for as many columns as a program

@@ -15,7 +15,7 @@ use crate::layout::row::RowLayout;
 use crate::rows::Batch;
 
 /// Evaluates a forest on the instruction set `L`.
-pub(crate) struct ForestKernel<L, T, S> {
+pub(crate) struct ForestKernel<L, T, S: 'static> {
     level: L,
     walk: WalkKernel<T, S>,
     circuits: Option<Circuits<S>>,
@@ -23,7 +23,7 @@ pub(crate) struct ForestKernel<L, T, S> {
 }
 
 /// The circuits of some trees.
-pub(crate) struct Circuits<S> {
+pub(crate) struct Circuits<S: 'static> {
     pub(crate) layout: CircuitLayout<S>,
     /// Fewer rows than this are walked.
     pub(crate) least_rows: usize,

@@ -62,7 +62,7 @@ fn walk(nodes: &[RowNode], roots: [u32; LANES], steps: u32, bytes: &[u8]) -> [u3
 
 /// Writes the bytes of a row.
 #[inline(always)]
-fn rank_row<T: Input, S>(layout: &RowLayout<S>, profile: NumericProfile, row: &[T], bytes: &mut [u8]) {
+fn rank_row<T: Input, S: 'static>(layout: &RowLayout<S>, profile: NumericProfile, row: &[T], bytes: &mut [u8]) {
     for feature in &layout.ranks.numeric {
         let x = row[feature.feature as usize];
         let table = T::table(&layout.ranks, feature);

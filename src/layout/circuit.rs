@@ -11,19 +11,20 @@ use std::fmt;
 use super::ranks::{ByteTest, MAX_CLASSES, RankIndex, Ranks, has_byte_test};
 use crate::ir::real::Real;
 use crate::ir::{Child, Forest, Position, Split, SplitTest, Target};
+use crate::store::Array;
 
 /// Leaves of a tree that bytes can number.
 pub(crate) const MAX_LEAVES: usize = 256;
 
 /// Circuits of some trees of a forest.
 #[derive(Debug)]
-pub(crate) struct CircuitLayout<S> {
+pub(crate) struct CircuitLayout<S: 'static> {
     pub(crate) ranks: Ranks,
-    pub(crate) tests: Vec<ByteTest>,
-    pub(crate) instructions: Vec<Instruction>,
+    pub(crate) tests: Array<ByteTest>,
+    pub(crate) instructions: Array<Instruction>,
     pub(crate) sets: Vec<SetTest>,
     /// Leaf tables, each of 16, 32, 64, 128 or 256 values.
-    pub(crate) leaves: Vec<S>,
+    pub(crate) leaves: Array<S>,
     /// One for every tree of the forest, in order; `None` for those that have no circuit.
     pub(crate) trees: Vec<Option<CircuitTree>>,
     /// Columns the deepest stack holds.
@@ -138,10 +139,10 @@ impl<S: Real> CircuitLayout<S> {
         }
         let mut layout = Self {
             ranks,
-            tests: Vec::new(),
-            instructions: Vec::new(),
+            tests: Array::new(),
+            instructions: Array::new(),
             sets: Vec::new(),
-            leaves: Vec::new(),
+            leaves: Array::new(),
             trees: Vec::with_capacity(forest.n_trees()),
             stack: 0,
             max_sets: 0,
@@ -179,12 +180,12 @@ impl<S: Real> CircuitLayout<S> {
                     }
                 },
             };
-            self.tests.push(test);
+            self.tests.edit().push(test);
         }
         self.stack = self.stack.max(program.deepest);
         self.max_sets = self.max_sets.max(results as usize - self.ranks.n_columns);
         let first_instruction = self.instructions.len() as u32;
-        self.instructions.extend(&program.instructions);
+        self.instructions.edit().extend(&program.instructions);
         let first_leaf = self.leaves.len() as u32;
         let table = program.leaves.len().next_power_of_two().max(16);
         let weight = S::from_f64(forest.trees()[tree].weight);
@@ -193,7 +194,7 @@ impl<S: Real> CircuitLayout<S> {
         for output in 0..width {
             let values = program.leaves.iter().map(|&leaf| S::from_f64(forest.leaf(leaf)[output]) * weight);
             let padding = table - program.leaves.len();
-            self.leaves.extend(values.chain(std::iter::repeat_n(S::ZERO, padding)));
+            self.leaves.edit().extend(values.chain(std::iter::repeat_n(S::ZERO, padding)));
         }
         CircuitTree {
             first_instruction,

@@ -11,6 +11,7 @@ use super::circuit::{Refusal, refusal};
 use super::ranks::{MAX_CLASSES, Ranks};
 use crate::ir::real::Real;
 use crate::ir::{Forest, Missing, Position, SplitTest, Target, facts};
+use crate::store::Array;
 
 /// Walks in flight.
 pub(crate) const LANES: usize = 8;
@@ -23,13 +24,13 @@ const MAX_OUTCOMES: usize = 1 << 22;
 
 /// A forest as trees of byte tests.
 #[derive(Debug)]
-pub(crate) struct RowLayout<S> {
+pub(crate) struct RowLayout<S: 'static> {
     pub(crate) ranks: Ranks,
     /// For every coded feature of the ranks, the outcomes of its tests.
     pub(crate) outcomes: Vec<Outcomes>,
-    pub(crate) nodes: Vec<RowNode>,
+    pub(crate) nodes: Array<RowNode>,
     /// Of a leaf its weighted value; by node.
-    pub(crate) values: Vec<S>,
+    pub(crate) values: Array<S>,
     pub(crate) groups: Vec<Group>,
     /// The output that each tree adds to.
     pub(crate) outputs: Vec<u32>,
@@ -122,8 +123,8 @@ impl<S: Real> RowLayout<S> {
         let mut layout = Self {
             ranks,
             outcomes,
-            nodes: vec![RowNode::arrival(0)],
-            values: vec![S::ZERO],
+            nodes: vec![RowNode::arrival(0)].into(),
+            values: vec![S::ZERO].into(),
             groups: Vec::new(),
             outputs: Vec::with_capacity(forest.n_trees()),
             n_columns: n_columns.max(1),
@@ -140,8 +141,8 @@ impl<S: Real> RowLayout<S> {
             while let Some((at, child)) = queue.pop_front() {
                 match child.position() {
                     Position::Leaf(leaf) => {
-                        layout.nodes[at] = RowNode::arrival(at);
-                        layout.values[at] = S::from_f64(forest.leaf(leaf)[0]) * weight;
+                        layout.nodes.edit()[at] = RowNode::arrival(at);
+                        layout.values.edit()[at] = S::from_f64(forest.leaf(leaf)[0]) * weight;
                     }
                     Position::Split(split) => {
                         let split = &forest.splits()[split];
@@ -154,7 +155,7 @@ impl<S: Real> RowLayout<S> {
                             }
                             SplitTest::Set(set) => (tests[&(split.feature, set, split.missing)], 1),
                         };
-                        layout.nodes[at] = RowNode { left: left as u32, column: column as u16, from };
+                        layout.nodes.edit()[at] = RowNode { left: left as u32, column: column as u16, from };
                     }
                 }
             }
@@ -178,8 +179,8 @@ impl<S: Real> RowLayout<S> {
 
     fn reserve(&mut self, count: usize) -> usize {
         let first = self.nodes.len();
-        self.nodes.resize(first + count, RowNode::arrival(0));
-        self.values.resize(first + count, S::ZERO);
+        self.nodes.edit().resize(first + count, RowNode::arrival(0));
+        self.values.edit().resize(first + count, S::ZERO);
         first
     }
 
