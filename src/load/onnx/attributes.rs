@@ -77,6 +77,12 @@ impl<'a> Attributes<'a> {
         self.tensor_proto(name)?.map(tensor::read).transpose().map_err(|error| error.at(format!("attribute {name}")))
     }
 
+    /// A tensor whose elements are only looked up; small integers are widened.
+    pub(super) fn looked_up(&mut self, name: &str) -> Result<Option<Tensor>> {
+        let read = self.tensor_proto(name)?.map(tensor::read_widened).transpose();
+        read.map_err(|error| error.at(format!("attribute {name}")))
+    }
+
     pub(super) fn graph(&mut self, name: &str) -> Result<Option<&'a GraphProto>> {
         Ok(self.get(name, GRAPH)?.and_then(|attribute| attribute.g.as_deref()))
     }

@@ -84,6 +84,22 @@ pub(super) fn read(proto: &TensorProto) -> Result<Tensor> {
     Ok(tensor)
 }
 
+/// As [`read`], where small integers may stand for themselves and are never computed with.
+pub(super) fn read_widened(proto: &TensorProto) -> Result<Tensor> {
+    let raw = &*proto.raw_data;
+    let widened: Vec<i32> = match proto.data_type {
+        2 => raw.iter().map(|&byte| byte.into()).collect(),
+        3 => raw.iter().map(|&byte| i8::from_le_bytes([byte]).into()).collect(),
+        4 => raw.as_chunks().0.iter().map(|&pair| u16::from_le_bytes(pair).into()).collect(),
+        5 => raw.as_chunks().0.iter().map(|&pair| i16::from_le_bytes(pair).into()).collect(),
+        _ => return read(proto),
+    };
+    const INT32: i32 = 6;
+    // Without raw data they are listed as int32 as they are.
+    let int32_data = if raw.is_empty() { proto.int32_data.clone() } else { widened };
+    read(&TensorProto { data_type: INT32, int32_data, raw_data: Vec::new(), ..proto.clone() })
+}
+
 /// A list of small unsigned integers, which only tree ensembles have.
 pub(super) fn read_bytes(proto: &TensorProto) -> Result<Vec<u8>> {
     const UINT8: i32 = 2;
