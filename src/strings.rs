@@ -45,6 +45,12 @@ impl Strings {
         self.ends.push(self.text.len());
     }
 
+    /// Adds a string of these characters.
+    pub(crate) fn push_chars(&mut self, chars: impl Iterator<Item = char>) {
+        self.text.extend(chars);
+        self.ends.push(self.text.len());
+    }
+
     /// Adds what `value` displays as.
     pub(crate) fn push_display(&mut self, value: impl fmt::Display) {
         use fmt::Write as _;

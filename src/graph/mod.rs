@@ -24,6 +24,7 @@ use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
 use crate::schema::Classes;
 use ops::forest::{Margins, Tail};
+use ops::text::TextScratch;
 use ops::{Inputs, Op, Tools};
 use tensor::{Data, Tensor, Type};
 
@@ -101,6 +102,7 @@ pub(crate) struct State {
     pub(crate) slots: Vec<Tensor>,
     outs: Vec<Vec<Tensor>>,
     margins: Margins,
+    text: TextScratch,
     /// Elements that may still be read and written, where that is bounded: a file decides what runs at load.
     fuel: Option<usize>,
 }
@@ -197,7 +199,7 @@ impl Graph {
             Op::Control(control) => control.run(self, node, state, runner, &mut outs),
             op => {
                 let inputs = Inputs { values: &node.inputs, constants: &self.constants, slots: &state.slots };
-                op.run(&inputs, &mut outs, &mut Tools { runner, margins: &mut state.margins })
+                op.run(&inputs, &mut outs, &mut Tools { runner, margins: &mut state.margins, text: &mut state.text })
             }
         };
         if let Some(fuel) = &mut state.fuel {

@@ -78,7 +78,7 @@ impl Keys {
     }
 
     /// The place of every element of `x`, handed to `found` in order.
-    fn find(&self, x: &Tensor, mut found: impl FnMut(Option<usize>)) -> Result<()> {
+    pub(super) fn find(&self, x: &Tensor, mut found: impl FnMut(Option<usize>)) -> Result<()> {
         match (self, &x.data) {
             (Self::Floats { .. }, Data::F32(values)) => {
                 values.iter().for_each(|&value| found(self.float(value.into())));

@@ -7,9 +7,11 @@ pub(crate) mod elementwise;
 pub(crate) mod encode;
 pub(crate) mod forest;
 pub(crate) mod linear;
+pub(crate) mod pattern;
 pub(crate) mod reduce;
 pub(crate) mod shape;
 pub(crate) mod svm;
+pub(crate) mod text;
 
 use super::ForestRunner;
 use super::control::Control;
@@ -21,6 +23,7 @@ use forest::{Ensemble, Margins};
 use linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
 use reduce::Reduction;
 use svm::{Svm, SvmClassifier};
+use text::{NgramCounter, StringNormalizer, TextScratch, Tokenizer};
 
 /// An operator with its attributes.
 #[derive(Clone, Debug)]
@@ -86,6 +89,10 @@ pub(crate) enum Op {
     FeatureVectorizer { widths: Vec<i64> },
     DictVectorizer,
     AddCodes(Vec<CodeColumn>),
+    // Text.
+    StringNormalizer(StringNormalizer),
+    Tokenizer(Tokenizer),
+    TfIdfVectorizer(NgramCounter),
     // Trees.
     Ensemble(Ensemble),
     // Sequences, and graphs within the graph.
@@ -127,6 +134,7 @@ impl<'a> Inputs<'a> {
 pub(crate) struct Tools<'a> {
     pub(crate) runner: &'a mut dyn ForestRunner,
     pub(crate) margins: &'a mut Margins,
+    pub(crate) text: &'a mut TextScratch,
 }
 
 impl Op {
@@ -226,6 +234,9 @@ impl Op {
             Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, out),
             Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
             Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, out),
+            Self::StringNormalizer(op) => op.run(x.get(0)?, out, tools.text),
+            Self::Tokenizer(op) => op.run(x.get(0)?, out, tools.text),
+            Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, tools.text),
             Self::Ensemble(op) => op.run(x.get(0)?, tools.runner, tools.margins, outs),
             Self::Sequence => {
                 let items = (0..x.len()).map(|index| x.get(index).cloned()).collect::<Result<Vec<_>>>()?;

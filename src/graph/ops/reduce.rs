@@ -37,7 +37,8 @@ impl Reduction {
             Self::Max => values.fold(-T::INFINITY, |max, x| if x > max || x.is_nan() { x } else { max }),
             Self::Mean => {
                 let (sum, count) = values.fold((T::ZERO, 0usize), |(sum, count), x| (sum + x, count + 1));
-                sum / T::from_f64(count as f64)
+                // Of nothing it is 0, as in ONNX Runtime.
+                sum / T::from_f64(count.max(1) as f64)
             }
             Self::Min => values.fold(T::INFINITY, |min, x| if x < min || x.is_nan() { x } else { min }),
             Self::Prod => values.fold(T::ONE, |product, x| product * x),
@@ -46,16 +47,17 @@ impl Reduction {
         }
     }
 
-    fn integer(self, mut values: impl Iterator<Item = i64>) -> Option<i64> {
+    /// As [`float`](Self::float), for integers from `least` to `greatest`; `None` if there is no such reduction.
+    fn integer(self, mut values: impl Iterator<Item = i64>, (least, greatest): (i64, i64)) -> Option<i64> {
         match self {
-            Self::Max => values.max(),
-            Self::Min => values.min(),
+            Self::Max => Some(values.fold(least, i64::max)),
+            Self::Min => Some(values.fold(greatest, i64::min)),
             Self::Sum => Some(values.fold(0, i64::wrapping_add)),
             Self::Prod => Some(values.fold(1, i64::wrapping_mul)),
             Self::SumSquare => Some(values.fold(0, |sum, x| sum.wrapping_add(x.wrapping_mul(x)))),
             Self::L1 => Some(values.fold(0, |sum, x| sum.wrapping_add(x.wrapping_abs()))),
             Self::Mean => {
-                let first = values.next()?;
+                let Some(first) = values.next() else { return Some(0) };
                 let (sum, count) = values.fold((first, 1), |(sum, count), x| (sum.wrapping_add(x), count + 1));
                 Some(sum / count)
             }
@@ -87,10 +89,12 @@ impl Reduction {
         match &x.data {
             Data::F32(values) => out.start(&shape).extend(places.map(|group| self.float(group.map(|at| values[at])))),
             Data::F64(values) => out.start(&shape).extend(places.map(|group| self.float(group.map(|at| values[at])))),
-            Data::I64(values) => reduce_integers(self, places, |at| values[at], out.start(&shape))?,
+            Data::I64(values) => {
+                reduce_integers(self, places, |at| values[at], (i64::MIN, i64::MAX), out.start(&shape))?;
+            }
             Data::I32(values) => {
                 let mut wide = Vec::new();
-                reduce_integers(self, places, |at| values[at].into(), &mut wide)?;
+                reduce_integers(self, places, |at| values[at].into(), (i32::MIN.into(), i32::MAX.into()), &mut wide)?;
                 out.start(&shape).extend(wide.into_iter().map(|value| value as i32));
             }
             _ => return Err(Error::unsupported(format!("{} cannot be reduced", x.ty().name()))),
@@ -103,15 +107,12 @@ fn reduce_integers(
     reduction: Reduction,
     places: Places,
     value: impl Fn(usize) -> i64,
+    range: (i64, i64),
     out: &mut Vec<i64>,
 ) -> Result<()> {
     for group in places {
-        let empty = group.left == 0;
-        let result = reduction.integer(group.map(&value));
-        out.push(result.ok_or_else(|| match empty {
-            true => Error::shape("no elements to choose from"),
-            false => Error::unsupported("no such reduction of integers"),
-        })?);
+        let result = reduction.integer(group.map(&value), range);
+        out.push(result.ok_or_else(|| Error::unsupported("no such reduction of integers"))?);
     }
     Ok(())
 }
@@ -401,6 +402,21 @@ pub(super) fn count(k: &Tensor) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_reduces_to_what_onnx_runtime_has() {
+        let mut out = Tensor::default();
+        let mut run = |how: Reduction, x: &Tensor| {
+            how.run(x, &[1], false, false, &mut out).unwrap();
+            out.clone()
+        };
+        let none = Tensor::new(&[1, 0], Vec::<f32>::new());
+        assert_eq!(run(Reduction::Max, &none), Tensor::list(vec![f32::NEG_INFINITY]));
+        assert_eq!(run(Reduction::Mean, &none), Tensor::list(vec![0f32]));
+        let none = Tensor::new(&[1, 0], Vec::<i32>::new());
+        assert_eq!(run(Reduction::Max, &none), Tensor::list(vec![i32::MIN]));
+        assert_eq!(run(Reduction::Mean, &none), Tensor::list(vec![0i32]));
+    }
 
     #[test]
     fn elements_are_brought_together_along_their_axes() {

@@ -10,6 +10,7 @@ mod lower;
 mod ops;
 mod proto;
 mod tensor;
+mod text;
 mod trees;
 
 use prost::Message;

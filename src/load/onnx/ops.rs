@@ -1,6 +1,7 @@
 //! From names of operators to operators: the strings of the standard domain, `ai.onnx.ml` and `com.microsoft` end here.
 
 use super::attributes::Attributes;
+use super::text;
 use super::trees::post_transform;
 use crate::error::{Error, Result};
 use crate::graph::ops::Op;
@@ -150,6 +151,8 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
         }),
         "Einsum" => Op::Einsum(einsum(attributes.string("equation")?.unwrap_or_default())?),
         "SequenceConstruct" => Op::Sequence,
+        "StringNormalizer" => Op::StringNormalizer(text::string_normalizer(attributes)?),
+        "TfIdfVectorizer" => Op::TfIdfVectorizer(text::ngrams(attributes)?),
         _ => return Ok(None),
     }))
 }
@@ -294,9 +297,10 @@ fn svm_classifier(attributes: &mut Attributes<'_>) -> Result<SvmClassifier> {
 }
 
 /// The operator called `kind` in `com.microsoft`.
-pub(super) fn microsoft(kind: &str, _attributes: &mut Attributes<'_>) -> Result<Option<Op>> {
+pub(super) fn microsoft(kind: &str, attributes: &mut Attributes<'_>) -> Result<Option<Op>> {
     Ok(match kind {
         "Solve" => Some(Op::Solve),
+        "Tokenizer" => Some(Op::Tokenizer(text::tokenizer(attributes)?)),
         _ => None,
     })
 }
@@ -419,7 +423,7 @@ fn label_encoder(version: i64, input: Option<Type>, attributes: &mut Attributes<
         return either_way(Tensor::text(classes), Tensor::list(places), input, attributes);
     }
     let list = |attributes: &mut Attributes<'_>, what: &str| -> Result<Option<Tensor>> {
-        if let Some(tensor) = attributes.tensor(&format!("{what}_tensor"))? {
+        if let Some(tensor) = attributes.looked_up(&format!("{what}_tensor"))? {
             return Ok(Some(tensor));
         }
         let strings = attributes.strings(&format!("{what}_strings"))?.filter(|list| !list.is_empty());
@@ -434,7 +438,7 @@ fn label_encoder(version: i64, input: Option<Type>, attributes: &mut Attributes<
     if keys.len() != values.len() {
         return Err(Error::invalid_model(format!("{} keys, but {} values", keys.len(), values.len())));
     }
-    let tensor = attributes.tensor("default_tensor")?.filter(|tensor| tensor.len() == 1);
+    let tensor = attributes.looked_up("default_tensor")?.filter(|tensor| tensor.len() == 1);
     let (text, integer) = (attributes.string("default_string")?, attributes.int("default_int64")?);
     let float = attributes.float("default_float")?;
     let default = match (tensor, &values.data) {
