@@ -31,7 +31,7 @@ loom:
 
 # A million requests of all kinds, with cancels, deadlines, panics, swaps and shutdowns.
 soak:
-    SAWMILL_SOAK=1000000 cargo test --release --locked --test soak
+    SAWMILL_SOAK=1000000 cargo test --release --locked --test soak -- --nocapture
 
 # Documentation; a broken link is an error.
 doc:

@@ -221,11 +221,19 @@ impl<'a> Rows<'a> {
 
 impl<'a> Batch<'a> {
     /// A range of the rows.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        match self {
+            Self::Dense(Dense::F32(view)) => Self::Dense(Dense::F32(view.slice_move(s![range, ..]))),
+            Self::Dense(Dense::F64(view)) => Self::Dense(Dense::F64(view.slice_move(s![range, ..]))),
+            Self::Sparse(csr) => Self::Sparse(Csr { indptr: &csr.indptr[range.start..=range.end], ..*csr }),
+        }
+    }
+
+    /// A range of the rows, as rows.
     pub(crate) fn rows(&self, range: Range<usize>) -> Rows<'a> {
-        Rows(match self {
-            Self::Dense(Dense::F32(view)) => Layout::Dense(Dense::F32(view.slice_move(s![range, ..]))),
-            Self::Dense(Dense::F64(view)) => Layout::Dense(Dense::F64(view.slice_move(s![range, ..]))),
-            Self::Sparse(csr) => Layout::Sparse(Csr { indptr: &csr.indptr[range.start..=range.end], ..*csr }),
+        Rows(match self.slice(range) {
+            Self::Dense(dense) => Layout::Dense(dense),
+            Self::Sparse(csr) => Layout::Sparse(csr),
         })
     }
 

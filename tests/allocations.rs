@@ -3,7 +3,16 @@
 mod common;
 
 use common::{Case, Matrix};
+use ndarray::Array2;
 use sawmill::{Model, Output, Predictions, Scratch};
+
+fn narrow(case: &Case) -> Array2<f32> {
+    match case.rows() {
+        Matrix::F32(rows) => rows,
+        Matrix::F64(rows) => rows.mapv(|value| value as f32),
+        Matrix::Int(_) => unreachable!("rows are floats"),
+    }
+}
 
 #[test]
 fn predict_into_allocates_nothing_once_warm() {
@@ -42,13 +51,27 @@ fn predict_into_allocates_nothing_once_warm() {
 }
 
 #[test]
+fn a_cached_answer_is_given_without_allocating() {
+    let case = Case::named("xgboost/breast_cancer");
+    let rows = narrow(&case);
+    let cache = sawmill::engine::cache::CacheConfig::rows(1000);
+    let engine = sawmill::Engine::builder().cache(cache).build().unwrap();
+    engine.load("m", case.load(Model::options()).unwrap()).unwrap();
+    let predict_all = || {
+        for row in rows.rows() {
+            assert!(engine.predict("m", row.to_slice().unwrap()).unwrap().from_cache);
+        }
+        assert!(engine.predict("m", &rows).unwrap().from_cache);
+    };
+    engine.predict("m", &rows).unwrap();
+    predict_all();
+    assert_eq!(allocation_counter::measure(predict_all).count_total, 0);
+}
+
+#[test]
 fn an_idle_engine_answers_without_allocating() {
     let case = Case::named("xgboost/breast_cancer");
-    let rows = match case.rows() {
-        Matrix::F32(rows) => rows,
-        Matrix::F64(rows) => rows.mapv(|value| value as f32),
-        Matrix::Int(_) => unreachable!("rows are floats"),
-    };
+    let rows = narrow(&case);
     let engine = sawmill::Engine::builder().build().unwrap();
     engine.load("m", case.load(Model::options()).unwrap()).unwrap();
     let predict_all = || {

@@ -764,7 +764,8 @@ fn bench_refuses_what_it_cannot_measure() {
 #[test]
 fn bench_engine_reports_what_became_of_every_request() {
     for rate in ["closed", "20000"] {
-        let options = "--engine --threads 2 --clients 3 --priority-mix critical=1,low=3 --repeat-fraction 0.5 --json";
+        let options =
+            "--engine --threads 2 --clients 3 --priority-mix critical=1,low=3 --repeat-fraction 0.5 --cache 50 --json";
         let path = model(XGBOOST);
         let mut command = vec!["bench", &path, "--rate", rate, "--seconds", "0.05"];
         command.extend(options.split(' '));
@@ -782,8 +783,15 @@ fn bench_engine_reports_what_became_of_every_request() {
         let ends = |outcomes: &Value| outcomes.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum::<u64>();
         assert_eq!(ends(&out["engine"]["requests"]), ends(&out["outcomes"]), "{out}");
         assert!(out["engine"]["dynamic_batcher"]["processed_batches"].is_u64());
+        assert!(count("/engine/deduplication_cache/hits") > 0);
     }
-    for wrong in [["--clients", "2"], ["--rate", "fast"], ["--priority-mix", "urgent=1"], ["--repeat-fraction", "2"]] {
+    for wrong in [
+        ["--clients", "2"],
+        ["--rate", "fast"],
+        ["--priority-mix", "urgent=1"],
+        ["--repeat-fraction", "2"],
+        ["--cache", "0"],
+    ] {
         assert!(sawmill(&[&["bench", &model(XGBOOST)], &wrong[..]].concat()).fails(2).contains("--"), "{wrong:?}");
     }
 }

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use common::{Case, Matrix};
 use ndarray::{Array2, ArrayView2};
+use sawmill::engine::cache::CacheConfig;
 use sawmill::metrics::Outcome;
 use sawmill::{
-    BatchingStrategy, Engine, EngineState, Error, Model, Output, Predictions, Predictor, Priority, Request, Rows,
-    Schema, Workers,
+    BatchingStrategy, Engine, EngineBuilder, EngineState, Error, Model, Output, Predictions, Predictor, Priority,
+    Request, Rows, Schema, Workers,
 };
 
 fn dense(case: &Case) -> Array2<f32> {
@@ -34,8 +35,12 @@ fn bits(predictions: &Predictions) -> Vec<u64> {
 
 /// Nothing runs on the caller's thread, and one worker runs batches of up to `rows`.
 fn one_worker(rows: usize) -> Engine {
+    queueing(rows).build().unwrap()
+}
+
+fn queueing(rows: usize) -> EngineBuilder {
     let builder = Engine::builder().workers(Workers::Count(1)).inline_below(Duration::ZERO);
-    builder.max_batch_rows(rows).max_in_flight(10_000).build().unwrap()
+    builder.max_batch_rows(rows).max_in_flight(10_000)
 }
 
 /// A model that says when it has begun and then waits to be let go.
@@ -94,7 +99,10 @@ impl Held {
 
 /// An engine whose only worker is held, so that what is queued stays queued.
 fn held_engine(rows: usize) -> (Engine, Held, sawmill::Ticket) {
-    let engine = one_worker(rows);
+    hold(one_worker(rows))
+}
+
+fn hold(engine: Engine) -> (Engine, Held, sawmill::Ticket) {
     let (gate, held) = Gate::shut();
     engine.load("gate", gate).unwrap();
     let ticket = engine.submit(Request::new("gate", &[1.0f32])).unwrap();
@@ -528,4 +536,245 @@ fn batches_of_fixed_size_wait_for_company() {
     let tickets = [1.0f32, 2.0, 3.0].map(|value| engine.submit(Request::new("m", &[value, 0.0])).unwrap());
     let answers = tickets.map(|ticket| ticket.wait().unwrap());
     assert_eq!(answers.map(|answer| answer.batch_rows), [3, 3, 3]);
+}
+
+fn cached(rows: usize) -> EngineBuilder {
+    queueing(rows).cache(CacheConfig::rows(10_000))
+}
+
+#[test]
+fn cached_answers_have_the_bits_of_the_model() {
+    for name in ["xgboost/breast_cancer", "xgboost/iris", "lightgbm/wine", "lightgbm/zero_as_missing"] {
+        let case = Case::named(name);
+        let rows = dense(&case);
+        let wide = rows.mapv(f64::from);
+        for output in [Output::Value, Output::Leaf, Output::Label] {
+            let Ok(model) = case.load(Model::options().output(output)) else { continue };
+            let expected = model.predict(&rows).unwrap();
+            let engine = cached(16).build().unwrap();
+            engine.load("m", model.clone()).unwrap();
+            let ask = |rows: Rows<'_>, cached: bool| {
+                let prediction = engine.predict("m", rows).unwrap();
+                assert_eq!(prediction.from_cache, cached);
+                bits(&prediction.values)
+            };
+            // Every third row alone, on this thread; then all at once, of which those are known; then all are.
+            for row in rows.rows().into_iter().step_by(3) {
+                let ticket = engine.submit(Request::new("m", row.to_slice().unwrap())).unwrap();
+                assert_eq!(bits(&ticket.wait().unwrap().values), ask(Rows::from(row.to_slice().unwrap()), true));
+            }
+            assert_eq!(ask(Rows::from(&rows), false), bits(&expected), "{name} {output:?}");
+            assert_eq!(ask(Rows::from(&rows), true), bits(&expected));
+            for row in rows.rows() {
+                ask(Rows::from(row.to_slice().unwrap()), true);
+            }
+            // The memory order does not matter; the type does.
+            let columns: Vec<f32> = rows.t().iter().copied().collect();
+            assert_eq!(ask(Rows::column_major(&columns, rows.ncols()).unwrap(), true), bits(&expected));
+            assert_eq!(ask(Rows::from(&wide), false), bits(&model.predict(&wide).unwrap()));
+            assert_eq!(ask(Rows::from(&wide), true), bits(&model.predict(&wide).unwrap()));
+            let indptr: Vec<_> = (0..=rows.nrows()).map(|row| row * rows.ncols()).collect();
+            let indices: Vec<_> = (0..rows.len()).map(|entry| (entry % rows.ncols()) as u32).collect();
+            let csr = || Rows::csr(rows.ncols(), &indptr, &indices, rows.as_slice().unwrap()).unwrap();
+            assert_eq!(ask(csr(), false), bits(&model.predict(csr()).unwrap()));
+            assert_eq!(ask(csr(), true), bits(&model.predict(csr()).unwrap()));
+            let snapshot = engine.metrics().snapshot();
+            let class = &snapshot.models["m"].classes[Priority::Normal as usize];
+            let cache = snapshot.cache.unwrap();
+            assert_eq!(cache.hits + cache.coalesced, class.cached_rows);
+            engine.clear_cache();
+            assert_eq!(engine.metrics().snapshot().cache.unwrap().rows, 0);
+            assert_eq!(ask(Rows::from(&rows), false), bits(&expected));
+        }
+    }
+}
+
+#[test]
+fn rows_are_the_same_if_their_bits_are() {
+    let (engine, held, gate) = hold(cached(8).build().unwrap());
+    let (doubler, ran) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let nan = |payload: u32| f32::from_bits(0x7fc0_0000 | payload);
+    let rows = [[1.0, 0.0], [1.0, -0.0], [1.0, nan(0)], [1.0, nan(1)], [nan(0), 1.0], [nan(2), 1.0]];
+    // Twice: the second time they join.
+    let tickets: Vec<_> =
+        rows.iter().cycle().take(12).map(|row| engine.submit(Request::new("doubler", row)).unwrap()).collect();
+    held.let_go();
+    gate.wait().unwrap();
+    for (row, ticket) in rows.iter().cycle().zip(tickets) {
+        assert_eq!(bits(&ticket.wait().unwrap().values), [(f64::from(row[0]) * 2.0).to_bits()]);
+    }
+    assert_eq!(ran.load(Ordering::Relaxed), 6);
+    // And the third time they are there.
+    for row in &rows {
+        let prediction = engine.predict("doubler", row).unwrap();
+        assert!(prediction.from_cache);
+        assert_eq!(bits(&prediction.values), [(f64::from(row[0]) * 2.0).to_bits()]);
+    }
+    assert_eq!(ran.load(Ordering::Relaxed), 6);
+}
+
+#[test]
+fn rows_that_are_asked_for_at_once_are_computed_once() {
+    let (engine, held, gate) = hold(cached(64).build().unwrap());
+    let (doubler, ran) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let row = |value: usize| [value as f32, 0.0];
+    // Requests of two rows, which overlap; one that has a row twice.
+    let pairs = [(1, 2), (2, 3), (1, 3), (3, 4), (5, 5), (4, 5)];
+    let submit = |(a, b): (usize, usize)| engine.submit(Request::new("doubler", &[row(a), row(b)].concat())).unwrap();
+    let tickets: Vec<_> = pairs.into_iter().map(submit).collect();
+    assert_eq!(engine.health().queued_rows, 5);
+    held.let_go();
+    gate.wait().unwrap();
+    for ((a, b), ticket) in pairs.into_iter().zip(tickets) {
+        let answer = ticket.wait().unwrap();
+        assert_eq!(answer.values.to_f64(), [a as f64 * 2.0, b as f64 * 2.0]);
+        assert_eq!(answer.from_cache, [(1, 3), (4, 5)].contains(&(a, b)));
+    }
+    assert_eq!(ran.load(Ordering::Relaxed), 5);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    let snapshot = engine.metrics().snapshot();
+    assert_eq!(snapshot.cache.unwrap().coalesced, 7);
+    assert_eq!(snapshot.models["doubler"].classes[Priority::Normal as usize].cached_rows, 7);
+}
+
+#[test]
+fn who_waits_for_a_request_that_ends_without_an_answer_still_gets_one() {
+    let (engine, held, gate) = hold(cached(64).build().unwrap());
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let submit = |request: Request<'_>| engine.submit(request).unwrap();
+    // Dropped, with others behind it, one of which is dropped, too.
+    let leader = submit(Request::new("doubler", &[1.0f32, 0.0]));
+    let joined = submit(Request::new("doubler", &[1.0f32, 0.0, 2.0, 0.0]));
+    let gone = submit(Request::new("doubler", &[1.0f32, 0.0]));
+    drop(leader);
+    drop(gone);
+    // Expired before it runs.
+    let deadline = Instant::now() + Duration::from_millis(2);
+    let short = submit(Request::new("doubler", &[3.0f32, 0.0]).deadline(deadline));
+    let long = submit(Request::new("doubler", &[3.0f32, 0.0]));
+    // Fails for a row of its own.
+    let poisoned = submit(Request::new("doubler", &[4.0f32, 0.0, 113.0, 0.0]));
+    let clean = submit(Request::new("doubler", &[4.0f32, 0.0]));
+    let as_poisoned = submit(Request::new("doubler", &[113.0f32, 0.0]));
+    // The clock passes the deadline before the worker looks at the queue.
+    while Instant::now() < deadline {
+        thread::yield_now();
+    }
+    held.let_go();
+    gate.wait().unwrap();
+    assert!(short.wait().unwrap_err().is_deadline());
+    assert_eq!(joined.wait().unwrap().values.to_f64(), [2.0, 4.0]);
+    assert_eq!(long.wait().unwrap().values.to_f64(), [6.0]);
+    assert!(poisoned.wait().unwrap_err().is_panicked());
+    assert_eq!(clean.wait().unwrap().values.to_f64(), [8.0]);
+    assert!(as_poisoned.wait().unwrap_err().is_panicked());
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!((engine.health().in_flight, engine.health().queued_rows), (0, 0));
+}
+
+#[test]
+fn a_request_becomes_as_urgent_as_those_that_join_it() {
+    let (engine, held, gate) = hold(cached(1).build().unwrap());
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    let (done, all_done) = mpsc::channel();
+    let submit = |value: f32, priority| {
+        let done = done.clone();
+        let tell =
+            move |answer: sawmill::Result<sawmill::Prediction>| done.send(answer.unwrap().values.to_f64()[0]).unwrap();
+        engine.submit_with(Request::new("doubler", &[value, 0.0]).priority(priority), tell).unwrap();
+    };
+    submit(1.0, Priority::Low);
+    submit(2.0, Priority::Normal);
+    submit(1.0, Priority::Critical);
+    held.let_go();
+    gate.wait().unwrap();
+    let order: Vec<_> = (0..3).map(|_| all_done.recv().unwrap()).collect();
+    assert_eq!(order, [2.0, 2.0, 4.0]);
+}
+
+#[test]
+fn shutdown_ends_those_who_wait_for_another_request_too() {
+    for grace in [Duration::ZERO, Duration::from_secs(60)] {
+        let (engine, held, gate) = hold(cached(4).build().unwrap());
+        let (doubler, _) = Doubler::model(2.0);
+        engine.load("doubler", doubler).unwrap();
+        let row = |value: usize| [value as f32, 0.0, value as f32 + 1.0, 0.0];
+        // A chain: each leads a row that the next one waits for.
+        let tickets: Vec<_> =
+            (201..2200).map(|value| engine.submit(Request::new("doubler", &row(value))).unwrap()).collect();
+        if grace.is_zero() {
+            let error = engine.shutdown(grace).unwrap_err();
+            assert!(error.to_string().starts_with("2000 requests"), "{error}");
+            assert!(tickets.into_iter().all(|ticket| ticket.wait().unwrap_err().is_shutdown()));
+            held.let_go();
+            drop(gate);
+        } else {
+            held.let_go();
+            engine.shutdown(grace).unwrap();
+            for (value, ticket) in (201..).zip(tickets) {
+                assert_eq!(
+                    ticket.wait().unwrap().values.to_f64(),
+                    [f64::from(value) * 2.0, f64::from(value + 1) * 2.0]
+                );
+            }
+        }
+        assert_eq!((engine.health().in_flight, engine.health().queued_rows), (0, 0));
+    }
+}
+
+#[test]
+fn a_cached_answer_never_outlives_its_model() {
+    let (engine, held, gate) = hold(cached(8).build().unwrap());
+    let iris = |options: sawmill::ModelOptions| Case::named("xgboost/iris").load(options).unwrap();
+    let (first, second) = (iris(Model::options()), iris(Model::options().iterations(0..3)));
+    let row = &[0.5f32; 4];
+    let answers = [&first, &second].map(|model| bits(&model.predict(row).unwrap()));
+    assert_ne!(answers[0], answers[1]);
+    engine.load("m", first.clone()).unwrap();
+    // In flight while the model is replaced: it ends with the old one, and nobody joins it.
+    let old = engine.submit(Request::new("m", row)).unwrap();
+    engine.load("m", second.clone()).unwrap();
+    let new = engine.submit(Request::new("m", row)).unwrap();
+    held.let_go();
+    gate.wait().unwrap();
+    assert_eq!([old, new].map(|ticket| bits(&ticket.wait().unwrap().values)), answers);
+    for model in [&first, &second, &first] {
+        engine.load("m", model.clone()).unwrap();
+        let expected = bits(&model.predict(row).unwrap());
+        for from_cache in [false, true] {
+            let prediction = engine.predict("m", row).unwrap();
+            assert_eq!((bits(&prediction.values), prediction.from_cache), (expected.clone(), from_cache));
+        }
+        // The same content again: the same answers.
+        engine.load("m", model.clone()).unwrap();
+        assert!(engine.predict("m", row).unwrap().from_cache);
+    }
+    // Custom models have no content to compare: a load is a new model.
+    for factor in [2.0, 3.0] {
+        engine.load("doubler", Doubler::model(factor).0).unwrap();
+        let prediction = engine.predict("doubler", &[1.0f32, 0.0]).unwrap();
+        assert_eq!((prediction.values.to_f64(), prediction.from_cache), (vec![factor], false));
+    }
+    for name in engine.models() {
+        engine.unload(&name).unwrap();
+    }
+    assert_eq!(engine.metrics().snapshot().cache.unwrap().rows, 0);
+}
+
+#[test]
+fn a_cache_that_costs_more_than_it_saves_is_left_out() {
+    let engine = cached(64).build().unwrap();
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("doubler", doubler).unwrap();
+    for value in 0..30_000u32 {
+        let row = [value as f32 + 200.0, 0.0];
+        let prediction = engine.predict("doubler", &row).unwrap();
+        assert_eq!((prediction.values.to_f64(), prediction.from_cache), (vec![f64::from(row[0]) * 2.0], false));
+    }
+    let cache = engine.metrics().snapshot().cache.unwrap();
+    assert!(cache.bypassed > 10_000, "{cache:?}");
 }

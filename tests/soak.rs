@@ -15,6 +15,7 @@ use std::time::Duration;
 use cap::Cap;
 use common::{Case, Matrix};
 use ndarray::{Array2, ArrayView2, s};
+use sawmill::engine::cache::CacheConfig;
 use sawmill::metrics::Outcome;
 use sawmill::{
     Engine, Epoch, Error, Model, Output, Prediction, Predictor, Priority, Request, Result, Rows, Schema, Workers,
@@ -204,16 +205,22 @@ fn custom_request(engine: &Engine, tally: &Tally, random: &mut Random) {
     tally.end(&result);
 }
 
-/// So many requests to one engine, which is shut down somewhere among the last of them.
-fn round(count: usize, seed: u64, expected: &Arc<Expected>) {
+/// So many requests to one engine, which is shut down somewhere among the last of them. Returns how many were answered.
+fn round(count: usize, seed: u64, expected: &Arc<Expected>) -> usize {
     let mut random = Random(seed);
     let builder = Engine::builder().workers(Workers::Count(2)).max_batch_rows(1 + random.below(64));
-    let engine =
-        builder.inline_below(Duration::from_micros(random.below(20) as u64)).max_in_flight(12).build().unwrap();
+    let mut builder = builder
+        .inline_below(Duration::from_micros(random.below(20) as u64))
+        .max_in_flight([100, 100, 12][random.below(3)]);
+    if seed % 2 == 1 {
+        // Too small for all the rows, so that they come and go.
+        builder = builder.cache(CacheConfig::rows(100).ttl(Duration::from_millis(20)));
+    }
+    let engine = builder.build().unwrap();
     engine.load("custom", Model::custom(Sum(Schema::new(2, 1))).unwrap()).unwrap();
     engine.load("forest", expected.models[0].clone()).unwrap();
     let tally = Arc::new(Tally::default());
-    let shutdown_at = count / 2 + random.below(count / 2);
+    let shutdown_at = count * 3 / 4 + random.below(count / 4);
     let grace = Duration::from_millis([0, 1, 1000][random.below(3)]);
     thread::scope(|scope| {
         for number in 0..THREADS {
@@ -243,12 +250,18 @@ fn round(count: usize, seed: u64, expected: &Arc<Expected>) {
     }
     let count_of = |counter: &AtomicUsize| counter.load(SeqCst);
     let ended = [&tally.answered, &tally.refused, &tally.failed, &tally.dropped].map(count_of);
+    let snapshot = engine.metrics().snapshot();
     assert_eq!(count_of(&tally.made), ended.iter().sum::<usize>(), "{ended:?}");
     assert!(ended.iter().all(|&count| count > 0), "all of it happens: {ended:?}");
+    let cache = snapshot.cache.unwrap_or_default();
+    println!(
+        "{ended:?} answered, refused, failed, dropped; {} rows from the cache, {} joined",
+        cache.hits, cache.coalesced
+    );
     assert_eq!((engine.health().in_flight, engine.health().queued_rows), (0, 0));
-    let snapshot = engine.metrics().snapshot();
     assert!(snapshot.total_requests() as usize <= count_of(&tally.made));
     assert!(snapshot.requests(Outcome::Panicked) + snapshot.requests(Outcome::Failed) == ended[2] as u64);
+    ended[0]
 }
 
 #[test]
@@ -282,11 +295,14 @@ fn every_request_ends_once_with_the_right_bits_and_memory_returns_to_its_level()
     assert_eq!(answers.len(), models.len());
     drop(engine);
     let expected = Arc::new(Expected { rows, models, answers });
-    let mut level = None;
+    let (mut level, mut answered) = (None, 0);
     for number in 0..ROUNDS {
-        round(requests() / ROUNDS, number as u64, &expected);
+        answered += round(requests() / ROUNDS, number as u64, &expected);
         let allocated = ALLOCATOR.allocated();
         let level = *level.get_or_insert(allocated);
         assert!(allocated <= level + SLACK, "{allocated} bytes after round {number}, {level} after the first");
     }
+    // What is refused, dropped, late, poisoned or after the shutdown is the smaller part, whatever the machine.
+    assert!(answered * 3 > requests(), "{answered} of {} answered", requests());
+    println!("{} requests, {answered} answered, {} bytes held", requests(), ALLOCATOR.allocated());
 }

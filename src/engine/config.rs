@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Engine;
 use super::batcher::Policy;
 use super::buffers::ZeroBuffers;
+use super::cache::CacheConfig;
 use super::topology::Pinning;
 use crate::error::{Error, Result};
 
@@ -62,6 +63,7 @@ pub struct EngineBuilder {
     pub(crate) validate_on_load: bool,
     pub(crate) buffer_pool_bytes: usize,
     pub(crate) zero_buffers: ZeroBuffers,
+    pub(crate) cache: Option<CacheConfig>,
 }
 
 /// Requests in flight per worker, unless said otherwise.
@@ -85,6 +87,7 @@ impl Default for EngineBuilder {
             validate_on_load: true,
             buffer_pool_bytes: 64 << 20,
             zero_buffers: ZeroBuffers::OnRelease,
+            cache: None,
         }
     }
 }
@@ -179,6 +182,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Keeps answers by row, and computes rows that are asked for at the same time once. Answers are the same to the
+    /// bit. Models that answer with text, and [`Engine::predict_batch`], do without. Default: no cache.
+    pub fn cache(mut self, cache: CacheConfig) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// Starts the engine.
     ///
     /// # Errors
@@ -230,6 +240,9 @@ impl EngineBuilder {
             }
             _ => {}
         }
+        if self.cache.is_some_and(|cache| !cache.holds_anything()) {
+            return Err(Error::option("no room for a single row").at("cache"));
+        }
         if !self.budgets.is_sorted() {
             return Err(Error::option("a class has less time than a more urgent one").at("budgets"));
         }
@@ -273,6 +286,9 @@ mod tests {
         assert!(error(Engine::builder().batching(BatchingStrategy::Fixed(8))).starts_with("max_delay: zero"));
         assert!(error(Engine::builder().max_delay(ms(1))).starts_with("max_delay: adaptive"));
         assert!(error(Engine::builder().budgets(ms(2), ms(1), ms(3), ms(4))).starts_with("budgets: "));
+        assert_eq!(error(Engine::builder().cache(CacheConfig::rows(0))), "cache: no room for a single row");
+        assert!(error(Engine::builder().cache(CacheConfig::rows(9).bytes(9))).starts_with("cache: "));
+        assert!(Engine::builder().cache(CacheConfig::rows(1)).check().is_ok());
         assert!(Engine::builder().check().is_ok());
     }
 }

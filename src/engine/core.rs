@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batcher::{Entry, Group, Part, Refusal, Tick};
+use super::batcher::{Part, Policy, Refusal, Tick};
 use super::buffers::{MemoryPool, ZeroBuffers};
 use super::config::EngineBuilder;
-use super::job::{Finished, Job, Progress};
+use super::dedup::{Dedup, Found};
+use super::job::{Ask, Finished, Job, Progress, Task};
 use super::payload::Payload;
 use super::queue::{Clock, NotQueued, Queue};
 use super::registry::{Loaded, Registry};
@@ -24,11 +25,13 @@ use crate::rows::Batch;
 pub(crate) struct Core {
     pub(crate) config: EngineBuilder,
     pub(crate) clock: Clock,
-    pub(crate) queue: Queue<Arc<Job>>,
+    pub(crate) queue: Queue<Task>,
+    policy: Policy,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     pub(crate) spares: Arc<Spares>,
     pub(crate) pool: MemoryPool,
+    pub(crate) dedup: Option<Dedup>,
     pub(crate) workers: Box<[Padded<Worker>]>,
     max_in_flight: usize,
     /// Queued requests that have not ended.
@@ -66,6 +69,8 @@ impl Core {
         let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, 2 * workers);
         Self {
             queue: Queue::new(config.policy(workers), clock),
+            policy: config.policy(workers),
+            dedup: config.cache.map(Dedup::new),
             max_in_flight: config.in_flight(workers),
             registry: Registry::new(),
             metrics: Metrics::new(2 * workers, 1),
@@ -91,11 +96,12 @@ impl Core {
         request: &Request<'_>,
         batch: &Batch<'_>,
         limit: Option<Tick>,
+        found: &mut Option<Found>,
     ) -> Option<Result<Prediction>> {
-        let n_rows = batch.n_rows();
-        if n_rows == 0 {
+        if batch.n_rows() == 0 {
             return Some(self.answer_nothing(loaded, request, batch));
         }
+        let n_rows = found.as_ref().map_or(batch.n_rows(), |found| found.missing.len());
         if n_rows > self.config.max_batch_rows || self.queue.rows() > 0 {
             return None;
         }
@@ -110,17 +116,22 @@ impl Core {
             return Some(Err(error));
         }
         let mut context = self.inline_context()?;
-        let mut values = self.spares.take(&loaded.kind);
-        let predicted = context.predict(&loaded.model, batch.rows(0..n_rows), &mut values);
+        let predicted = match (&self.dedup, found.take()) {
+            (Some(dedup), Some(found)) => self.complete(dedup, &mut context, loaded, batch, found),
+            _ => {
+                let mut values = self.spares.take(&loaded.kind);
+                context.predict(&loaded.model, batch.rows(0..n_rows), &mut values).map(|()| values)
+            }
+        };
         drop(context);
         let took = Duration::from_nanos(self.clock.now() - start);
-        let answer = predicted.map(|()| self.prediction(loaded, request, values, took));
+        let answer = predicted.map(|values| self.prediction(loaded, request, values, n_rows, took));
         loaded.count_run(answer.is_ok());
         loaded.metrics.record_request(&RequestRecord {
             priority: request.priority,
             outcome: outcome(&answer),
-            rows: n_rows,
-            cached_rows: 0,
+            rows: batch.n_rows(),
+            cached_rows: batch.n_rows() - n_rows,
             total: took,
             queue: Duration::ZERO,
             execute: took,
@@ -129,18 +140,88 @@ impl Core {
         Some(answer)
     }
 
+    /// Computes the rows that are missing, and keeps them.
+    fn complete(
+        &self,
+        dedup: &Dedup,
+        context: &mut Context,
+        loaded: &Loaded,
+        batch: &Batch<'_>,
+        found: Found,
+    ) -> Result<Predictions> {
+        let now = self.clock.instant(self.clock.now());
+        let Found { mut values, missing } = found;
+        if missing.len() == batch.n_rows() {
+            context.predict(&loaded.model, batch.rows(0..missing.len()), &mut values)?;
+            dedup.put(loaded, batch, &missing, &values, now);
+            return Ok(values);
+        }
+        let rows = Payload::copy_some(batch, &missing, &self.pool);
+        let mut computed = self.spares.take(&loaded.kind);
+        let n_features = loaded.model.schema().n_features();
+        context.predict(&loaded.model, rows.rows(0..missing.len(), n_features), &mut computed)?;
+        dedup.put(loaded, batch, &missing, &computed, now);
+        for (from, &at) in missing.iter().enumerate() {
+            values.copy_rows(at, &computed, from..from + 1);
+        }
+        self.spares.give(computed);
+        Ok(values)
+    }
+
+    /// Looks a request's rows up in the cache, if there is one and it is worth it.
+    pub(crate) fn find(&self, loaded: &Loaded, batch: &Batch<'_>, start: Tick) -> Option<Found> {
+        let now = self.clock.instant(start);
+        self.dedup.as_ref()?.find(loaded, batch, now, || self.spares.take(&loaded.kind))
+    }
+
+    /// The answer to a request whose rows were all found. `start` is when it came.
+    pub(crate) fn answer_found(
+        &self,
+        loaded: &Loaded,
+        request: &Request<'_>,
+        values: Predictions,
+        start: Tick,
+    ) -> Result<Prediction> {
+        let answer = self.check_open(request.deadline).map(|()| {
+            let took = Duration::from_nanos(self.clock.now() - start);
+            let mut prediction = self.prediction(loaded, request, values, 0, took);
+            prediction.from_cache = true;
+            prediction
+        });
+        if let Ok(prediction) = &answer {
+            loaded.metrics.record_request(&RequestRecord {
+                priority: request.priority,
+                outcome: Outcome::Ok,
+                rows: prediction.values.n_rows(),
+                cached_rows: prediction.values.n_rows(),
+                total: prediction.latency,
+                queue: Duration::ZERO,
+                execute: Duration::ZERO,
+                late: false,
+            });
+        }
+        answer
+    }
+
     /// The answer to a request without rows.
     fn answer_nothing(&self, loaded: &Loaded, request: &Request<'_>, batch: &Batch<'_>) -> Result<Prediction> {
         self.check_open(request.deadline)?;
         let start = self.clock.now();
         let values = guarded(|| loaded.model.predict(batch.rows(0..0)))?;
-        Ok(self.prediction(loaded, request, values, Duration::from_nanos(self.clock.now() - start)))
+        Ok(self.prediction(loaded, request, values, 0, Duration::from_nanos(self.clock.now() - start)))
     }
 
     /// An answer given on the caller's thread.
-    fn prediction(&self, loaded: &Loaded, request: &Request<'_>, values: Predictions, latency: Duration) -> Prediction {
+    fn prediction(
+        &self,
+        loaded: &Loaded,
+        request: &Request<'_>,
+        values: Predictions,
+        batch_rows: usize,
+        latency: Duration,
+    ) -> Prediction {
         Prediction {
-            batch_rows: values.n_rows(),
+            batch_rows,
             values,
             latency,
             queue_time: Duration::ZERO,
@@ -176,6 +257,7 @@ impl Core {
         loaded: Arc<Loaded>,
         request: &Request<'_>,
         batch: &Batch<'_>,
+        found: Option<Found>,
         callback: Option<Callback>,
     ) -> Result<Arc<Job>> {
         let in_flight = self.in_flight.0.fetch_add(1, Ordering::SeqCst);
@@ -183,7 +265,7 @@ impl Core {
             let limit = self.max_in_flight;
             Err(Error::overloaded(format!("{in_flight} requests are in flight, but max_in_flight is {limit}")))
         } else {
-            self.push(&loaded, request, batch, callback)
+            self.push(&loaded, request, batch, found, callback)
         };
         if queued.is_err() {
             self.one_less(&self.in_flight.0);
@@ -206,33 +288,41 @@ impl Core {
         loaded: &Arc<Loaded>,
         request: &Request<'_>,
         batch: &Batch<'_>,
+        found: Option<Found>,
         callback: Option<Callback>,
     ) -> Result<Arc<Job>> {
         let arrival = self.clock.now();
-        let payload = Payload::copy_of(batch, &self.pool);
-        let (rows, group) = (payload.n_rows(), Group { load: loaded.number, rows: payload.kind() as u8 });
-        let row_bytes = payload.bytes().div_ceil(rows);
+        let deadline = request.deadline.map(|at| self.clock.tick(at));
+        let mut progress = Progress::default();
+        let flies = found.is_some();
+        let payload = match found {
+            None => Payload::copy_of(batch, &self.pool),
+            Some(found) => {
+                progress.asks = Ask::all(&found.missing);
+                progress.rows_done = batch.n_rows() - found.missing.len();
+                progress.rows_shared = progress.rows_done;
+                progress.values = found.values;
+                Payload::copy_some(batch, &found.missing, &self.pool)
+            }
+        };
         let job = Arc::new(Job {
+            n_rows: batch.n_rows(),
+            flies,
             priority: request.priority,
-            deadline: request.deadline.map(|at| self.clock.tick(at)),
+            due: self.policy.due(arrival, request.priority as usize, deadline),
+            deadline,
             slot: Slot::new(callback),
             id: self.id_of(request),
             tag: request.tag.clone(),
-            progress: Mutex::new(Progress::default()),
+            progress: Mutex::new(progress),
             loaded: Arc::clone(loaded),
             payload,
             arrival,
         });
-        let entry = Entry {
-            item: Arc::clone(&job),
-            group,
-            class: request.priority as usize,
-            deadline: job.deadline,
-            rows,
-            row_bytes,
-        };
-        let place = self.queue.push(arrival, entry).map_err(refused)?;
-        lock(&job.progress).place = Some(place);
+        match &self.dedup {
+            Some(dedup) if flies => self.push_asking(dedup, &job)?,
+            _ => self.push_rows(&job, 0..job.payload.n_rows()).map_err(refused)?,
+        }
         Ok(job)
     }
 
@@ -242,15 +332,30 @@ impl Core {
             if let Some(result) = job.slot.wait_until(deadline) {
                 return result;
             }
-            if self.end(job, Err(expired())) {
-                self.unqueue(job);
-            }
+            self.expire(job);
         }
         job.slot.wait()
     }
 
+    /// Ends a request whose deadline has passed.
+    pub(crate) fn expire(&self, job: &Arc<Job>) {
+        if self.end(job, Err(expired())) {
+            self.unqueue(job);
+        }
+    }
+
     /// Ends a request with a result, unless it has ended. True for exactly one of all who try.
-    pub(crate) fn end(&self, job: &Job, result: Result<Prediction>) -> bool {
+    pub(crate) fn end(&self, job: &Arc<Job>, result: Result<Prediction>) -> bool {
+        let is_answered = result.is_ok();
+        let ends = self.end_alone(job, result);
+        if ends && !is_answered {
+            self.orphan(job);
+        }
+        ends
+    }
+
+    /// The same, when nobody can be waiting for its rows, or is told otherwise.
+    pub(crate) fn end_alone(&self, job: &Job, result: Result<Prediction>) -> bool {
         let ends = job.slot.claim();
         if ends {
             self.record(job, outcome(&result));
@@ -266,16 +371,17 @@ impl Core {
     }
 
     /// Ends a request that nobody waits for any more.
-    pub(crate) fn cancel(&self, job: &Job) {
+    pub(crate) fn cancel(&self, job: &Arc<Job>) {
         if job.slot.claim() {
             self.record(job, Outcome::Cancelled);
             self.one_less(&self.in_flight.0);
             self.unqueue(job);
+            self.orphan(job);
         }
     }
 
     /// Ends a request whose run failed, and spares the rest of it.
-    pub(crate) fn fail(&self, job: &Job, error: Error) {
+    pub(crate) fn fail(&self, job: &Arc<Job>, error: Error) {
         job.loaded.count_run(false);
         if self.end(job, Err(error)) {
             self.unqueue(job);
@@ -284,32 +390,34 @@ impl Core {
 
     /// Ends a request with its numbers.
     pub(crate) fn finish(&self, job: &Job, finished: Finished) {
-        job.loaded.count_run(true);
         let since = |tick: Tick| Duration::from_nanos(tick.saturating_sub(job.arrival));
         let prediction = Prediction {
             values: finished.values,
             latency: since(self.clock.now()),
             queue_time: since(finished.started),
-            from_cache: false,
+            from_cache: finished.from_cache,
             batch_rows: finished.batch_rows,
             epoch: job.loaded.epoch,
             id: job.id,
             tag: job.tag.clone(),
             spares: Some(Arc::clone(&self.spares)),
         };
-        self.end(job, Ok(prediction));
+        self.end_alone(job, Ok(prediction));
     }
 
     /// Counts a queued request that ends now.
     fn record(&self, job: &Job, outcome: Outcome) {
         let now = self.clock.now();
-        let started = lock(&job.progress).started;
+        let (started, rows_shared) = {
+            let progress = lock(&job.progress);
+            (progress.started, progress.rows_shared)
+        };
         let span = |from: Tick, to: Tick| Duration::from_nanos(to.saturating_sub(from));
         job.loaded.metrics.record_request(&RequestRecord {
             priority: job.priority,
             outcome,
-            rows: job.payload.n_rows(),
-            cached_rows: 0,
+            rows: job.n_rows,
+            cached_rows: if outcome == Outcome::Ok { rows_shared } else { 0 },
             total: span(job.arrival, now),
             queue: span(job.arrival, started.unwrap_or(now)),
             execute: started.map_or(Duration::ZERO, |started| span(started, now)),
@@ -338,21 +446,20 @@ impl Core {
         stats
     }
 
-    fn unqueue(&self, job: &Job) {
-        let place = lock(&job.progress).place;
-        if let Some(place) = place {
+    pub(crate) fn unqueue(&self, job: &Job) {
+        for place in std::mem::take(&mut lock(&job.progress).places) {
             self.queue.cancel(place);
         }
     }
 
     /// Says which requests a worker runs now.
-    pub(crate) fn publish(&self, worker: usize, parts: &[Part<Arc<Job>>]) {
+    pub(crate) fn publish(&self, worker: usize, parts: &[Part<Task>]) {
         let worker = &self.workers[worker].0;
         let since = if parts.is_empty() { 0 } else { self.clock.now() + 1 };
         worker.since.store(since, Ordering::Relaxed);
         let mut current = lock(&worker.current);
         current.clear();
-        current.extend(parts.iter().map(|part| Arc::clone(&part.item)));
+        current.extend(parts.iter().map(|part| Arc::clone(&part.item.job)));
     }
 
     /// Nanoseconds that the longest of the batches under way has taken.
@@ -414,7 +521,12 @@ impl Core {
         let running: Vec<_> =
             self.workers.iter().flat_map(|worker| std::mem::take(&mut *lock(&worker.0.current))).collect();
         let message = "the engine was shut down before the request ended";
-        queued.iter().chain(&running).filter(|job| self.end(job, Err(Error::shutdown(message)))).count()
+        let jobs = queued.into_iter().map(|task| task.job).chain(running);
+        let end = |job: Arc<Job>| match self.end_alone(&job, Err(Error::shutdown(message))) {
+            true => 1 + self.orphan(&job),
+            false => 0,
+        };
+        jobs.map(end).sum()
     }
 }
 
@@ -444,7 +556,7 @@ pub(crate) fn expired() -> Error {
     Error::deadline("the deadline passed before the request ran")
 }
 
-fn refused(cause: NotQueued) -> Error {
+pub(crate) fn refused(cause: NotQueued) -> Error {
     match cause {
         NotQueued::Closed => Error::shutdown("the engine is shutting down"),
         NotQueued::Refused(Refusal::Expired) => expired(),

@@ -16,8 +16,14 @@ use crate::model::Predictions;
 pub(crate) struct Job {
     pub(crate) slot: Slot<Result<Prediction>>,
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) n_rows: usize,
+    /// Whether its rows fly: see `dedup.rs`.
+    pub(crate) flies: bool,
+    /// Its rows, but for those that were found in the cache.
     pub(crate) payload: Payload,
     pub(crate) arrival: Tick,
+    /// Its virtual deadline.
+    pub(crate) due: Tick,
     pub(crate) deadline: Option<Tick>,
     pub(crate) priority: Priority,
     pub(crate) id: u64,
@@ -25,17 +31,47 @@ pub(crate) struct Job {
     pub(crate) progress: Mutex<Progress>,
 }
 
+/// Rows of a request that are queued together.
+#[derive(Clone)]
+pub(crate) struct Task {
+    pub(crate) job: Arc<Job>,
+    /// The first of them in its payload.
+    pub(crate) first: usize,
+}
+
 /// What has been computed. Parts of a large request come in any order, from several workers.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// Where it waits; set once it is queued.
-    pub(crate) place: Option<Place>,
+    pub(crate) places: Vec<Place>,
     pub(crate) rows_done: usize,
+    /// Those of them that were in the cache or computed for another request.
+    pub(crate) rows_shared: usize,
     pub(crate) values: Predictions,
     /// When its first rows began to run.
     pub(crate) started: Option<Tick>,
     /// Rows of the largest batch it was part of.
     pub(crate) batch_rows: usize,
+    /// What becomes of each row of the payload, if the request flies and has not ended without an answer.
+    pub(crate) asks: Vec<Ask>,
+}
+
+/// A row that was not in the cache.
+pub(crate) struct Ask {
+    /// The row of the answer.
+    pub(crate) at: usize,
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Others may wait for it.
+    Leads,
+    /// Another request computes it.
+    Joined,
+    /// Computed for this request, and nobody knows of it.
+    Alone,
+    Done,
 }
 
 /// A finished request's numbers and how they came to be.
@@ -43,6 +79,19 @@ pub(crate) struct Finished {
     pub(crate) values: Predictions,
     pub(crate) started: Tick,
     pub(crate) batch_rows: usize,
+    pub(crate) from_cache: bool,
+}
+
+impl Progress {
+    /// What a request that has all its rows ends with. `started` counts if none of its rows ran for itself.
+    pub(crate) fn finish(&mut self, started: Tick) -> Finished {
+        Finished {
+            values: std::mem::take(&mut self.values),
+            started: self.started.unwrap_or(started),
+            batch_rows: self.batch_rows,
+            from_cache: self.rows_shared == self.rows_done,
+        }
+    }
 }
 
 impl Job {
@@ -59,16 +108,42 @@ impl Job {
         let mut progress = lock(&self.progress);
         if progress.rows_done == 0 {
             progress.values = spare();
-            progress.values.resize_like(batch, self.payload.n_rows());
+            progress.values.resize_like(batch, self.n_rows);
         }
         progress.rows_done += from.len();
         progress.batch_rows = progress.batch_rows.max(batch.n_rows);
-        let first = *progress.started.get_or_insert(started);
+        progress.started.get_or_insert(started);
         progress.values.copy_rows(at, batch, from);
-        (progress.rows_done == self.payload.n_rows()).then(|| Finished {
-            values: std::mem::take(&mut progress.values),
-            started: first,
-            batch_rows: progress.batch_rows,
-        })
+        (progress.rows_done == self.n_rows).then(|| progress.finish(started))
+    }
+
+    /// The same for one row of the payload of a request that flies, if it does not have it yet. `started` if the batch
+    /// ran rows of this request.
+    pub(crate) fn deliver_row(
+        &self,
+        row: usize,
+        batch: &Predictions,
+        from: usize,
+        now: Tick,
+        started: Option<Tick>,
+    ) -> Option<Finished> {
+        let mut progress = lock(&self.progress);
+        // A request that has ended asks for nothing.
+        let ask = progress.asks.get_mut(row).filter(|ask| ask.state != State::Done)?;
+        let at = ask.at;
+        ask.state = State::Done;
+        if progress.rows_done == 0 {
+            progress.values.resize_like(batch, self.n_rows);
+        }
+        progress.rows_done += 1;
+        match started {
+            Some(started) => {
+                progress.batch_rows = progress.batch_rows.max(batch.n_rows);
+                progress.started.get_or_insert(started);
+            }
+            None => progress.rows_shared += 1,
+        }
+        progress.values.copy_rows(at, batch, from..from + 1);
+        (progress.rows_done == self.n_rows).then(|| progress.finish(now))
     }
 }

@@ -14,6 +14,7 @@ mod bulk;
 pub mod cache;
 mod config;
 mod core;
+mod dedup;
 mod health;
 mod job;
 mod payload;
@@ -45,7 +46,7 @@ use self::core::Core;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::model::{Model, Predictions, ValidationReport};
-use crate::rows::Rows;
+use crate::rows::{Batch, Rows};
 
 /// Serves models to any number of threads. Shut down by [`shutdown`](Self::shutdown) or when dropped.
 ///
@@ -109,6 +110,7 @@ impl Engine {
             if let Some(core) = observed.upgrade() {
                 snapshot.queue = core.queue_stats();
                 snapshot.pool = core.pool.stats();
+                snapshot.cache = core.dedup.as_ref().map(|dedup| dedup.cache().stats());
             }
         });
         let engine = Self {
@@ -150,6 +152,7 @@ impl Engine {
             }
         }
         let metrics = self.core.metrics.model(name);
+        let before = self.core.registry.find(name);
         let loaded = self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows)?;
         self.core.queue.with(|batcher| {
             batcher.retire(|load| self.core.registry.is_loaded(load));
@@ -160,7 +163,19 @@ impl Engine {
                 }
             }
         });
+        if let Ok(before) = before {
+            self.forget(before.epoch);
+        }
         Ok(loaded.epoch)
+    }
+
+    /// Drops what the cache holds of a model that has been replaced or unloaded, unless it is served still.
+    fn forget(&self, epoch: Epoch) {
+        if let Some(dedup) = &self.core.dedup
+            && !self.core.registry.has_epoch(epoch)
+        {
+            dedup.cache().invalidate(epoch.0);
+        }
     }
 
     /// Stops serving `name`. Requests accepted before still end.
@@ -168,7 +183,8 @@ impl Engine {
     /// # Errors
     /// An unknown-model error.
     pub fn unload(&self, name: &str) -> Result<()> {
-        self.core.registry.remove(name)?;
+        let removed = self.core.registry.remove(name)?;
+        self.forget(removed.epoch);
         self.core.metrics.forget(name);
         self.core.queue.with(|batcher| batcher.retire(|load| self.core.registry.is_loaded(load)));
         Ok(())
@@ -208,11 +224,32 @@ impl Engine {
     pub fn predict_request(&self, request: Request<'_>) -> Result<Prediction> {
         let loaded = self.core.registry.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
-        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, None) {
+        let mut found = match self.find(&loaded, &request, &batch) {
+            Ok(answer) => return answer,
+            Err(found) => found,
+        };
+        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, None, &mut found) {
             return result;
         }
-        let job = self.core.enqueue(loaded, &request, &batch, None)?;
+        let job = self.core.enqueue(loaded, &request, &batch, found, None)?;
         self.core.wait(&job, request.deadline)
+    }
+
+    /// The answer to a request whose rows are all in the cache; else what is known of them.
+    fn find(
+        &self,
+        loaded: &registry::Loaded,
+        request: &Request<'_>,
+        batch: &Batch<'_>,
+    ) -> std::result::Result<Result<Prediction>, Option<dedup::Found>> {
+        if self.core.dedup.is_none() {
+            return Err(None);
+        }
+        let start = self.core.clock.now();
+        match self.core.find(loaded, batch, start) {
+            Some(found) if found.missing.is_empty() => Ok(self.core.answer_found(loaded, request, found.values, start)),
+            found => Err(found),
+        }
     }
 
     /// Accepts a request and returns at once with a ticket for its answer.
@@ -260,10 +297,14 @@ impl Engine {
         let limit = batcher::nanos(self.core.config.inline_below);
         // There is nothing to queue of a request without rows.
         let limit = (batch.n_rows() > 0).then_some(limit);
-        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, limit) {
+        let mut found = match self.find(&loaded, &request, &batch) {
+            Ok(answer) => return Ok(Accepted::Answered(answer)),
+            Err(found) => found,
+        };
+        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, limit, &mut found) {
             return Ok(Accepted::Answered(result));
         }
-        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, callback())?))
+        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, callback())?))
     }
 
     /// Predicts many rows at once: straight to the kernels, on as many threads as there are workers, without the queue.
@@ -295,6 +336,13 @@ impl Engine {
             if measured.is_empty() { "not measured: rows of zeros fail".to_owned() } else { measured.join(", ") };
         report.push("cost", true, detail);
         Ok(report)
+    }
+
+    /// Drops all answers that the cache holds.
+    pub fn clear_cache(&self) {
+        if let Some(dedup) = &self.core.dedup {
+            dedup.cache().clear();
+        }
     }
 
     /// What the engine has counted and timed: see [`Metrics::snapshot`].

@@ -33,6 +33,16 @@ pub(crate) struct SparseRows<T: Element> {
 /// Number of kinds: types and layouts of rows that can share a batch only among themselves.
 pub(crate) const KINDS: usize = 4;
 
+/// The kind of a caller's rows.
+pub(crate) fn kind_of(batch: &Batch<'_>) -> usize {
+    match batch {
+        Batch::Dense(Dense::F32(_)) => 0,
+        Batch::Dense(Dense::F64(_)) => 1,
+        Batch::Sparse(Csr { values: Flat::F32(_), .. }) => 2,
+        Batch::Sparse(Csr { values: Flat::F64(_), .. }) => 3,
+    }
+}
+
 impl Payload {
     /// An empty payload of a kind.
     pub(crate) fn empty(kind: usize, pool: &MemoryPool) -> Self {
@@ -46,14 +56,24 @@ impl Payload {
 
     /// A copy of a caller's rows.
     pub(crate) fn copy_of(batch: &Batch<'_>, pool: &MemoryPool) -> Self {
-        let kind = match batch {
-            Batch::Dense(Dense::F32(_)) => 0,
-            Batch::Dense(Dense::F64(_)) => 1,
-            Batch::Sparse(Csr { values: Flat::F32(_), .. }) => 2,
-            Batch::Sparse(Csr { values: Flat::F64(_), .. }) => 3,
-        };
-        let mut payload = Self::empty(kind, pool);
-        match (&mut payload, batch) {
+        let mut payload = Self::empty(kind_of(batch), pool);
+        payload.push(batch);
+        payload
+    }
+
+    /// A copy of some of a caller's rows.
+    pub(crate) fn copy_some(batch: &Batch<'_>, rows: &[usize], pool: &MemoryPool) -> Self {
+        if rows.len() == batch.n_rows() {
+            return Self::copy_of(batch, pool);
+        }
+        let mut payload = Self::empty(kind_of(batch), pool);
+        rows.iter().for_each(|&row| payload.push(&batch.slice(row..row + 1)));
+        payload
+    }
+
+    /// Appends a copy of a caller's rows, which are of the same kind.
+    fn push(&mut self, batch: &Batch<'_>) {
+        match (self, batch) {
             (Self::DenseF32(rows), Batch::Dense(Dense::F32(view))) => rows.copy(view),
             (Self::DenseF64(rows), Batch::Dense(Dense::F64(view))) => rows.copy(view),
             (Self::SparseF32(rows), Batch::Sparse(Csr { indptr, indices, values: Flat::F32(values), .. })) => {
@@ -62,9 +82,8 @@ impl Payload {
             (Self::SparseF64(rows), Batch::Sparse(Csr { indptr, indices, values: Flat::F64(values), .. })) => {
                 rows.append(indptr, indices, values);
             }
-            _ => unreachable!("made of the batch's kind"),
+            _ => unreachable!("a payload has one kind of rows"),
         }
-        payload
     }
 
     /// Which payloads can be put together: those of the same kind.
@@ -136,7 +155,7 @@ impl<T: Value + Element> DenseRows<T> {
     }
 
     fn copy(&mut self, view: &ArrayView2<'_, T>) {
-        self.n_rows = view.nrows();
+        self.n_rows += view.nrows();
         match view.to_slice() {
             Some(values) => self.values.extend_from_slice(values),
             None => self.values.extend(view.iter().copied()),

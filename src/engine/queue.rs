@@ -93,6 +93,25 @@ impl<T: Clone> Queue<T> {
         Ok(place)
     }
 
+    /// Queues an entry of a request that was accepted before; nothing if the queue is stopped.
+    pub(crate) fn readmit(&self, arrival: Tick, entry: Entry<T>) -> Option<Place> {
+        let mut state = lock(&self.state);
+        if state.stopped {
+            return None;
+        }
+        let place = state.batcher.insert(arrival, entry);
+        self.rows.store(state.batcher.rows(), Ordering::Relaxed);
+        if state.sleeping > 0 {
+            self.work.notify_one();
+        }
+        Some(place)
+    }
+
+    /// Makes an entry that has rows waiting due earlier, if `due` is.
+    pub(crate) fn raise(&self, place: Place, due: Tick) -> Option<Place> {
+        lock(&self.state).batcher.raise(place, due)
+    }
+
     /// Takes out an entry that has rows waiting.
     pub(crate) fn cancel(&self, place: Place) -> Option<T> {
         let mut state = lock(&self.state);

@@ -156,6 +156,11 @@ impl Registry {
         changed
     }
 
+    /// Whether a model of this content is served under some name.
+    pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
+        self.models.load().values().any(|loaded| loaded.epoch == epoch)
+    }
+
     /// Whether a load's model has its name still.
     pub(crate) fn is_loaded(&self, number: u32) -> bool {
         self.models.load().values().any(|loaded| loaded.number == number)

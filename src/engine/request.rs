@@ -70,7 +70,7 @@ pub struct Prediction {
     pub latency: Duration,
     /// From the call until its first row began to run; zero if it ran on the caller's thread.
     pub queue_time: Duration,
-    /// Whether every row was found in the cache.
+    /// Whether nothing was computed for this request: every row was in the cache, or was being computed for another.
     pub from_cache: bool,
     /// Rows of the batch it ran in, those of other requests included; of the largest if it ran in several.
     pub batch_rows: usize,

@@ -6,13 +6,12 @@
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::batcher::{Batch, Part, Tick};
 use super::buffers::MemoryPool;
 use super::core::Core;
-use super::job::Job;
+use super::job::Task;
 use super::payload::{KINDS, Payload};
 use super::queue::Turn;
 use crate::error::{Error, Result};
@@ -72,8 +71,8 @@ pub(crate) fn work(core: &Core, worker: usize) {
     let mut batch = Batch::default();
     let mut ran = None;
     while core.queue.next(&mut batch, ran.take()) == Turn::Work {
-        for job in batch.expired.drain(..) {
-            core.end(&job, Err(Error::deadline("the deadline passed before the request ran")));
+        for task in batch.expired.drain(..) {
+            core.expire(&task.job);
         }
         if !batch.parts.is_empty() {
             let _busy = core.busy();
@@ -83,7 +82,7 @@ pub(crate) fn work(core: &Core, worker: usize) {
             core.publish(worker, &[]);
             let end = core.clock.now();
             let took = Duration::from_nanos(end - start);
-            core.record_batch(&batch.parts[0].item, batch.rows, took, batch.expected, reruns);
+            core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns);
             ran = Some((start, end));
         }
     }
@@ -93,19 +92,22 @@ impl Context {
     /// Runs a batch so that each of its requests gets its rows or its own error. Where a run fails, its halves are run
     /// by themselves, until the one at fault is alone: at most `2k - 1` runs for `k`
     /// requests. Returns how many runs there were beyond the first.
-    fn run(&mut self, core: &Core, parts: &[Part<Arc<Job>>], started: Tick) -> usize {
+    fn run(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) -> usize {
         let mut runs = 0_usize;
         self.todo.clear();
         self.todo.push(0..parts.len());
         while let Some(range) = self.todo.pop() {
             let some = &parts[range.clone()];
-            if some.iter().all(|part| part.item.slot.is_claimed()) {
+            if some.iter().all(|part| part.item.job.slot.is_claimed()) {
                 continue;
             }
             runs += 1;
             match self.predict_parts(some) {
-                Ok(()) => self.hand_out(core, some, started),
-                Err(error) if some.len() == 1 => core.fail(&some[0].item, error),
+                Ok(()) => {
+                    some[0].item.job.loaded.count_run(true);
+                    self.hand_out(core, some, started);
+                }
+                Err(error) if some.len() == 1 => core.fail(&some[0].item.job, error),
                 Err(_) => {
                     let middle = range.start + range.len() / 2;
                     self.todo.push(middle..range.end);
@@ -117,12 +119,12 @@ impl Context {
     }
 
     /// Predicts the rows of `parts`, one after the other, into `out`.
-    fn predict_parts(&mut self, parts: &[Part<Arc<Job>>]) -> Result<()> {
-        let first = &parts[0].item;
+    fn predict_parts(&mut self, parts: &[Part<Task>]) -> Result<()> {
+        let first = &parts[0].item.job;
         let n_features = first.loaded.model.schema().n_features();
         let mut out = std::mem::take(&mut self.out);
         let predicted = if parts.len() == 1 {
-            let rows = first.payload.rows(parts[0].rows.clone(), n_features);
+            let rows = first.payload.rows(payload_rows(&parts[0]), n_features);
             self.predict(&first.loaded.model, rows, &mut out)
         } else {
             let kind = first.payload.kind();
@@ -130,7 +132,7 @@ impl Context {
             let gathered = &mut gathered[kind];
             gathered.clear();
             for part in parts {
-                gathered.append(&part.item.payload, part.rows.clone(), n_features);
+                gathered.append(&part.item.job.payload, payload_rows(part), n_features);
             }
             predict(&first.loaded.model, gathered.rows(0..gathered.n_rows(), n_features), &mut out, scratch)
         };
@@ -138,19 +140,28 @@ impl Context {
         predicted
     }
 
-    fn hand_out(&mut self, core: &Core, parts: &[Part<Arc<Job>>], started: Tick) {
+    fn hand_out(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) {
         let mut row = 0;
         for part in parts {
             let from = row..row + part.rows.len();
             row = from.end;
-            let (job, at) = (&part.item, part.rows.start);
+            let (job, rows) = (&part.item.job, payload_rows(part));
             if job.slot.is_claimed() {
                 continue;
             }
+            if let (true, Some(dedup)) = (job.flies, &core.dedup) {
+                core.hand_out(dedup, job, rows, &self.out, from.start, started);
+                continue;
+            }
             let spare = || core.spares.take(&job.loaded.kind);
-            if let Some(finished) = job.deliver(at, &self.out, from, started, spare) {
+            if let Some(finished) = job.deliver(rows.start, &self.out, from, started, spare) {
                 core.finish(job, finished);
             }
         }
     }
+}
+
+/// The rows of a part within its request's payload.
+fn payload_rows(part: &Part<Task>) -> Range<usize> {
+    part.item.first + part.rows.start..part.item.first + part.rows.end
 }

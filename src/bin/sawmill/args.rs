@@ -226,6 +226,10 @@ pub struct EngineArgs {
     /// Requests that may be waiting or running; the next one is refused. The engine's own default if not given
     #[arg(long, requires = "engine", value_name = "N", value_parser = count)]
     pub max_in_flight: Option<usize>,
+
+    /// Rows whose answers the engine keeps. None if not given
+    #[arg(long, requires = "engine", value_name = "ROWS", value_parser = count)]
+    pub cache: Option<usize>,
 }
 
 /// How often requests are sent.

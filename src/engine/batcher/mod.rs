@@ -52,6 +52,13 @@ pub(crate) struct Policy {
     pub(crate) workers: usize,
 }
 
+impl Policy {
+    /// The virtual deadline of an entry that came at `arrival`.
+    pub(crate) fn due(&self, arrival: Tick, class: usize, deadline: Option<Tick>) -> Tick {
+        arrival.saturating_add(nanos(self.budgets[class])).min(deadline.unwrap_or(Tick::MAX))
+    }
+}
+
 /// What the batcher knows of a request; `item` is the caller's handle of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<T> {
@@ -239,16 +246,33 @@ impl<T: Clone> DynamicBatcher<T> {
                 return Err(Refusal::TooLate(expected, deadline - now));
             }
         }
-        let budget = nanos(policy.budgets[entry.class]);
-        let due = now.saturating_add(budget).min(entry.deadline.unwrap_or(Tick::MAX));
+        Ok(self.insert(now, entry))
+    }
+
+    /// Queues an entry of a request that was accepted earlier, whatever there is room for: `arrival` is when it came.
+    pub(crate) fn insert(&mut self, arrival: Tick, entry: Entry<T>) -> Place {
+        let due = self.policy.due(arrival, entry.class, entry.deadline);
         let place = Place { group: entry.group, key: (due, self.arrivals) };
         self.arrivals += 1;
         self.rows += entry.rows;
-        self.bytes += bytes;
+        self.bytes += entry.rows * entry.row_bytes;
         let lane = self.lanes.entry(entry.group).or_default();
         lane.rows[entry.class] += entry.rows;
-        lane.entries.insert(place.key, Waiting { entry, arrival: now, taken: 0 });
-        Ok(place)
+        lane.entries.insert(place.key, Waiting { entry, arrival, taken: 0 });
+        place
+    }
+
+    /// Makes an entry that has rows waiting due earlier: somebody more urgent waits for it, too. Nothing if it is due by
+    /// then already.
+    pub(crate) fn raise(&mut self, place: Place, due: Tick) -> Option<Place> {
+        let raised = Place { key: (due, place.key.1), ..place };
+        let entries = &mut self.lanes.get_mut(&place.group)?.entries;
+        if raised.key >= place.key {
+            return None;
+        }
+        let waiting = entries.remove(&place.key)?;
+        entries.insert(raised.key, waiting);
+        Some(raised)
     }
 
     /// Nanoseconds until an entry ends: the work of its class and of more urgent ones, spread over the workers, and its

@@ -86,6 +86,7 @@ enum Step {
     Push { class: usize, load: u32, rows: usize, row_bytes: usize, deadline: Option<Tick> },
     Poll,
     Cancel(usize),
+    Raise(usize, Tick),
     Pass(Tick),
 }
 
@@ -96,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(class, load, rows, row_bytes, deadline)| Step::Push { class, load, rows, row_bytes, deadline }),
         3 => Just(Step::Poll),
         1 => (0usize..100).prop_map(Step::Cancel),
+        1 => (0usize..100, 0..40 * MS).prop_map(|(item, left)| Step::Raise(item, left)),
         2 => (0..10 * MS).prop_map(Step::Pass),
     ]
 }
@@ -156,6 +158,14 @@ proptest! {
                     if let Some(known) = known {
                         prop_assert_eq!(batcher.cancel(known.place), Some(item));
                         prop_assert_eq!(batcher.cancel(known.place), None);
+                    }
+                }
+                Step::Raise(item, left) => {
+                    if let Some(known) = oracle.waiting.get_mut(&item) {
+                        let raised = batcher.raise(known.place, now + left);
+                        prop_assert_eq!(raised.is_some(), now + left < known.due);
+                        known.due = known.due.min(now + left);
+                        known.place = raised.unwrap_or(known.place);
                     }
                 }
                 Step::Pass(ticks) => now += ticks,

@@ -10,13 +10,13 @@ use super::shard::Index;
 
 /// How a row that is not in the cache comes to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum Start<W> {
     /// The caller computes the row and says so with `finish`.
     Lead,
-    /// The row is being computed; the waiter will be told. `raised` if the flight has just become as urgent as this.
+    /// The row is being computed; the waiter will be told.
     Join {
-        /// The flight's new urgency.
-        raised: Option<u64>,
+        /// The flight's oldest waiter, its leader unless that has left, if the flight has just become more urgent.
+        raised: Option<W>,
     },
     /// A different row with the same hash is being computed: the caller computes the row for itself alone.
     Alone,
@@ -61,8 +61,8 @@ impl<W> Default for Flights<W> {
     }
 }
 
-impl<W: PartialEq> Flights<W> {
-    pub(super) fn start(&mut self, key: &Key<'_>, urgency: u64, waiter: W) -> Start {
+impl<W: PartialEq + Clone> Flights<W> {
+    pub(super) fn start(&mut self, key: &Key<'_>, urgency: u64, waiter: W) -> Start<W> {
         let Some(flight) = self.flights.get_mut(&key.hash) else {
             let (epoch, kind) = (key.scope.epoch, key.scope.kind);
             let flight = Flight { epoch, kind, row: key.row.into(), urgency, waiters: vec![waiter], is_retired: false };
@@ -72,8 +72,8 @@ impl<W: PartialEq> Flights<W> {
         if !flight.is(key) {
             return Start::Alone;
         }
+        let raised = (urgency < flight.urgency).then(|| flight.waiters[0].clone());
         flight.waiters.push(waiter);
-        let raised = (urgency < flight.urgency).then_some(urgency);
         flight.urgency = flight.urgency.min(urgency);
         Start::Join { raised }
     }
@@ -92,7 +92,7 @@ impl<W: PartialEq> Flights<W> {
     pub(super) fn leave(&mut self, key: &Key<'_>, waiter: &W) -> Leave {
         let Some(flight) = self.find(key) else { return Leave::Gone };
         let Some(at) = flight.waiters.iter().position(|known| known == waiter) else { return Leave::Gone };
-        flight.waiters.swap_remove(at);
+        flight.waiters.remove(at);
         if !flight.waiters.is_empty() {
             return Leave::Wanted;
         }
@@ -134,7 +134,7 @@ mod tests {
         let mut flights = Flights::default();
         assert_eq!(flights.start(&key(&0), 10, "leader"), Start::Lead);
         assert_eq!(flights.start(&key(&0), 20, "patient"), Start::Join { raised: None });
-        assert_eq!(flights.start(&key(&0), 5, "urgent"), Start::Join { raised: Some(5) });
+        assert_eq!(flights.start(&key(&0), 5, "urgent"), Start::Join { raised: Some("leader") });
         assert_eq!(flights.start(&key(&0), 5, "as urgent"), Start::Join { raised: None });
         assert_eq!(flights.start(&key(&1), 1, "same hash"), Start::Alone);
         assert_eq!(flights.leave(&key(&0), &"leader"), Leave::Wanted);

@@ -14,8 +14,6 @@ mod shard;
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -23,11 +21,14 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use flight::{Finished, Flights};
 pub use flight::{Leave, Start};
 use profit::{Profit, Window};
-use shard::{Limits, Shard};
+use shard::{Limits, OVERHEAD, Shard};
 
+use super::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use super::sync::{Mutex, MutexGuard, lock};
 use crate::metrics::{CacheStats, Padded};
 
-/// How much the cache may hold, and for how long.
+/// How much the cache may hold, and for how long. It takes a row to have the same answer whenever it comes: do not give
+/// one to an engine that serves a custom model of which that is not true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct CacheConfig {
@@ -55,6 +56,10 @@ impl CacheConfig {
         self
     }
 
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.rows > 0 && self.bytes > OVERHEAD
+    }
+
     /// Whether rows and values are overwritten with zeros when they leave. Default: yes.
     pub fn zero(mut self, zero: bool) -> Self {
         self.zero = zero;
@@ -79,13 +84,13 @@ pub struct Key<'a> {
     row: &'a [u8],
 }
 
-/// What a lookup came to.
+/// How a row comes to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup<R> {
+pub enum Flight<R, W> {
     /// The row was there; what was read of its value.
-    Hit(R),
+    Landed(R),
     /// It was not.
-    Miss(Start),
+    Started(Start<W>),
 }
 
 /// Answers by row. `W` says who waits for a row in flight.
@@ -124,7 +129,7 @@ const REPORT_EVERY: u64 = 256;
 const CELL_ROWS: usize = 1024;
 const MAX_CELLS: usize = 16;
 
-impl<W: PartialEq> DeduplicationCache<W> {
+impl<W: PartialEq + Clone> DeduplicationCache<W> {
     /// An empty cache.
     pub fn new(config: CacheConfig) -> Self {
         let random = || RandomState::new().build_hasher().finish();
@@ -153,51 +158,62 @@ impl<W: PartialEq> DeduplicationCache<W> {
         Key { hash: hasher.finish128().as_u128(), scope, row }
     }
 
-    /// Whether the cache is to be asked at all now. It leaves itself out for a while where it has cost more than it has
-    /// gained; each call counts as a lookup of that while. Ask before [`key`](Self::key), which is most of the cost.
-    pub fn is_worth_asking(&self) -> bool {
+    /// Whether the cache is to be asked for `rows` rows now. It leaves itself out for a while where it has cost more than
+    /// it has gained; each call counts as so many lookups of that while. Ask before [`key`](Self::key), which is most of
+    /// the cost.
+    pub fn is_worth_asking(&self, rows: usize) -> bool {
         if self.pause.load(Relaxed) == 0 {
             return true;
         }
-        self.bypassed.fetch_add(1, Relaxed);
-        let _ = self.pause.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        let rows = rows as u64;
+        self.bypassed.fetch_add(rows, Relaxed);
+        let _ = self.pause.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(rows)));
         false
     }
 
-    /// Looks a row up. If it is not there, `waiter` leads or joins a flight of the given urgency (smaller is more
-    /// urgent); who leads must call [`finish`](Self::finish). `saved` is what computing the row would take.
-    pub fn lookup<R>(
-        &self,
-        key: &Key<'_>,
-        now: Instant,
-        saved: Duration,
-        urgency: u64,
-        waiter: W,
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Lookup<R> {
+    /// Looks a row up, and hands its value to `read` if it is there. `saved` is what computing the row would take: from
+    /// that the cache learns whether it is worth asking.
+    pub fn find<R>(&self, key: &Key<'_>, now: Instant, saved: Duration, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let mut cell = self.cell(key);
         let begun = (cell.window.lookups >= REPORT_EVERY).then(Instant::now);
-        let found = match cell.shard.get(key, self.since_start(now), read) {
-            Some(found) => Lookup::Hit(found),
-            None => {
-                let start = cell.flights.start(key, urgency, waiter);
-                if matches!(start, Start::Join { .. }) {
-                    // A row that is being computed is not missed.
-                    cell.shard.misses -= 1;
-                    cell.coalesced += 1;
-                }
-                Lookup::Miss(start)
-            }
-        };
+        let found = cell.shard.get(key, self.since_start(now), read);
         cell.window.lookups += 1;
         match found {
-            Lookup::Hit(_) | Lookup::Miss(Start::Join { .. }) => cell.window.gain += nanoseconds(saved),
-            Lookup::Miss(_) => cell.window.misses += 1,
+            Some(_) => cell.window.gain = cell.window.gain.saturating_add(nanoseconds(saved)),
+            None => cell.window.misses += 1,
         }
         if let Some(begun) = begun {
             self.report(key, begun, cell);
         }
         found
+    }
+
+    /// For a row that was not [found](Self::find): unless it is there by now, `waiter` leads or joins a flight of the
+    /// given urgency (smaller is more urgent). Who leads must call [`finish`](Self::finish).
+    pub fn fly<R>(
+        &self,
+        key: &Key<'_>,
+        now: Instant,
+        urgency: u64,
+        waiter: W,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Flight<R, W> {
+        let mut cell = self.cell(key);
+        let now = self.since_start(now);
+        if cell.shard.contains(key, now)
+            && let Some(found) = cell.shard.get(key, now, read)
+        {
+            // It has been counted as a miss.
+            cell.shard.misses = cell.shard.misses.saturating_sub(1);
+            return Flight::Landed(found);
+        }
+        let start = cell.flights.start(key, urgency, waiter);
+        if matches!(start, Start::Join { .. }) {
+            // A row that is being computed is not missed.
+            cell.shard.misses = cell.shard.misses.saturating_sub(1);
+            cell.coalesced += 1;
+        }
+        Flight::Started(start)
     }
 
     /// Ends a flight: with an answer, which is kept, or with none after an error, which is not. Returns the waiters, of
@@ -293,11 +309,6 @@ fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
-/// A reader that panics leaves a cell as whole as it was.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<W> fmt::Debug for DeduplicationCache<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeduplicationCache").field("cells", &self.cells.len()).finish_non_exhaustive()
@@ -325,31 +336,43 @@ mod tests {
         assert!(cache.is_empty());
     }
 
+    fn start<W: PartialEq + Clone>(cache: &DeduplicationCache<W>, key: &Key<'_>, now: Instant, waiter: W) -> Start<W> {
+        match cache.fly(key, now, 0, waiter, |_| ()) {
+            Flight::Started(start) => start,
+            Flight::Landed(()) => panic!("the row is there"),
+        }
+    }
+
     #[test]
     fn concurrent_duplicates_are_computed_once() {
         let cache = DeduplicationCache::<usize>::new(CacheConfig::rows(10));
         let now = Instant::now();
         let key = cache.key(MODEL, b"row");
         let starts: Vec<_> = std::thread::scope(|scope| {
-            let ask = |waiter| cache.lookup(&key, now, COST, 0, waiter, |_| ());
+            let ask = |waiter| {
+                assert_eq!(cache.find(&key, now, COST, |_| ()), None);
+                start(&cache, &key, now, waiter)
+            };
             let threads: Vec<_> = (0..8).map(|waiter| scope.spawn(move || ask(waiter))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(starts.iter().filter(|start| **start == Lookup::Miss(Start::Lead)).count(), 1);
+        assert_eq!(starts.iter().filter(|start| **start == Start::Lead).count(), 1);
         let mut told = cache.finish(&key, Some(b"value"), now);
         told.sort_unstable();
         assert_eq!(told, [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(cache.lookup(&key, now, COST, 0, 8, <[u8]>::len), Lookup::Hit(5));
+        assert_eq!(cache.fly(&key, now, 0, 8, <[u8]>::len), Flight::Landed(5));
+        assert_eq!(cache.find(&key, now, COST, <[u8]>::len), Some(5));
         let stats = cache.stats();
-        assert_eq!((stats.hits, stats.misses, stats.coalesced, stats.rows), (1, 1, 7, 1));
+        // The late comer asked without looking first, so it takes back a miss of another.
+        assert_eq!((stats.hits, stats.misses, stats.coalesced, stats.rows), (2, 0, 7, 1));
     }
 
     #[test]
     fn an_error_is_told_and_not_kept() {
         let cache = DeduplicationCache::<u8>::new(CacheConfig::rows(10));
         let (now, key) = (Instant::now(), cache.key(MODEL, b"row"));
-        cache.lookup(&key, now, COST, 0, 1, |_| ());
-        cache.lookup(&key, now, COST, 0, 2, |_| ());
+        start(&cache, &key, now, 1);
+        start(&cache, &key, now, 2);
         assert_eq!(cache.leave(&key, &1), Leave::Wanted);
         assert_eq!(cache.finish(&key, None, now), [2]);
         assert!(cache.is_empty());
@@ -359,7 +382,7 @@ mod tests {
     fn an_answer_of_a_replaced_model_is_not_kept() {
         let cache = DeduplicationCache::<u8>::new(CacheConfig::rows(10));
         let (now, key) = (Instant::now(), cache.key(MODEL, b"row"));
-        cache.lookup(&key, now, COST, 0, 1, |_| ());
+        start(&cache, &key, now, 1);
         cache.invalidate(MODEL.epoch);
         assert_eq!(cache.finish(&key, Some(b"value"), now), [1]);
         assert!(cache.is_empty());
@@ -371,12 +394,13 @@ mod tests {
         let now = Instant::now();
         let mut asked = Vec::new();
         for row in 0u32..200_000 {
-            let worth_it = cache.is_worth_asking();
+            let worth_it = cache.is_worth_asking(1);
             asked.push(worth_it);
             if worth_it {
                 let bytes = row.to_ne_bytes();
                 let key = cache.key(MODEL, &bytes);
-                assert_eq!(cache.lookup(&key, now, Duration::from_nanos(10), 0, (), |_| ()), Lookup::Miss(Start::Lead));
+                assert_eq!(cache.find(&key, now, Duration::from_nanos(10), |_| ()), None);
+                assert_eq!(start(&cache, &key, now, ()), Start::Lead);
                 assert_eq!(cache.finish(&key, Some(&bytes), now).len(), 1);
             }
         }
@@ -391,8 +415,8 @@ mod tests {
         let (now, key) = (Instant::now(), cache.key(MODEL, b"row"));
         cache.put(&key, b"value", now);
         for _ in 0..100_000 {
-            assert!(cache.is_worth_asking());
-            assert_eq!(cache.lookup(&key, now, COST, 0, (), |_| ()), Lookup::Hit(()));
+            assert!(cache.is_worth_asking(1));
+            assert_eq!(cache.find(&key, now, COST, |_| ()), Some(()));
         }
     }
 
@@ -404,8 +428,8 @@ mod tests {
         rows.iter().for_each(|row| cache.put(&cache.key(MODEL, row), &row[..4], now));
         let hits = allocation_counter::measure(|| {
             for row in rows.iter().cycle().take(1_000) {
-                let found = cache.lookup(&cache.key(MODEL, row), now, COST, 0, (), |value| value[0]);
-                assert_eq!(found, Lookup::Hit(row[0]));
+                let found = cache.find(&cache.key(MODEL, row), now, COST, |value| value[0]);
+                assert_eq!(found, Some(row[0]));
             }
         });
         assert_eq!(hits.count_total, 0);

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use sawmill::engine::cache::CacheConfig;
 use sawmill::metrics::{Distribution, Metrics, ModelMetrics, ModelStats, Outcome, RequestRecord, Snapshot};
 use sawmill::{Engine, Error, Prediction, Predictions, Priority, Request, Values, Workers};
 use serde::{Serialize, Serializer};
@@ -104,6 +105,9 @@ pub fn run(args: &BenchArgs, load: &EngineArgs) -> Result<()> {
     let mut builder = Engine::builder().workers(Workers::Count(n_workers));
     if let Some(requests) = load.max_in_flight {
         builder = builder.max_in_flight(requests);
+    }
+    if let Some(rows) = load.cache {
+        builder = builder.cache(CacheConfig::rows(rows));
     }
     let engine = builder.build()?;
     engine.load(MODEL, model)?;
@@ -368,7 +372,8 @@ fn print_text(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let batches = report.engine.batches();
     writeln!(out, "\n{} batches of {:.1} rows", batches.rows.count(), batches.rows.mean())?;
     if let Some(cache) = &report.engine.cache {
-        writeln!(out, "cache: {:.1} % of rows found, {} held", 100.0 * cache.hit_rate(), cache.rows)?;
+        let found = 100.0 * cache.hit_rate();
+        writeln!(out, "cache: {found:.1} % of rows found, {} joined, {} held", cache.coalesced, cache.rows)?;
     }
     Ok(())
 }
