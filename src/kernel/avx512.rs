@@ -237,24 +237,32 @@ fn add_leaves_f64(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
 fn add_halves<const N: usize>(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
-    let mut halves = [[0.0f32; 256]; 2];
-    for (at, leaf) in leaves.iter().enumerate() {
-        halves[0][at] = f32::from_bits(leaf.to_bits() as u32);
-        halves[1][at] = f32::from_bits((leaf.to_bits() >> 32) as u32);
+    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    let half = |block: usize, which: __m512i| {
+        let (a, b) = (load_pd(leaves, 2 * block), load_pd(leaves, 2 * block + 1));
+        _mm512_permutex2var_ps(_mm512_castpd_ps(a), which, _mm512_castpd_ps(b))
+    };
+    let mut low = [(_mm512_setzero_ps(), _mm512_setzero_ps()); N];
+    let mut high = low;
+    for index in 0..N {
+        low[index] = (half(2 * index, even), half(2 * index + 1, even));
+        high[index] = (half(2 * index, odd), half(2 * index + 1, odd));
     }
-    let (low, high) = (pairs::<N>(&halves[0]), pairs::<N>(&halves[1]));
     let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    let at = at.iter().flat_map(|at| at.0.chunks_exact(16));
-    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(16).zip(at) {
-        // SAFETY: chunks of 16.
-        unsafe {
-            let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().cast()));
-            let (low, high) = (look_up(&low, at), look_up(&high, at));
-            for (half, order) in [(0, first), (8, second)] {
-                let leaves = _mm512_castps_pd(_mm512_permutex2var_ps(low, order, high));
-                let sum = _mm512_add_pd(_mm512_loadu_pd(sums.as_ptr().add(half)), leaves);
-                _mm512_storeu_pd(sums.as_mut_ptr().add(half), sum);
+    for chunk in 0..sums.len().min(at.len()) {
+        let (sums, at) = (&mut sums[chunk], &at[chunk].0);
+        for block in 0..CHUNK / 16 {
+            // SAFETY: `CHUNK` values and places.
+            unsafe {
+                let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().add(16 * block).cast()));
+                let (low, high) = (look_up(&low, at), look_up(&high, at));
+                for (half, order) in [(0, first), (8, second)] {
+                    let sums = sums.as_mut_ptr().add(16 * block + half);
+                    let leaves = _mm512_castps_pd(_mm512_permutex2var_ps(low, order, high));
+                    _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), leaves));
+                }
             }
         }
     }
@@ -265,8 +273,8 @@ fn add_halves<const N: usize>(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
 fn pairs<const N: usize>(values: &[f32]) -> [(__m512, __m512); N] {
     let mut pairs = [(_mm512_setzero_ps(), _mm512_setzero_ps()); N];
-    for (index, pair) in pairs.iter_mut().enumerate() {
-        *pair = (load_ps(values, 2 * index), load_ps(values, 2 * index + 1));
+    for index in 0..N {
+        pairs[index] = (load_ps(values, 2 * index), load_ps(values, 2 * index + 1));
     }
     pairs
 }
@@ -371,13 +379,15 @@ fn outside_set(byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
 fn add16(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512) {
-    let at = at.iter().flat_map(|at| at.0.chunks_exact(16));
-    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(16).zip(at) {
-        // SAFETY: chunks of 16.
-        unsafe {
-            let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().cast()));
-            let sum = _mm512_add_ps(_mm512_loadu_ps(sums.as_ptr()), leaf(at));
-            _mm512_storeu_ps(sums.as_mut_ptr(), sum);
+    for chunk in 0..sums.len().min(at.len()) {
+        let (sums, at) = (&mut sums[chunk], &at[chunk].0);
+        for block in 0..CHUNK / 16 {
+            // SAFETY: `CHUNK` values and places.
+            unsafe {
+                let at = _mm512_cvtepu8_epi32(_mm_loadu_si128(at.as_ptr().add(16 * block).cast()));
+                let sums = sums.as_mut_ptr().add(16 * block);
+                _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), leaf(at)));
+            }
         }
     }
 }
@@ -385,13 +395,15 @@ fn add16(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m5
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
 fn add8(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512d) {
-    let at = at.iter().flat_map(|at| at.0.chunks_exact(8));
-    for (sums, at) in sums.as_flattened_mut().chunks_exact_mut(8).zip(at) {
-        // SAFETY: chunks of 8.
-        unsafe {
-            let at = _mm512_cvtepu8_epi64(_mm_loadl_epi64(at.as_ptr().cast()));
-            let sum = _mm512_add_pd(_mm512_loadu_pd(sums.as_ptr()), leaf(at));
-            _mm512_storeu_pd(sums.as_mut_ptr(), sum);
+    for chunk in 0..sums.len().min(at.len()) {
+        let (sums, at) = (&mut sums[chunk], &at[chunk].0);
+        for block in 0..CHUNK / 8 {
+            // SAFETY: `CHUNK` values and places.
+            unsafe {
+                let at = _mm512_cvtepu8_epi64(_mm_loadl_epi64(at.as_ptr().add(8 * block).cast()));
+                let sums = sums.as_mut_ptr().add(8 * block);
+                _mm512_storeu_pd(sums, _mm512_add_pd(_mm512_loadu_pd(sums), leaf(at)));
+            }
         }
     }
 }

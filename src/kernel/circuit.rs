@@ -1,48 +1,73 @@
 //! Runs circuits: programs of byte selections over columns of ranks.
 #![allow(
     unsafe_code,
-    reason = "programs index columns and stack without checks; `Columns::new` and the layout bound them"
+    reason = "programs index columns and slots without checks; `Columns::new` and the layout bound them"
 )]
 
 use super::level::{Chunk, Level, Work};
 use super::{CHUNK, Sum};
 use crate::ir::Target;
-use crate::layout::circuit::{CircuitLayout, CircuitTree, Tile};
+use crate::layout::circuit::{CircuitLayout, Group, Instruction};
+use crate::layout::program::Tile;
 use crate::layout::ranks::ByteTest;
 
-/// Byte columns of a block, each `chunks` long: first those of ranks, then the results of a tree's set tests.
+/// Chunks that a program is run on at once, where there are as many: enough that what it takes to find columns is small
+/// beside the work on them, few enough that slots stay in the nearest cache.
+const SPAN: usize = 4;
+
+/// Byte columns of a block of rows: those of ranks, then the results of a group's set tests. [`SPAN`] chunks at a time,
+/// then one by one, column after column.
 pub(crate) struct Columns<'a> {
     bytes: &'a mut [Chunk],
-    stack: &'a mut [Chunk],
-    chunks: usize,
+    n_columns: usize,
+    n_chunks: usize,
+    /// The slots of a group.
+    slots: &'a mut [Chunk],
+    /// The leaf numbers of a group's trees, tree after tree.
+    leaves: &'a mut [Chunk],
 }
 
 impl<'a> Columns<'a> {
     /// Columns that the circuits of `layout` may use, in buffers that grow to their size.
     pub(crate) fn new<S: 'static>(
         layout: &CircuitLayout<S>,
-        chunks: usize,
+        n_chunks: usize,
         bytes: &'a mut Vec<Chunk>,
-        stack: &'a mut Vec<Chunk>,
+        slots: &'a mut Vec<Chunk>,
     ) -> Self {
         // Padding tests column 0 even where there is none.
-        let columns = (layout.ranks.n_columns + layout.max_sets).max(1) * chunks;
-        let depth = layout.stack.max(1) * chunks;
-        bytes.resize(columns.max(bytes.len()), Chunk::ZERO);
-        stack.resize(depth.max(stack.len()), Chunk::ZERO);
-        Self { bytes: &mut bytes[..columns], stack: &mut stack[..depth], chunks }
+        let n_columns = (layout.ranks.n_columns + layout.max_sets).max(1);
+        let (n_bytes, n_slots) = (n_columns * n_chunks, layout.slots * SPAN);
+        let n_leaves = layout.max_trees * n_chunks;
+        bytes.resize(n_bytes.max(bytes.len()), Chunk::ZERO);
+        slots.resize((n_slots + n_leaves).max(slots.len()), Chunk::ZERO);
+        let (slots, leaves) = slots[..n_slots + n_leaves].split_at_mut(n_slots);
+        Self { bytes: &mut bytes[..n_bytes], n_columns, n_chunks, slots, leaves }
     }
 
-    /// All columns, to be filled.
-    pub(crate) fn bytes(&mut self) -> &mut [Chunk] {
-        self.bytes
+    pub(crate) fn n_chunks(&self) -> usize {
+        self.n_chunks
+    }
+
+    /// The chunks that stand together with `chunk`: the first, and how many.
+    #[inline(always)]
+    fn span(&self, chunk: usize) -> (usize, usize) {
+        let first = chunk - chunk % SPAN;
+        if first + SPAN <= self.n_chunks { (first, SPAN) } else { (chunk, 1) }
+    }
+
+    /// A chunk of a column.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, chunk: usize, column: usize, bytes: Chunk) {
+        let (first, span) = self.span(chunk);
+        self.bytes[first * self.n_columns + column * span + chunk - first] = bytes;
     }
 }
 
-/// Adds the leaves of some trees, all of which have circuits, to the sums: output after output.
+/// Adds the leaves of some groups of trees to the sums: output after output.
 pub(crate) struct AddTrees<'a, 'c, S: 'static> {
     pub(crate) layout: &'a CircuitLayout<S>,
-    pub(crate) trees: &'a [Option<CircuitTree>],
+    pub(crate) groups: &'a [Group],
     pub(crate) columns: &'a mut Columns<'c>,
     pub(crate) sums: &'a mut [[S; CHUNK]],
 }
@@ -52,71 +77,103 @@ impl<S: Sum> Work for AddTrees<'_, '_, S> {
 
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
-        let Self { layout, trees, columns, sums } = self;
-        for tree in trees.iter().flatten() {
-            test_sets(level, layout, tree, columns);
-            run::<L, S>(layout, tree, columns);
-            let chunks = columns.chunks;
-            let at = &columns.stack[..chunks];
-            let table = tree.table as usize;
-            let (first, width) = match tree.target {
-                Target::One(output) => (output as usize, 1),
-                Target::All => (0, sums.len() / chunks),
-            };
-            for output in 0..width {
-                let leaves = &layout.leaves[tree.first_leaf as usize + output * table..][..table];
-                let sums = &mut sums[(first + output) * chunks..][..chunks];
-                S::add_leaves(level, sums, at, leaves);
+        let Self { layout, groups, columns, sums } = self;
+        let n_chunks = columns.n_chunks;
+        let n_outputs = sums.len() / n_chunks;
+        for group in groups {
+            let trees = &layout.trees[group.trees.start as usize..group.trees.end as usize];
+            let mut chunk = 0;
+            while chunk + SPAN <= n_chunks {
+                run::<L, S, SPAN>(level, layout, group, chunk, columns);
+                chunk += SPAN;
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn test_sets<L: Level, S: 'static>(level: L, layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
-    let chunks = columns.chunks;
-    let (coded, results) = columns.bytes.split_at_mut(layout.ranks.n_columns * chunks);
-    let mut next = 0;
-    for test in &layout.sets[tree.first_set as usize..tree.end_set as usize] {
-        let byte = &coded[test.column as usize * chunks..][..chunks];
-        let bit = &coded[(test.column as usize + 1) * chunks..][..chunks];
-        if test.continues {
-            let result = &mut results[(next - 1) * chunks..][..chunks];
-            for ((result, byte), bit) in result.iter_mut().zip(byte).zip(bit) {
-                let outside = level.outside_set(byte, bit, &test.left);
-                for (result, outside) in result.0.iter_mut().zip(outside.0) {
-                    *result &= outside;
+            while chunk < n_chunks {
+                run::<L, S, 1>(level, layout, group, chunk, columns);
+                chunk += 1;
+            }
+            for index in 0..trees.len() {
+                let tree = &trees[index];
+                let at = &columns.leaves[index * n_chunks..][..n_chunks];
+                let table = tree.table as usize;
+                let (first, width) = match tree.target {
+                    Target::One(output) => (output as usize, 1),
+                    Target::All => (0, n_outputs),
+                };
+                for output in 0..width {
+                    let leaves = &layout.leaves[tree.first_leaf as usize + output * table..][..table];
+                    let sums = &mut sums[(first + output) * n_chunks..][..n_chunks];
+                    S::add_leaves(level, sums, at, leaves);
                 }
             }
-        } else {
-            let result = &mut results[next * chunks..][..chunks];
-            for ((result, byte), bit) in result.iter_mut().zip(byte).zip(bit) {
-                *result = level.outside_set(byte, bit, &test.left);
-            }
-            next += 1;
         }
     }
 }
 
-/// Runs the program of a tree, as many bytes at once as a register of the level holds; leaf numbers come to lie at the
-/// bottom of the stack.
+/// Finds the leaves of a group's trees for the `SPAN` chunks from `first`.
 #[inline(always)]
-fn run<L: Level, S: 'static>(layout: &CircuitLayout<S>, tree: &CircuitTree, columns: &mut Columns<'_>) {
+fn run<L: Level, S: 'static, const SPAN: usize>(
+    level: L,
+    layout: &CircuitLayout<S>,
+    group: &Group,
+    first: usize,
+    columns: &mut Columns<'_>,
+) {
+    let bytes = &mut columns.bytes[first * columns.n_columns..][..SPAN * columns.n_columns];
+    let slots = &mut *columns.slots;
+    test_sets::<L, S, SPAN>(level, layout, group, bytes);
     match L::BYTES {
-        64 => Machine::<64>::new(columns).run(layout, tree),
-        32 => Machine::<32>::new(columns).run(layout, tree),
-        _ => Machine::<16>::new(columns).run(layout, tree),
+        64 => Machine::<64, SPAN>::new(bytes, slots).run(layout, group),
+        32 => Machine::<32, SPAN>::new(bytes, slots).run(layout, group),
+        _ => Machine::<16, SPAN>::new(bytes, slots).run(layout, group),
+    }
+    let trees = &layout.trees[group.trees.start as usize..group.trees.end as usize];
+    for index in 0..trees.len() {
+        let slot = trees[index].slot as usize * SPAN;
+        let leaves = &mut columns.leaves[index * columns.n_chunks + first..][..SPAN];
+        for at in 0..SPAN {
+            leaves[at] = slots[slot + at];
+        }
+    }
+}
+
+/// Fills the columns of set tests.
+#[inline(always)]
+fn test_sets<L: Level, S: 'static, const SPAN: usize>(
+    level: L,
+    layout: &CircuitLayout<S>,
+    group: &Group,
+    bytes: &mut [Chunk],
+) {
+    let (coded, results) = bytes.split_at_mut(layout.ranks.n_columns * SPAN);
+    let tests = &layout.sets[group.sets.start as usize..group.sets.end as usize];
+    let mut next = 0;
+    for index in 0..tests.len() {
+        let test = &tests[index];
+        let coded = &coded[test.column as usize * SPAN..][..2 * SPAN];
+        if test.continues {
+            next -= SPAN;
+        }
+        let results = &mut results[next..][..SPAN];
+        for at in 0..SPAN {
+            let mut outside = level.outside_set(&coded[at], &coded[SPAN + at], &test.left);
+            if test.continues {
+                for index in 0..CHUNK {
+                    outside.0[index] &= results[at].0[index];
+                }
+            }
+            results[at] = outside;
+        }
+        next += SPAN;
     }
 }
 
 /// As many bytes as a register holds.
 type Bytes<const N: usize> = [u8; N];
 
-/// Columns and stack as registers, `length` to a column.
-struct Machine<const N: usize> {
+/// Columns and slots of `SPAN` chunks as registers.
+struct Machine<const N: usize, const SPAN: usize> {
     columns: *const Bytes<N>,
-    stack: *mut Bytes<N>,
-    length: usize,
+    slots: *mut Bytes<N>,
 }
 
 /// A test with its column.
@@ -126,134 +183,135 @@ struct Test<const N: usize> {
     from: Bytes<N>,
 }
 
-impl<const N: usize> Machine<N> {
-    fn new(columns: &mut Columns<'_>) -> Self {
-        Self {
-            columns: columns.bytes.as_ptr().cast(),
-            stack: columns.stack.as_mut_ptr().cast(),
-            length: columns.chunks * CHUNK / N,
-        }
+/// What a group consumes as it runs.
+struct Stream<'a> {
+    instructions: &'a [Instruction],
+    operands: &'a [u16],
+    tests: &'a [ByteTest],
+}
+
+impl<'a> Stream<'a> {
+    #[inline(always)]
+    fn instruction(&mut self) -> &'a Instruction {
+        let (next, rest) = self.instructions.split_first().expect("runs and instructions fit together");
+        self.instructions = rest;
+        next
     }
 
     #[inline(always)]
-    fn run<S: 'static>(&self, layout: &CircuitLayout<S>, tree: &CircuitTree) {
-        let mut tests = &layout.tests[tree.first_test as usize..];
-        let mut top = 0;
-        // SAFETY: `Columns::new` makes room for every column that a test names and for as many columns as a program
-        // has on the stack; `CircuitLayout::add_tree` counts both, and pushes a tile's operands before the tile.
-        // BENEFIT: without checks and calls, XGBoost 500 trees of depth 6 take 0.4 of the time.
-        unsafe {
-            for instruction in &layout.instructions[tree.first_instruction as usize..tree.end_instruction as usize] {
-                let first = [instruction.leaf; N];
-                match instruction.tile {
-                    Tile::Leaf => {
-                        let out = self.column(top);
-                        for at in 0..self.length {
-                            *out.add(at) = first;
+    fn operands<const M: usize>(&mut self) -> &'a [u16; M] {
+        let (next, rest) = self.operands.split_first_chunk().expect("runs and operands fit together");
+        self.operands = rest;
+        next
+    }
+
+    #[inline(always)]
+    fn tests<const M: usize>(&mut self) -> &'a [ByteTest; M] {
+        let (next, rest) = self.tests.split_first_chunk().expect("runs and tests fit together");
+        self.tests = rest;
+        next
+    }
+}
+
+impl<const N: usize, const SPAN: usize> Machine<N, SPAN> {
+    /// Registers of a column.
+    const LENGTH: usize = SPAN * CHUNK / N;
+
+    #[inline(always)]
+    fn new(bytes: &[Chunk], slots: &mut [Chunk]) -> Self {
+        Self { columns: bytes.as_ptr().cast(), slots: slots.as_mut_ptr().cast() }
+    }
+
+    #[inline(always)]
+    fn run<S: 'static>(&self, layout: &CircuitLayout<S>, group: &Group) {
+        let mut stream = Stream {
+            instructions: &layout.instructions[group.first_instruction as usize..],
+            operands: &layout.operands[group.first_operand as usize..],
+            tests: &layout.tests[group.first_test as usize..],
+        };
+        for run in &layout.runs[group.runs.start as usize..group.runs.end as usize] {
+            // A run of instructions; what each does to a register of its slot, given its tests, where these find their
+            // ranks, and the number of its first leaf. A macro, as nothing makes the compiler inline a closure.
+            macro_rules! each {
+                (|$tests:pat_param, $at:ident, $slot:ident, $first:ident| $select:expr) => {
+                    for _ in 0..run.length {
+                        let instruction = stream.instruction();
+                        let tests = self.tests(stream.tests());
+                        let (slot, $first) = (self.slot(instruction.slot), [instruction.leaf; N]);
+                        for $at in 0..Self::LENGTH {
+                            let ($tests, $slot) = (tests, slot.add($at));
+                            *$slot = $select;
                         }
-                        top += 1;
                     }
-                    Tile::Leaves2 => {
-                        let [a] = self.take(&mut tests);
-                        let out = self.column(top);
-                        for at in 0..self.length {
-                            *out.add(at) = plus(select(mask(a, at), [0; N], [1; N]), first);
+                };
+            }
+            // The same for joins: given their operands.
+            macro_rules! join {
+                ($width:literal, |$tests:ident, $at:ident, $operands:ident| $select:expr) => {
+                    for _ in 0..run.length {
+                        let instruction = stream.instruction();
+                        let $tests = self.tests(stream.tests());
+                        let slots = stream.operands::<$width>();
+                        let slot = self.slot(instruction.slot);
+                        for $at in 0..Self::LENGTH {
+                            let mut $operands = [[0; N]; $width];
+                            for index in 0..$width {
+                                $operands[index] = *self.slot(slots[index]).add($at);
+                            }
+                            *slot.add($at) = $select;
                         }
-                        top += 1;
                     }
+                };
+            }
+            // SAFETY: `Columns::new` makes room for every column and every slot that the layout names: `add_group`
+            // counts both.
+            // BENEFIT: without checks and calls, XGBoost 500 trees of depth 6 take 0.4 of the time.
+            unsafe {
+                match run.tile {
+                    Tile::Leaf => each!(|[], at, slot, first| first),
+                    Tile::Leaves2 => each!(|[a], at, slot, first| plus(select(mask(a, at), [0; N], [1; N]), first)),
                     Tile::Leaves4 => {
-                        let t = self.take(&mut tests);
-                        let out = self.column(top);
-                        for at in 0..self.length {
-                            *out.add(at) = plus(three(t, at, [[0; N], [1; N], [2; N], [3; N]]), first);
-                        }
-                        top += 1;
+                        each!(|t, at, slot, first| plus(three(t, at, [[0; N], [1; N], [2; N], [3; N]]), first));
                     }
-                    Tile::Leaves8 => {
-                        let t = self.take(&mut tests);
-                        let out = self.column(top);
+                    Tile::Leaves8 => each!(|t, at, slot, first| {
                         let leaves = [[0; N], [1; N], [2; N], [3; N], [4; N], [5; N], [6; N], [7; N]];
-                        for at in 0..self.length {
-                            *out.add(at) = plus(seven(t, at, leaves), first);
-                        }
-                        top += 1;
-                    }
-                    Tile::LeafOrTop => {
-                        let [a] = self.take(&mut tests);
-                        let out = self.column(top - 1);
-                        for at in 0..self.length {
-                            *out.add(at) = select(mask(a, at), first, *out.add(at));
-                        }
-                    }
-                    Tile::TopOrLeaf => {
-                        let [a] = self.take(&mut tests);
-                        let out = self.column(top - 1);
-                        for at in 0..self.length {
-                            *out.add(at) = select(mask(a, at), *out.add(at), first);
-                        }
-                    }
-                    Tile::Join4 => {
-                        let t = self.take(&mut tests);
-                        top -= 4;
-                        let [a, b, c, d] = [top, top + 1, top + 2, top + 3].map(|column| self.column(column));
-                        for at in 0..self.length {
-                            *a.add(at) = three(t, at, [*a.add(at), *b.add(at), *c.add(at), *d.add(at)]);
-                        }
-                        top += 1;
-                    }
-                    Tile::Join8 => {
-                        let t = self.take(&mut tests);
-                        top -= 8;
-                        let base = self.column(top);
-                        let n = self.length;
-                        for at in 0..n {
-                            let operand = |i: usize| *base.add(at + i * n);
-                            let operands = [
-                                operand(0),
-                                operand(1),
-                                operand(2),
-                                operand(3),
-                                operand(4),
-                                operand(5),
-                                operand(6),
-                                operand(7),
-                            ];
-                            *base.add(at) = seven(t, at, operands);
-                        }
-                        top += 1;
-                    }
+                        plus(seven(t, at, leaves), first)
+                    }),
+                    Tile::LeafLeft => each!(|[a], at, slot, first| select(mask(a, at), first, *slot)),
+                    Tile::LeafRight => each!(|[a], at, slot, first| select(mask(a, at), *slot, first)),
+                    Tile::Join4 => join!(4, |t, at, operands| three(t, at, operands)),
+                    Tile::Join8 => join!(8, |t, at, operands| seven(t, at, operands)),
                 }
             }
         }
     }
 
-    /// A column of the stack.
+    /// A slot.
     ///
     /// # Safety
-    /// The stack is deeper than `at`.
+    /// There are more than `slot`.
     #[inline(always)]
-    unsafe fn column(&self, at: usize) -> *mut Bytes<N> {
+    unsafe fn slot(&self, slot: u16) -> *mut Bytes<N> {
         // SAFETY: the caller's.
-        unsafe { self.stack.add(at * self.length) }
+        unsafe { self.slots.add(usize::from(slot) * Self::LENGTH) }
     }
 
-    /// The next `M` tests.
+    /// Tests with their columns.
     ///
     /// # Safety
     /// Their columns are there.
     #[inline(always)]
-    unsafe fn take<const M: usize>(&self, tests: &mut &[ByteTest]) -> [Test<N>; M] {
-        let (next, rest) = tests.split_first_chunk::<M>().expect("programs and tests fit together");
-        *tests = rest;
-        let mut taken = [Test { column: self.columns, from: [0; N] }; M];
-        for (taken, test) in taken.iter_mut().zip(next) {
+    unsafe fn tests<const M: usize>(&self, tests: &[ByteTest; M]) -> [Test<N>; M] {
+        let mut found = [Test { column: self.columns, from: [0; N] }; M];
+        for index in 0..M {
+            let test = tests[index];
             // SAFETY: the caller's for the column; no register is longer than 16 words.
             unsafe {
-                taken.column = self.columns.add(test.column as usize * self.length);
-                taken.from = [test.from; 16].as_ptr().cast::<Bytes<N>>().read();
+                found[index].column = self.columns.add(test.column as usize * Self::LENGTH);
+                found[index].from = [test.from; 16].as_ptr().cast::<Bytes<N>>().read();
             }
         }
-        taken
+        found
     }
 }
 
@@ -266,8 +324,8 @@ unsafe fn mask<const N: usize>(test: Test<N>, at: usize) -> Bytes<N> {
     // SAFETY: the caller's.
     let column = unsafe { *test.column.add(at) };
     let mut mask = [0; N];
-    for (index, mask) in mask.iter_mut().enumerate() {
-        *mask = u8::from(column[index] >= test.from[index]).wrapping_neg();
+    for index in 0..N {
+        mask[index] = u8::from(column[index] >= test.from[index]).wrapping_neg();
     }
     mask
 }
@@ -275,8 +333,8 @@ unsafe fn mask<const N: usize>(test: Test<N>, at: usize) -> Bytes<N> {
 #[inline(always)]
 fn select<const N: usize>(mask: Bytes<N>, left: Bytes<N>, right: Bytes<N>) -> Bytes<N> {
     let mut selected = [0; N];
-    for (index, selected) in selected.iter_mut().enumerate() {
-        *selected = (left[index] & !mask[index]) | (right[index] & mask[index]);
+    for index in 0..N {
+        selected[index] = (left[index] & !mask[index]) | (right[index] & mask[index]);
     }
     selected
 }
@@ -284,8 +342,8 @@ fn select<const N: usize>(mask: Bytes<N>, left: Bytes<N>, right: Bytes<N>) -> By
 #[inline(always)]
 fn plus<const N: usize>(a: Bytes<N>, b: Bytes<N>) -> Bytes<N> {
     let mut sum = a;
-    for (sum, b) in sum.iter_mut().zip(b) {
-        *sum = sum.wrapping_add(b);
+    for index in 0..N {
+        sum[index] = sum[index].wrapping_add(b[index]);
     }
     sum
 }

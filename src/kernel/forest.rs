@@ -57,20 +57,16 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         for (sums, &base) in sums.chunks_exact_mut(chunks).zip(walk.base()) {
             sums.fill([if profile.base == BasePosition::First { base } else { S::ZERO }; CHUNK]);
         }
-        let mut columns = Columns::new(layout, chunks, work.columns, work.stack);
-        level.run(Rank { ranks: &layout.ranks, profile, block, columns: columns.bytes(), chunks });
-        let mut first = 0;
-        for trees in layout.trees.chunk_by(|a, b| a.is_some() == b.is_some()) {
-            if trees[0].is_some() {
-                level.run(AddTrees { layout, trees, columns: &mut columns, sums });
-            } else {
-                let rows = walked.expect("rows are staged where trees are walked");
-                for tree in first..first + trees.len() {
-                    self.add_walked(tree, rows, sums);
-                }
-            }
-            first += trees.len();
+        let mut columns = Columns::new(layout, chunks, work.columns, work.slots);
+        level.run(Rank { ranks: &layout.ranks, profile, block, columns: &mut columns });
+        let mut next = 0;
+        for groups in layout.groups.chunk_by(|a, b| a.in_forest.end == b.in_forest.start) {
+            let (first, last) = (&groups[0], &groups[groups.len() - 1]);
+            self.add_walked(next..first.in_forest.start, walked, sums);
+            level.run(AddTrees { layout, groups, columns: &mut columns, sums });
+            next = last.in_forest.end;
         }
+        self.add_walked(next..walk.n_trees(), walked, sums);
         for (output, sums) in sums.chunks_exact(chunks).enumerate() {
             for (margin, &sum) in margins[output..].iter_mut().step_by(n_outputs).zip(sums.as_flattened()) {
                 *margin = sum;
@@ -104,27 +100,30 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Adds the leaves of a tree that is walked.
-    fn add_walked(&self, tree: usize, rows: &Block<'_, T>, sums: &mut [[S; CHUNK]]) {
+    /// Adds the leaves of trees that are walked.
+    fn add_walked(&self, trees: Range<usize>, rows: Option<&Block<'_, T>>, sums: &mut [[S; CHUNK]]) {
         let walk = &self.walk;
         let chunks = sums.len() / walk.n_outputs();
         let mut add = |row: usize, output: usize, value| sums[output * chunks + row / CHUNK][row % CHUNK] += value;
-        let target = walk.target(tree);
-        walk.walk_tree(rows, tree, |row, leaf| match target {
-            Target::One(output) => add(row, output as usize, walk.leaf_value(leaf as usize, rows.row(row))),
-            Target::All => {
-                for (output, &value) in walk.leaf_values(leaf as usize).iter().enumerate() {
-                    add(row, output, value);
+        for tree in trees {
+            let rows = rows.expect("rows are staged where trees are walked");
+            let target = walk.target(tree);
+            walk.walk_tree(rows, tree, |row, leaf| match target {
+                Target::One(output) => add(row, output as usize, walk.leaf_value(leaf as usize, rows.row(row))),
+                Target::All => {
+                    for (output, &value) in walk.leaf_values(leaf as usize).iter().enumerate() {
+                        add(row, output, value);
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 }
 
 /// The parts of [`Buffers`] that a block is worked on in.
 struct Workspace<'a, S> {
     columns: &'a mut Vec<Chunk>,
-    stack: &'a mut Vec<Chunk>,
+    slots: &'a mut Vec<Chunk>,
     sums: &'a mut Vec<[S; CHUNK]>,
 }
 
@@ -139,14 +138,14 @@ impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
         if in_circuits > 0 {
             let rows = rows.start..rows.start + in_circuits;
             let mut staged = std::mem::take(T::buffer(buffers));
-            let (mut columns, mut stack, mut sums) = (
+            let (mut columns, mut slots, mut sums) = (
                 std::mem::take(&mut buffers.columns),
-                std::mem::take(&mut buffers.stack),
+                std::mem::take(&mut buffers.slots),
                 std::mem::take(S::chunks(buffers)),
             );
-            let work = Workspace { columns: &mut columns, stack: &mut stack, sums: &mut sums };
+            let work = Workspace { columns: &mut columns, slots: &mut slots, sums: &mut sums };
             let input = self.walk.input();
-            let walks = layout.trees.iter().any(Option::is_none);
+            let walks = layout.trees.len() < self.walk.n_trees();
             match input.in_place::<f32>(batch, &rows) {
                 Some(block) if !walks => self.block_margins(layout, block, None, whole, work),
                 _ => {
@@ -155,7 +154,7 @@ impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
                 }
             }
             *T::buffer(buffers) = staged;
-            (buffers.columns, buffers.stack) = (columns, stack);
+            (buffers.columns, buffers.slots) = (columns, slots);
             *S::chunks(buffers) = sums;
         }
         if in_circuits < rows.len() {

@@ -2,6 +2,11 @@
 //!
 //! A kernel allocates only in the [`Buffers`] it is handed, spawns nothing and locks nothing. It adds the leaves of a
 //! row in tree order whatever the batch, so a row has the same bits in every batch.
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "hot loops go by index: adaptors of iterators are calls that are not always inlined into a function of other features, with twice the time where they are not"
+)]
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -52,7 +57,7 @@ pub(crate) struct Buffers {
     pub(crate) leaves: Vec<u32>,
     columns: Vec<Chunk>,
     row: Vec<u8>,
-    stack: Vec<Chunk>,
+    slots: Vec<Chunk>,
     chunks_f32: Vec<[f32; CHUNK]>,
     chunks_f64: Vec<[f64; CHUNK]>,
 }

@@ -1,32 +1,32 @@
 //! From rows to byte columns: the work that all circuits of a forest share.
 
 use super::CHUNK;
+use super::circuit::Columns;
 use super::level::{Chunk, Level, PANEL, Work};
 use super::stage::{Block, Input};
 use crate::ir::{Missing, NumericProfile, ZERO_THRESHOLD};
 use crate::layout::ranks::{CodedFeature, RankedFeature, Ranks, SEGMENT};
 
-/// Fills the columns of a block, each `chunks` long. Rows beyond the block's last repeat it.
-pub(crate) struct Rank<'a, T> {
+/// Fills the columns of a block. Rows beyond the block's last repeat it.
+pub(crate) struct Rank<'a, 'c, T> {
     pub(crate) ranks: &'a Ranks,
     pub(crate) profile: NumericProfile,
     pub(crate) block: Block<'a, T>,
-    pub(crate) columns: &'a mut [Chunk],
-    pub(crate) chunks: usize,
+    pub(crate) columns: &'a mut Columns<'c>,
 }
 
-impl<T: Input> Work for Rank<'_, T> {
+impl<T: Input> Work for Rank<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
-        let Self { ranks, profile, block, columns, chunks } = self;
+        let Self { ranks, profile, block, columns } = self;
         let stride = block.n_features;
         let mut panel = [[T::ZERO; CHUNK]; PANEL];
-        for chunk in 0..chunks {
+        for chunk in 0..columns.n_chunks() {
             let rows = chunk * CHUNK..((chunk + 1) * CHUNK).min(block.n_rows);
             let rows = &block.values[rows.start * stride..rows.end * stride];
-            let mut write = |column: usize, bytes| columns[column * chunks + chunk] = bytes;
+            let mut write = |column: usize, bytes| columns.set(chunk, column, bytes);
             for features in ranks.numeric.chunk_by(|a, b| a.feature as usize / PANEL == b.feature as usize / PANEL) {
                 let first = features[0].feature as usize / PANEL * PANEL;
                 T::transpose(level, rows, stride, first, &mut panel);
@@ -57,12 +57,12 @@ fn rank_feature<L: Level, T: Input>(
         let before = column.segment * SEGMENT as u32;
         let mut bytes = Chunk::ZERO;
         if before == 0 && table.cuts.len() <= 256 {
-            for (byte, rank) in bytes.0.iter_mut().zip(ranks) {
-                *byte = rank as u8;
+            for row in 0..CHUNK {
+                bytes.0[row] = ranks[row] as u8;
             }
         } else {
-            for (byte, rank) in bytes.0.iter_mut().zip(ranks) {
-                *byte = rank.saturating_sub(before).min(SEGMENT as u32) as u8;
+            for row in 0..CHUNK {
+                bytes.0[row] = ranks[row].saturating_sub(before).min(SEGMENT as u32) as u8;
             }
         }
         match column.missing {
@@ -83,9 +83,9 @@ fn rank_feature<L: Level, T: Input>(
 
 #[inline(always)]
 fn replace<T: Input>(bytes: &mut Chunk, values: &[T; CHUNK], by: u8, which: impl Fn(T) -> bool) {
-    for (byte, &value) in bytes.0.iter_mut().zip(values) {
-        let mask = u8::from(which(value)).wrapping_neg();
-        *byte = (*byte & !mask) | (by & mask);
+    for row in 0..CHUNK {
+        let mask = u8::from(which(values[row])).wrapping_neg();
+        bytes.0[row] = (bytes.0[row] & !mask) | (by & mask);
     }
 }
 
@@ -111,8 +111,9 @@ fn code_feature<T: Input>(
     mut write: impl FnMut(usize, Chunk),
 ) {
     let mut classes = [0u16; CHUNK];
-    for (class, &value) in classes.iter_mut().zip(values) {
-        *class = if is_nan(value) {
+    for row in 0..CHUNK {
+        let value = values[row];
+        classes[row] = if is_nan(value) {
             feature.nan
         } else {
             profile.category(value.to_f64()).map_or(0, |code| feature.class(code))
@@ -120,9 +121,10 @@ fn code_feature<T: Input>(
     }
     for segment in 0..feature.n_segments() {
         let (mut byte, mut bit) = (Chunk::ZERO, Chunk::ZERO);
-        for ((byte, bit), &class) in byte.0.iter_mut().zip(&mut bit.0).zip(&classes) {
-            *byte = (class >> 3 & 31) as u8;
-            *bit = if usize::from(class >> 8) == segment { 1 << (class & 7) } else { 0 };
+        for row in 0..CHUNK {
+            let class = classes[row];
+            byte.0[row] = (class >> 3 & 31) as u8;
+            bit.0[row] = if usize::from(class >> 8) == segment { 1 << (class & 7) } else { 0 };
         }
         let column = feature.first_column as usize + 2 * segment;
         write(column, byte);

@@ -55,6 +55,10 @@ impl<T: Input, S: Real> WalkKernel<T, S> {
         &self.layout.base
     }
 
+    pub(crate) fn n_trees(&self) -> usize {
+        self.layout.trees.len()
+    }
+
     pub(crate) fn target(&self, tree: usize) -> Target {
         self.layout.trees[tree].target
     }

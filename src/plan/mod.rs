@@ -159,7 +159,7 @@ fn compile<T: Input, S: Sum>(
     let depths = facts::tree_depths(forest);
     let circuits = plan_circuits::<S>(&mut plan, forest, &depths);
     let rows = plan_rows::<S>(&mut plan, forest, &depths);
-    let in_circuits = circuits.as_ref().map_or(0, |circuits| circuits.layout.trees.iter().flatten().count());
+    let in_circuits = circuits.as_ref().map_or(0, |circuits| circuits.layout.trees.len());
     plan.fits.push("walk");
     let kernel = kernel::<T, S>(forest, isa, sentinel, circuits, rows)?;
     if in_circuits < forest.n_trees() || !plan.kernels.iter().any(|kernel| kernel.name == "row") {
