@@ -21,6 +21,12 @@ seed lightgbm_json ../models/lightgbm/*/model.json
 seed treelite ../models/treelite/*/model.*
 seed catboost_json ../models/catboost/*/model.json
 seed sklearn_json ../models/sklearn/*/model.json
+
+mkdir -p corpus/saw
+for file in ../models/{xgboost,lightgbm}/{tie,category_names,vector_leaves,linear_leaves}/model.{json,txt}; do
+    [ ! -f "$file" ] || cargo run --quiet --manifest-path ../Cargo.toml --features cli -- \
+        compile "$file" -o "corpus/saw/$(basename "$(dirname "$file")").saw"
+done
 seed any_format ../models/{xgboost,lightgbm}/{tie,leaf_only,linear}*/model.*
 
 mkdir -p corpus/kernel_vs_reference

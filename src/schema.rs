@@ -7,6 +7,7 @@ use serde::Serialize;
 pub use categories::{Categories, Category, CategoryRef, Unseen};
 
 use crate::error::{Error, Result};
+use crate::store::stored;
 
 /// The columns a model expects and the meaning of its outputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -176,3 +177,9 @@ pub enum Task {
     /// How unusual a row is.
     Outlier,
 }
+
+stored!(struct Schema { features, n_outputs, task, objective, classes });
+stored!(struct Feature { name, kind, categories });
+stored!(enum FeatureKind { 0 => Numeric, 1 => Category, 2 => Integer, 3 => Boolean, 4 => Text });
+stored!(enum Classes { 0 => Integers(classes), 1 => Names(classes) });
+stored!(enum Task { 0 => Regression, 1 => Binary, 2 => MultiClass, 3 => Ranking, 4 => Survival, 5 => Outlier });

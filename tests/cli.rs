@@ -807,3 +807,27 @@ fn help_and_version() {
         assert!(sawmill(&[command, "--help"]).ok().contains("Examples:\n"), "{command}");
     }
 }
+
+#[test]
+fn a_compiled_model_takes_the_place_of_its_source() {
+    let folder = TempDir::new().unwrap();
+    let saw = folder.path().join("model.saw").to_str().unwrap().to_owned();
+    for (name, rows) in [(XGBOOST, "xgboost/breast_cancer/rows.csv"), (LIGHTGBM, "xgboost/breast_cancer/rows.csv")] {
+        assert_eq!(sawmill(&["compile", &model(name), "-o", &saw]).ok(), "");
+        for kind in ["value", "margin", "leaf", "tree-value", "label"] {
+            let predict = |path: &str| sawmill(&["predict", path, &model(rows), "--kind", kind]).ok();
+            assert_eq!(predict(&saw), predict(&model(name)), "{name}: {kind}");
+        }
+        let about: Value = serde_json::from_str(&sawmill(&["inspect", "--json", &saw]).ok()).unwrap();
+        let source: Value = serde_json::from_str(&sawmill(&["inspect", "--json", &model(name)]).ok()).unwrap();
+        assert_eq!((&about["source"], &about["plan"]), (&source["source"], &source["plan"]));
+        sawmill(&["validate", &saw]).ok();
+    }
+    let mut bytes = fs::read(&saw).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&saw, bytes).unwrap();
+    let complaint = sawmill(&["predict", &saw, &model("xgboost/breast_cancer/rows.csv")]).fails(1);
+    assert!(complaint.ends_with("a damaged compiled model: a checksum is wrong"), "{complaint}");
+    assert!(sawmill(&["compile", &model(XGBOOST)]).fails(2).contains("--output"));
+}

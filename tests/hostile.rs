@@ -303,6 +303,57 @@ fn mutated_sklearn_json() {
 }
 
 #[test]
+fn mutated_compiled_models() {
+    let files = [
+        "xgboost/breast_cancer/model.json",
+        "xgboost/category_names/model.json",
+        "xgboost/vector_leaves/model.json",
+        "xgboost/linear/model.json",
+        "lightgbm/category_sets/model.txt",
+        "lightgbm/linear_leaves/model.txt",
+        "lightgbm/zero_as_missing/model.txt",
+        "catboost/wine/model.json",
+    ];
+    let folder = tempfile::TempDir::new().unwrap();
+    let compiled = files.map(|path| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(path);
+        let few = Model::options().iterations(..3).load(&file).or_else(|_| Model::load(&file)).unwrap();
+        few.save(folder.path().join("model.saw")).unwrap();
+        fs::read(folder.path().join("model.saw")).unwrap()
+    });
+    let (mut loaded, mut failures) = (0, Vec::new());
+    for seed in 0..MUTATIONS {
+        let mut random = Random(seed as u64 * 1000);
+        let original = &compiled[seed % compiled.len()];
+        let mut bytes = original.clone();
+        let start = survive::saw_content(&bytes);
+        for _ in 0..1 + random.below(3) {
+            let at = start + random.below(bytes.len() - start);
+            let end = (at + 1 + random.below(8)).min(bytes.len());
+            match random.below(4) {
+                0 => bytes[at] ^= 1 << random.below(8),
+                1 => bytes[at] = [0, 1, 127, 128, 255][random.below(5)],
+                2 => bytes[at..end].fill([0, 255][random.below(2)]),
+                _ => {
+                    let from = start + random.below(bytes.len() - (end - at) - start);
+                    bytes.copy_within(from..from + (end - at), at);
+                }
+            }
+        }
+        // The checksums find every such change; what is behind them has to find those that matter.
+        if bytes != *original {
+            assert!(!survives(Format::XgBoostJson, &bytes, false).unwrap(), "seed {seed}: damage that is not found");
+        }
+        match survives(Format::XgBoostJson, &survive::with_checksums(bytes), false) {
+            Ok(is_model) => loaded += usize::from(is_model),
+            Err(failure) => failures.push(format!("seed {seed}: {failure}")),
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures[..failures.len().min(20)].join("\n"));
+    assert!(loaded > MUTATIONS / 50 && loaded < MUTATIONS, "{loaded} of {MUTATIONS} mutations are models");
+}
+
+#[test]
 fn a_file_cut_short_is_never_a_model() {
     let check = |format: Format, path: &str, end: usize, step: usize, bytes: &[u8]| {
         for cut in (0..end).step_by(step).chain(end.saturating_sub(60)..end) {

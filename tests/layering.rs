@@ -6,19 +6,19 @@ use std::path::Path;
 /// A module and what it may import from the crate.
 const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["model", "metrics", "rows", "error"]),
-    ("model", &["load", "graph", "plan", "kernel", "ir", "rows", "schema", "strings", "error"]),
-    ("plan", &["kernel", "layout", "ir", "error"]),
-    ("load", &["graph", "ir", "math", "schema", "strings", "error"]),
+    ("model", &["load", "graph", "plan", "kernel", "ir", "rows", "schema", "strings", "store", "error"]),
+    ("plan", &["kernel", "layout", "ir", "store", "error"]),
+    ("load", &["graph", "ir", "math", "schema", "strings", "store", "error"]),
     ("graph", &["ir", "math", "rows", "schema", "strings", "error"]),
     ("kernel", &["layout", "ir", "rows"]),
-    ("layout", &["ir", "store"]),
-    ("ir", &["math", "schema", "error"]),
+    ("layout", &["ir", "store", "error"]),
+    ("ir", &["math", "schema", "store", "error"]),
     ("math", &[]),
     ("rows", &["strings", "error"]),
-    ("schema", &["error"]),
+    ("schema", &["store", "error"]),
     ("metrics", &[]),
     ("strings", &[]),
-    ("store", &[]),
+    ("store", &["error"]),
     ("error", &[]),
 ];
 

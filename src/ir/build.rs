@@ -4,8 +4,10 @@
 //! Nodes are taken from the root down and renumbered in preorder. A node met twice means a cycle or a shared child
 //! and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without being looked at.
 
+use std::sync::Arc;
+
 use super::{
-    Aggregate, CategorySet, Child, Forest, Labels, LinearLeaf, LinearLeaves, LinearMissing, Link, Missing,
+    Aggregate, CategorySet, Child, Forest, Labels, LinearLeaf, LinearLeaves, LinearMissing, Link, Missing, Nodes,
     NumericProfile, Split, SplitTest, Target, Tree as FlatTree,
 };
 use crate::error::{Error, Result};
@@ -86,7 +88,9 @@ pub struct Tree<'a> {
 /// ```
 #[derive(Debug)]
 pub struct ForestBuilder {
+    /// The forest without its nodes.
     forest: Forest,
+    nodes: Nodes,
     /// Greatest feature used, with the tree and node that use it.
     max_feature: Option<(u32, usize, u32)>,
     linear_missing: LinearMissing,
@@ -114,23 +118,21 @@ impl ForestBuilder {
             n_features: schema.n_features(),
             n_outputs: schema.n_outputs,
             profile: NumericProfile::XGBOOST,
-            base: Vec::new(),
+            base: Arc::default(),
             scale: 1.0,
             aggregate: Aggregate::Sum,
             link: Link::Identity,
             labels: Labels::None,
-            trees: Vec::new(),
-            splits: Vec::new(),
-            sets: Vec::new(),
-            leaf_ids: Vec::new(),
-            leaf_values: Vec::new(),
+            n_trees: 0,
             vector_leaves: false,
-            linear: None,
+            linear_model: false,
             iterations: Vec::new(),
-            trees_of_output: Vec::new(),
+            trees_of_output: Arc::default(),
+            nodes: Nodes::default().into(),
         };
         Self {
             forest,
+            nodes: Nodes::default(),
             max_feature: None,
             linear_missing: LinearMissing::default(),
             leaf_width: None,
@@ -138,6 +140,11 @@ impl ForestBuilder {
             stack: Vec::new(),
             failure: None,
         }
+    }
+
+    /// A builder for nodes of a forest that has everything else.
+    pub(crate) fn over(forest: Forest) -> Self {
+        Self { forest, ..Self::new(&Schema::new(0, 1)) }
     }
 
     /// Sets the arithmetic.
@@ -150,7 +157,7 @@ impl ForestBuilder {
     /// Sets the base score of every output, as margins.
     #[must_use]
     pub fn base(mut self, base: Vec<f64>) -> Self {
-        self.forest.base = base;
+        self.forest.base = Arc::new(base);
         self
     }
 
@@ -190,7 +197,7 @@ impl ForestBuilder {
     /// tree is an iteration.
     #[must_use]
     pub fn end_iteration(mut self) -> Self {
-        self.forest.iterations.push(self.forest.trees.len());
+        self.forest.iterations.push(self.nodes.trees.len());
         self
     }
 
@@ -200,7 +207,16 @@ impl ForestBuilder {
     /// An invalid-model error that names the tree and node: a child out of range, a node with two parents, a cycle, a
     /// NaN threshold, a feature or output that the schema does not have, leaves of the wrong width, too many nodes.
     pub fn finish(self) -> Result<Forest> {
-        let Self { mut forest, max_feature, leaf_width, failure, .. } = self;
+        self.checked().map(|(forest, nodes)| forest.with_nodes(nodes))
+    }
+
+    /// The nodes alone.
+    pub(crate) fn finish_nodes(self) -> Result<Nodes> {
+        self.checked().map(|(_, nodes)| nodes)
+    }
+
+    fn checked(self) -> Result<(Forest, Nodes)> {
+        let Self { mut forest, mut nodes, max_feature, leaf_width, failure, .. } = self;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -210,7 +226,7 @@ impl ForestBuilder {
             let finding = format!("feature {feature}, but the model declares {}", forest.n_features);
             return Err(Error::invalid_model(finding).at(format!("tree {tree}, node {node}")));
         }
-        for (index, tree) in forest.trees.iter().enumerate() {
+        for (index, tree) in nodes.trees.iter().enumerate() {
             match tree.target {
                 Target::One(output) if output as usize >= forest.n_outputs => {
                     let finding = format!("adds to output {output}, but the model has {}", forest.n_outputs);
@@ -226,40 +242,22 @@ impl ForestBuilder {
             let finding = format!("vector leaves of {width} values, but the model has {} outputs", forest.n_outputs);
             return Err(Error::invalid_model(finding));
         }
-        if let Some(linear) = &mut forest.linear {
-            linear.models.resize(forest.leaf_ids.len(), None);
+        if let Some(linear) = &mut nodes.linear {
+            linear.models.resize(nodes.leaf_ids.len(), None);
         }
         if forest.base.is_empty() {
-            forest.base = vec![0.0; forest.n_outputs];
-        }
-        if forest.base.len() != forest.n_outputs {
-            let finding = format!("{} base scores for {} outputs", forest.base.len(), forest.n_outputs);
-            return Err(Error::invalid_model(finding));
-        }
-        if matches!(forest.link, Link::Complement | Link::Mirror | Link::MirrorLogistic) && forest.n_outputs != 1 {
-            let finding = format!("a link of one margin, but the model has {} outputs", forest.n_outputs);
-            return Err(Error::invalid_model(finding));
-        }
-        if forest.n_outputs == 0 {
-            return Err(Error::invalid_model("a model without outputs"));
+            forest.base = Arc::new(vec![0.0; forest.n_outputs]);
         }
         if forest.iterations.is_empty() {
-            forest.iterations = (1..=forest.trees.len()).collect();
+            forest.iterations = (1..=nodes.trees.len()).collect();
         }
-        let in_order = forest.iterations.is_sorted();
-        if !in_order || forest.iterations.last().is_some_and(|&end| end != forest.trees.len()) {
-            return Err(Error::invalid_model(format!(
-                "the boosting iterations do not end at tree {} in ascending order",
-                forest.trees.len()
-            )));
-        }
-        forest.count_trees();
-        Ok(forest)
+        forest.check_arithmetic(nodes.trees.len())?;
+        Ok((forest, nodes))
     }
 
     /// Number of nodes taken so far.
     pub(crate) fn n_nodes(&self) -> usize {
-        self.forest.splits.len() + self.forest.leaf_ids.len()
+        self.nodes.splits.len() + self.nodes.leaf_ids.len()
     }
 
     /// Whether the trees taken so far have vector leaves.
@@ -269,7 +267,7 @@ impl ForestBuilder {
 
     /// Number of trees taken so far.
     pub(crate) fn n_trees(&self) -> usize {
-        self.forest.trees.len()
+        self.nodes.trees.len()
     }
 
     /// For formats that tell the number of features and outputs after the trees.
@@ -279,21 +277,21 @@ impl ForestBuilder {
 
     /// For formats that tell after the trees which output each adds to.
     pub(crate) fn set_output(&mut self, tree: usize, output: u32) {
-        self.forest.trees[tree].target = Target::One(output);
+        self.nodes.trees[tree].target = Target::One(output);
     }
 
     /// For formats that tell the weights of trees after the trees.
     pub(crate) fn set_weight(&mut self, tree: usize, weight: f64) {
-        self.forest.trees[tree].weight = weight;
+        self.nodes.trees[tree].weight = weight;
     }
 
     /// For formats that tell after the trees what changes the values of scalar leaves; `map` is given the output that
     /// a leaf adds to, and its value.
     pub(crate) fn map_leaves(&mut self, map: impl Fn(u32, f64) -> f64) {
-        for (index, tree) in self.forest.trees.iter().enumerate() {
+        for (index, tree) in self.nodes.trees.iter().enumerate() {
             if let Target::One(output) = tree.target {
-                for leaf in self.forest.leaves_of(index) {
-                    self.forest.leaf_values[leaf] = map(output, self.forest.leaf_values[leaf]);
+                for leaf in self.nodes.leaves_of(index) {
+                    self.nodes.leaf_values[leaf] = map(output, self.nodes.leaf_values[leaf]);
                 }
             }
         }
@@ -313,7 +311,7 @@ impl ForestBuilder {
         n_nodes: usize,
         mut node: impl FnMut(u32) -> Result<Node<'a>>,
     ) -> Result<()> {
-        let tree = self.forest.trees.len();
+        let tree = self.nodes.trees.len();
         let mark = u32::try_from(tree + 1).map_err(|_| Error::limit("trees", tree, u32::MAX))?;
         if self.n_nodes() + n_nodes > i32::MAX as usize {
             return Err(Error::limit("nodes", self.n_nodes() + n_nodes, i32::MAX));
@@ -322,10 +320,10 @@ impl ForestBuilder {
             self.met.resize(n_nodes, 0);
         }
         let target = output.map_or(Target::All, Target::One);
-        if output.is_none() && self.forest.linear.is_some() {
+        if output.is_none() && self.nodes.linear.is_some() {
             return Err(Error::invalid_model("linear leaves beside vector leaves").at(format!("tree {tree}")));
         }
-        let (first_split, first_leaf) = (self.forest.splits.len() as u32, self.forest.leaf_ids.len() as u32);
+        let (first_split, first_leaf) = (self.nodes.splits.len() as u32, self.nodes.leaf_ids.len() as u32);
         if tree == 0 {
             self.forest.vector_leaves = output.is_none();
         } else if self.forest.vector_leaves != output.is_none() {
@@ -349,20 +347,20 @@ impl ForestBuilder {
             }
             let child = match node(id).map_err(|error| error.at(place()))? {
                 Node::Split { feature, test, missing, left, right } => {
-                    let index = self.forest.splits.len();
+                    let index = self.nodes.splits.len();
                     let test = match test {
                         Test::Threshold(threshold) if threshold.is_nan() => {
                             return Err(Error::invalid_model("the threshold is NaN").at(place()));
                         }
                         Test::Threshold(threshold) => SplitTest::Threshold(threshold),
                         Test::Categories(set) => {
-                            self.forest.sets.push(set);
-                            SplitTest::Set(self.forest.sets.len() as u32 - 1)
+                            self.nodes.sets.push(set);
+                            SplitTest::Set(self.nodes.sets.len() as u32 - 1)
                         }
                     };
                     self.uses_feature(feature, tree, id);
                     let unset = Child::leaf(0);
-                    self.forest.splits.push(Split { feature, left: unset, right: unset, missing, test });
+                    self.nodes.splits.push(Split { feature, left: unset, right: unset, missing, test });
                     self.stack.push((right, Slot::Right(index)));
                     self.stack.push((left, Slot::Left(index)));
                     Child::split(index)
@@ -373,9 +371,9 @@ impl ForestBuilder {
                         let finding = format!("a leaf of {} values where others have {width}", values.len());
                         return Err(Error::invalid_model(finding).at(place()));
                     }
-                    self.forest.leaf_ids.push(leaf_id);
-                    self.forest.leaf_values.extend_from_slice(values);
-                    Child::leaf(self.forest.leaf_ids.len() - 1)
+                    self.nodes.leaf_ids.push(leaf_id);
+                    self.nodes.leaf_values.extend_from_slice(values);
+                    Child::leaf(self.nodes.leaf_ids.len() - 1)
                 }
                 Node::LinearLeaf { id: leaf_id, value, constant, terms } => {
                     if output.is_none() {
@@ -385,18 +383,18 @@ impl ForestBuilder {
                         self.uses_feature(feature, tree, id);
                     }
                     self.add_linear_leaf(constant, terms);
-                    self.forest.leaf_ids.push(leaf_id);
-                    self.forest.leaf_values.push(value);
-                    Child::leaf(self.forest.leaf_ids.len() - 1)
+                    self.nodes.leaf_ids.push(leaf_id);
+                    self.nodes.leaf_values.push(value);
+                    Child::leaf(self.nodes.leaf_ids.len() - 1)
                 }
             };
             match slot {
                 Slot::Root => root = child,
-                Slot::Left(parent) => self.forest.splits[parent].left = child,
-                Slot::Right(parent) => self.forest.splits[parent].right = child,
+                Slot::Left(parent) => self.nodes.splits[parent].left = child,
+                Slot::Right(parent) => self.nodes.splits[parent].right = child,
             }
         }
-        self.forest.trees.push(FlatTree { root, target, weight, first_split, first_leaf });
+        self.nodes.trees.push(FlatTree { root, target, weight, first_split, first_leaf });
         Ok(())
     }
 
@@ -409,12 +407,12 @@ impl ForestBuilder {
 
     /// The model of the leaf that is pushed next.
     fn add_linear_leaf(&mut self, constant: f64, terms: &[(u32, f64)]) {
-        let linear = self.forest.linear.get_or_insert_with(|| LinearLeaves {
+        let linear = self.nodes.linear.get_or_insert_with(|| LinearLeaves {
             missing: self.linear_missing,
             models: Vec::new(),
             terms: Vec::new(),
         });
-        linear.models.resize(self.forest.leaf_ids.len(), None);
+        linear.models.resize(self.nodes.leaf_ids.len(), None);
         let first_term = linear.terms.len() as u32;
         linear.terms.extend_from_slice(terms);
         linear.models.push(Some(LinearLeaf { constant, first_term, end_term: linear.terms.len() as u32 }));
@@ -429,28 +427,65 @@ impl ForestBuilder {
 impl Forest {
     /// The forest without its base scores.
     pub(crate) fn without_base(mut self) -> Self {
-        self.base.fill(0.0);
+        self.base = Arc::new(vec![0.0; self.n_outputs]);
+        self
+    }
+
+    /// That everything but the nodes of `n_trees` trees fits together.
+    pub(super) fn check_arithmetic(&self, n_trees: usize) -> Result<()> {
+        if self.base.len() != self.n_outputs {
+            let finding = format!("{} base scores for {} outputs", self.base.len(), self.n_outputs);
+            return Err(Error::invalid_model(finding));
+        }
+        if matches!(self.link, Link::Complement | Link::Mirror | Link::MirrorLogistic) && self.n_outputs != 1 {
+            let finding = format!("a link of one margin, but the model has {} outputs", self.n_outputs);
+            return Err(Error::invalid_model(finding));
+        }
+        if self.n_outputs == 0 {
+            return Err(Error::invalid_model("a model without outputs"));
+        }
+        let in_order = self.iterations.is_sorted();
+        if !in_order || self.iterations.last().is_some_and(|&end| end != n_trees) {
+            return Err(Error::invalid_model(format!(
+                "the boosting iterations do not end at tree {n_trees} in ascending order"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The forest with other nodes.
+    fn with_nodes(mut self, nodes: Nodes) -> Self {
+        self.n_trees = nodes.trees.len();
+        self.linear_model = nodes.linear.as_ref().is_some_and(|linear| linear.missing == LinearMissing::SkipTerm);
+        let mut trees_of_output = vec![0; self.n_outputs];
+        nodes.trees.iter().for_each(|tree| tree.target.count(&mut trees_of_output));
+        self.trees_of_output = Arc::new(trees_of_output);
+        self.nodes = nodes.into();
         self
     }
 
     /// The forest of the boosting iterations `range`, which must lie within those there are.
-    pub(crate) fn with_iterations(self, range: std::ops::Range<usize>) -> Self {
+    pub(crate) fn with_iterations(mut self, range: std::ops::Range<usize>) -> Self {
         if range == (0..self.n_iterations()) {
             return self;
         }
         let end_of = |iteration: usize| iteration.checked_sub(1).map_or(0, |last| self.iterations[last]);
         let (first, end) = (end_of(range.start), end_of(range.end));
+        let nodes = self.nodes.of_trees(first..end, self.tree_width());
+        self.iterations = self.iterations[range].iter().map(|end| end - first).collect();
+        self.with_nodes(nodes)
+    }
+}
+
+impl Nodes {
+    /// The nodes of some trees, whose leaves have `width` values each.
+    fn of_trees(&self, range: std::ops::Range<usize>, width: usize) -> Self {
+        let (first, end) = (range.start, range.end);
         let mut kept = Self {
-            base: self.base.clone(),
-            trees: self.trees[first..end].to_vec(),
-            splits: Vec::new(),
+            trees: self.trees[range].to_vec(),
             sets: self.sets.clone(),
             linear: self.linear.as_ref().map(|linear| LinearLeaves { models: Vec::new(), ..linear.clone() }),
-            leaf_ids: Vec::new(),
-            leaf_values: Vec::new(),
-            iterations: self.iterations[range].iter().map(|end| end - first).collect(),
-            trees_of_output: Vec::new(),
-            ..self
+            ..Self::default()
         };
         if first < end {
             let splits = self.splits_of(first).start..self.splits_of(end - 1).end;
@@ -470,9 +505,8 @@ impl Forest {
             if let (Some(kept), Some(linear)) = (&mut kept.linear, &self.linear) {
                 kept.models = linear.models[leaves.clone()].to_vec();
             }
-            kept.leaf_values = leaves.flat_map(|leaf| self.leaf(leaf)).copied().collect();
+            kept.leaf_values = self.leaf_values[leaves.start * width..leaves.end * width].to_vec();
         }
-        kept.count_trees();
         kept
     }
 }

@@ -39,7 +39,7 @@ impl Forest {
     /// Index in the forest of the leaf that every tree puts the row in.
     pub(crate) fn eval_leaves(&self, row: &[f64], storage: Storage) -> Vec<usize> {
         let row = self.read_row(row, storage);
-        self.trees.iter().map(|tree| self.find_leaf(tree.root, &row)).collect()
+        self.nodes.trees.iter().map(|tree| self.find_leaf(tree.root, &row)).collect()
     }
 
     fn find_leaf(&self, root: Child, row: &[f64]) -> usize {
@@ -48,7 +48,7 @@ impl Forest {
             match child.position() {
                 Position::Leaf(leaf) => return leaf,
                 Position::Split(index) => {
-                    let split = &self.splits[index];
+                    let split = &self.nodes.splits[index];
                     child = if self.goes_left(split, row[split.feature as usize]) { split.left } else { split.right };
                 }
             }
@@ -74,7 +74,7 @@ impl Forest {
                 Comparison::LessOrEqual => value <= threshold,
             },
             SplitTest::Set(set) => {
-                self.profile.category(value).is_some_and(|code| self.sets[set as usize].contains(code))
+                self.profile.category(value).is_some_and(|code| self.nodes.sets[set as usize].contains(code))
             }
         }
     }
@@ -83,7 +83,7 @@ impl Forest {
     pub(crate) fn eval_tree_values<T: Real>(&self, row: &[f64], storage: Storage) -> Vec<T> {
         let read = self.read_row(row, storage);
         let mut values = Vec::new();
-        for (tree, leaf) in self.trees.iter().zip(self.eval_leaves(row, storage)) {
+        for (tree, leaf) in self.nodes.trees.iter().zip(self.eval_leaves(row, storage)) {
             let weight = T::from_f64(tree.weight);
             match tree.target {
                 Target::One(_) => values.push(self.eval_leaf::<T>(leaf, &read) * weight),
@@ -100,7 +100,7 @@ impl Forest {
             BasePosition::Last => vec![T::ZERO; self.n_outputs],
         };
         let read = self.read_row(row, storage);
-        for (tree, leaf) in self.trees.iter().zip(self.eval_leaves(row, storage)) {
+        for (tree, leaf) in self.nodes.trees.iter().zip(self.eval_leaves(row, storage)) {
             let weight = T::from_f64(tree.weight);
             match tree.target {
                 Target::One(output) => sums[output as usize] += self.eval_leaf::<T>(leaf, &read) * weight,
@@ -115,7 +115,7 @@ impl Forest {
             if self.aggregate == Aggregate::Mean {
                 let adds =
                     |tree: &&Tree| matches!(tree.target, Target::All) || tree.target == Target::One(output as u32);
-                *sum = *sum / T::from_f64(self.trees.iter().filter(adds).count() as f64);
+                *sum = *sum / T::from_f64(self.nodes.trees.iter().filter(adds).count() as f64);
             }
             if self.scale != 1.0 {
                 *sum = *sum * T::from_f64(self.scale);
@@ -129,14 +129,14 @@ impl Forest {
 
     /// The value of a scalar leaf, or of the linear model in its place, for a row as the trees read it.
     pub(crate) fn eval_leaf<T: Real>(&self, leaf: usize, row: &[f64]) -> T {
-        let constant = self.linear.as_ref().and_then(|linear| linear.models[leaf]).map(|model| model.constant);
+        let constant = self.nodes.linear.as_ref().and_then(|linear| linear.models[leaf]).map(|model| model.constant);
         self.eval_leaf_from(leaf, T::from_f64(constant.unwrap_or_default()), row)
     }
 
     /// The same, where a linear model starts from `constant` in place of its own.
     pub(crate) fn eval_leaf_from<T: Real>(&self, leaf: usize, constant: T, row: &[f64]) -> T {
         let value = T::from_f64(self.leaf(leaf)[0]);
-        let Some(linear) = &self.linear else { return value };
+        let Some(linear) = &self.nodes.linear else { return value };
         let Some(model) = linear.models[leaf] else { return value };
         let mut sum = constant;
         for &(feature, coefficient) in &linear.terms[model.terms()] {

@@ -14,8 +14,10 @@ pub(crate) mod eval;
 pub(crate) mod facts;
 pub(crate) mod link;
 pub(crate) mod real;
+mod stored;
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, LazyLock};
 
 use serde::Serialize;
 
@@ -38,25 +40,60 @@ pub struct Forest {
     n_features: usize,
     n_outputs: usize,
     profile: NumericProfile,
-    base: Vec<f64>,
+    base: Arc<Vec<f64>>,
     /// Sums are multiplied by this before a base score that comes last is added.
     scale: f64,
     aggregate: Aggregate,
     link: Link,
     labels: Labels,
+    n_trees: usize,
+    vector_leaves: bool,
+    /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).
+    linear_model: bool,
+    /// Number of trees at the end of every boosting iteration.
+    iterations: Vec<usize>,
+    /// For every output the number of trees that add to it.
+    trees_of_output: Arc<Vec<u32>>,
+    nodes: LazyNodes,
+}
+
+/// What the trees of a forest consist of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Nodes {
     trees: Vec<Tree>,
     splits: Vec<Split>,
     sets: Vec<CategorySet>,
     leaf_ids: Vec<u32>,
-    /// One value per leaf, or `n_outputs` of them if `vector_leaves`.
+    /// One value per leaf, or as many as there are outputs if leaves are vectors.
     leaf_values: Vec<f64>,
-    vector_leaves: bool,
     /// Models in the leaves, if any leaf has one.
     linear: Option<LinearLeaves>,
-    /// Number of trees at the end of every boosting iteration.
-    iterations: Vec<usize>,
-    /// For every output the number of trees that add to it.
-    trees_of_output: Vec<u32>,
+}
+
+/// Nodes that may be made when they are first looked at: a compiled model predicts without them.
+#[derive(Clone, Debug)]
+struct LazyNodes(Arc<LazyLock<Nodes, Box<dyn FnOnce() -> Nodes + Send>>>);
+
+impl From<Nodes> for LazyNodes {
+    fn from(nodes: Nodes) -> Self {
+        let lazy = Self::later(|| nodes);
+        LazyLock::force(&lazy.0);
+        lazy
+    }
+}
+
+impl LazyNodes {
+    fn later(make: impl FnOnce() -> Nodes + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl Deref for LazyNodes {
+    type Target = Nodes;
+
+    fn deref(&self) -> &Nodes {
+        &self.0
+    }
 }
 
 /// The arithmetic of a forest, fixed by the library that trained it.
@@ -362,12 +399,12 @@ impl Forest {
 
     /// Number of trees.
     pub fn n_trees(&self) -> usize {
-        self.trees.len()
+        self.n_trees
     }
 
     /// Number of leaves of all trees.
     pub fn n_leaves(&self) -> usize {
-        self.leaf_ids.len()
+        self.nodes.leaf_ids.len()
     }
 
     /// Number of boosting iterations.
@@ -418,19 +455,9 @@ impl Forest {
         &self.iterations
     }
 
-    /// Counts the trees of every output.
-    fn count_trees(&mut self) {
-        let mut counts = vec![0; self.n_outputs];
-        (0..self.n_trees()).for_each(|tree| self.count_tree(tree, &mut counts));
-        self.trees_of_output = counts;
-    }
-
     /// Adds a tree to the number of trees of every output.
     pub(crate) fn count_tree(&self, tree: usize, trees_of_output: &mut [u32]) {
-        match self.trees[tree].target {
-            Target::One(output) => trees_of_output[output as usize] += 1,
-            Target::All => trees_of_output.iter_mut().for_each(|count| *count += 1),
-        }
+        self.nodes.trees[tree].target.count(trees_of_output);
     }
 
     /// Whether sums of leaves are not margins yet: see [`finish_margins`](Self::finish_margins).
@@ -464,30 +491,30 @@ impl Forest {
     }
 
     pub(crate) fn trees(&self) -> &[Tree] {
-        &self.trees
+        &self.nodes.trees
     }
 
     pub(crate) fn splits(&self) -> &[Split] {
-        &self.splits
+        &self.nodes.splits
     }
 
     pub(crate) fn set(&self, index: u32) -> &CategorySet {
-        &self.sets[index as usize]
+        &self.nodes.sets[index as usize]
     }
 
     /// The source library's number of every leaf within its tree.
     pub(crate) fn leaf_ids(&self) -> &[u32] {
-        &self.leaf_ids
+        &self.nodes.leaf_ids
     }
 
     /// The values of leaf `leaf`: one, or one per output if leaves are vectors.
     pub(crate) fn leaf(&self, leaf: usize) -> &[f64] {
         let width = self.tree_width();
-        &self.leaf_values[leaf * width..][..width]
+        &self.nodes.leaf_values[leaf * width..][..width]
     }
 
     pub(crate) fn linear(&self) -> Option<&LinearLeaves> {
-        self.linear.as_ref()
+        self.nodes.linear.as_ref()
     }
 
     /// Values a tree has for a row: one, or one per output if leaves are vectors.
@@ -497,30 +524,50 @@ impl Forest {
 
     /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).
     pub(crate) fn is_linear_model(&self) -> bool {
-        self.linear.as_ref().is_some_and(|linear| linear.missing == LinearMissing::SkipTerm)
+        self.linear_model
     }
 
     /// Indices of the splits of tree `tree`.
     pub(crate) fn splits_of(&self, tree: usize) -> Range<usize> {
-        let end = self.trees.get(tree + 1).map_or(self.splits.len(), |next| next.first_split as usize);
-        self.trees[tree].first_split as usize..end
+        self.nodes.splits_of(tree)
     }
 
     /// Indices of the leaves of tree `tree`.
     pub(crate) fn leaves_of(&self, tree: usize) -> Range<usize> {
-        let end = self.trees.get(tree + 1).map_or(self.leaf_ids.len(), |next| next.first_leaf as usize);
-        self.trees[tree].first_leaf as usize..end
+        self.nodes.leaves_of(tree)
     }
 
     /// Bytes this forest holds on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let sets: usize = self.sets.iter().map(|set| size_of_val(&*set.words) + size_of::<CategorySet>()).sum();
-        size_of_val(&*self.trees)
-            + size_of_val(&*self.splits)
-            + size_of_val(&*self.leaf_ids)
-            + size_of_val(&*self.leaf_values)
+        let sets: usize = self.nodes.sets.iter().map(|set| size_of_val(&*set.words) + size_of::<CategorySet>()).sum();
+        size_of_val(&*self.nodes.trees)
+            + size_of_val(&*self.nodes.splits)
+            + size_of_val(&*self.nodes.leaf_ids)
+            + size_of_val(&*self.nodes.leaf_values)
             + sets
-            + self.linear.as_ref().map_or(0, |linear| size_of_val(&*linear.models) + size_of_val(&*linear.terms))
+            + self.nodes.linear.as_ref().map_or(0, |linear| size_of_val(&*linear.models) + size_of_val(&*linear.terms))
+    }
+}
+
+impl Nodes {
+    fn splits_of(&self, tree: usize) -> Range<usize> {
+        let end = self.trees.get(tree + 1).map_or(self.splits.len(), |next| next.first_split as usize);
+        self.trees[tree].first_split as usize..end
+    }
+
+    fn leaves_of(&self, tree: usize) -> Range<usize> {
+        let end = self.trees.get(tree + 1).map_or(self.leaf_ids.len(), |next| next.first_leaf as usize);
+        self.trees[tree].first_leaf as usize..end
+    }
+}
+
+impl Target {
+    /// Adds a tree that feeds it to the number of trees of every output.
+    fn count(self, trees_of_output: &mut [u32]) {
+        match self {
+            Self::One(output) => trees_of_output[output as usize] += 1,
+            Self::All => trees_of_output.iter_mut().for_each(|count| *count += 1),
+        }
     }
 }
 

@@ -237,7 +237,7 @@ impl<const N: usize, const SPAN: usize> Machine<N, SPAN> {
                     for _ in 0..run.length {
                         let instruction = stream.instruction();
                         let tests = self.tests(stream.tests());
-                        let (slot, $first) = (self.slot(instruction.slot), [instruction.leaf; N]);
+                        let (slot, $first) = (self.slot(instruction.slot), [instruction.leaf as u8; N]);
                         for $at in 0..Self::LENGTH {
                             let ($tests, $slot) = (tests, slot.add($at));
                             *$slot = $select;

@@ -2,6 +2,7 @@
 //! that fill no chunk. Whatever evaluates a tree, a row's leaves are summed in tree order.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::circuit::{AddTrees, Columns};
 use super::level::{Chunk, Level};
@@ -19,7 +20,7 @@ pub(crate) struct ForestKernel<L, T, S: 'static> {
     level: L,
     walk: WalkKernel<T, S>,
     circuits: Option<Circuits<S>>,
-    rows: Option<RowLayout<S>>,
+    rows: Option<Arc<RowLayout<S>>>,
 }
 
 /// The circuits of some trees.
@@ -35,7 +36,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         forest: &Forest,
         sentinel: Option<f64>,
         circuits: Option<Circuits<S>>,
-        rows: Option<RowLayout<S>>,
+        rows: Option<Arc<RowLayout<S>>>,
     ) -> Self {
         Self { level, walk: WalkKernel::new(forest, sentinel), circuits, rows }
     }
@@ -102,8 +103,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
 
     /// Adds the leaves of trees that are walked.
     fn add_walked(&self, trees: Range<usize>, rows: Option<&Block<'_, T>>, sums: &mut [[S; CHUNK]]) {
-        let walk = &self.walk;
-        let chunks = sums.len() / walk.n_outputs();
+        if trees.is_empty() {
+            return;
+        }
+        let walk = self.walk.walks();
+        let chunks = sums.len() / self.walk.n_outputs();
         let mut add = |row: usize, output: usize, value| sums[output * chunks + row / CHUNK][row % CHUNK] += value;
         for tree in trees {
             let rows = rows.expect("rows are staged where trees are walked");
@@ -168,7 +172,5 @@ impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
 
     fn heap_bytes(&self) -> usize {
         self.walk.heap_bytes()
-            + self.circuits.as_ref().map_or(0, |circuits| circuits.layout.heap_bytes())
-            + self.rows.as_ref().map_or(0, RowLayout::heap_bytes)
     }
 }

@@ -43,7 +43,7 @@ pub(crate) trait Kernel<S>: Send + Sync {
     /// Writes the forest's index of each row's leaf in each tree, row after row: `rows.len() * n_trees` values.
     fn leaves(&self, batch: &Batch<'_>, rows: Range<usize>, leaves: &mut [u32], buffers: &mut Buffers);
 
-    /// Bytes the kernel holds.
+    /// Bytes of what it walks, which is laid out now if it has not been.
     fn heap_bytes(&self) -> usize;
 }
 

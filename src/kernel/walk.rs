@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "walks index nodes and values without checks; the layout bounds them")]
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::stage::{Block, Input, InputRule};
 use super::{Buffers, Kernel};
@@ -23,20 +24,41 @@ const STRIDE: u32 = 4;
 
 /// Walks trees whose values are of type `T` and whose sums are of type `S`.
 pub(crate) struct WalkKernel<T, S> {
-    layout: WalkLayout<T, S>,
+    walks: LazyWalks<T, S>,
     input: InputRule<T>,
+    profile: NumericProfile,
+    n_outputs: usize,
+    n_trees: usize,
+    base: Vec<S>,
+}
+
+/// Trees are laid out when they are first walked: mostly other kernels evaluate them.
+type LazyWalks<T, S> = LazyLock<Walks<T, S>, Box<dyn FnOnce() -> Walks<T, S> + Send>>;
+
+/// Trees laid out for walking.
+pub(crate) struct Walks<T, S> {
+    layout: WalkLayout<T, S>,
     profile: NumericProfile,
     n_outputs: usize,
 }
 
 impl<T: Input, S: Real> WalkKernel<T, S> {
     pub(crate) fn new(forest: &Forest, sentinel: Option<f64>) -> Self {
+        let (profile, n_outputs) = (forest.profile(), forest.n_outputs());
+        let later = forest.clone();
         Self {
-            layout: WalkLayout::new(forest),
+            walks: LazyLock::new(Box::new(move || Walks { layout: WalkLayout::new(&later), profile, n_outputs })),
             input: InputRule::new(forest, sentinel),
-            profile: forest.profile(),
-            n_outputs: forest.n_outputs(),
+            profile,
+            n_outputs,
+            n_trees: forest.n_trees(),
+            base: forest.base().iter().map(|&base| S::from_f64(base)).collect(),
         }
+    }
+
+    /// The trees, which are laid out now if they have not been.
+    pub(crate) fn walks(&self) -> &Walks<T, S> {
+        &self.walks
     }
 
     pub(crate) fn input(&self) -> &InputRule<T> {
@@ -51,14 +73,16 @@ impl<T: Input, S: Real> WalkKernel<T, S> {
         self.n_outputs
     }
 
-    pub(crate) fn base(&self) -> &[S] {
-        &self.layout.base
-    }
-
     pub(crate) fn n_trees(&self) -> usize {
-        self.layout.trees.len()
+        self.n_trees
     }
 
+    pub(crate) fn base(&self) -> &[S] {
+        &self.base
+    }
+}
+
+impl<T: Input, S: Real> Walks<T, S> {
     pub(crate) fn target(&self, tree: usize) -> Target {
         self.layout.trees[tree].target
     }
@@ -216,18 +240,20 @@ fn is_nan<T: Real>(x: T) -> bool {
 
 impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
     fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
-        let k = self.n_outputs;
+        let (walks, k) = (self.walks(), self.n_outputs);
         let block = self.input.stage(batch, rows, T::buffer(buffers));
         for row in margins.chunks_exact_mut(k) {
             match self.profile.base {
-                BasePosition::First => row.copy_from_slice(&self.layout.base),
+                BasePosition::First => row.copy_from_slice(&self.base),
                 BasePosition::Last => row.fill(S::ZERO),
             }
         }
-        self.walk_all(&block, |tree, row, leaf| match self.layout.trees[tree].target {
-            Target::One(output) => margins[row * k + output as usize] += self.leaf_value(leaf as usize, block.row(row)),
+        walks.walk_all(&block, |tree, row, leaf| match walks.target(tree) {
+            Target::One(output) => {
+                margins[row * k + output as usize] += walks.leaf_value(leaf as usize, block.row(row))
+            }
             Target::All => {
-                let values = self.leaf_values(leaf as usize);
+                let values = walks.leaf_values(leaf as usize);
                 for (sum, &value) in margins[row * k..][..k].iter_mut().zip(values) {
                     *sum += value;
                 }
@@ -236,12 +262,13 @@ impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
     }
 
     fn leaves(&self, batch: &Batch<'_>, rows: Range<usize>, leaves: &mut [u32], buffers: &mut Buffers) {
-        let n_trees = self.layout.trees.len();
+        let walks = self.walks();
+        let n_trees = walks.layout.trees.len();
         let block = self.input.stage(batch, rows, T::buffer(buffers));
-        self.walk_all(&block, |tree, row, leaf| leaves[row * n_trees + tree] = leaf);
+        walks.walk_all(&block, |tree, row, leaf| leaves[row * n_trees + tree] = leaf);
     }
 
     fn heap_bytes(&self) -> usize {
-        self.layout.heap_bytes()
+        self.walks().layout.heap_bytes()
     }
 }

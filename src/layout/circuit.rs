@@ -80,12 +80,13 @@ pub(crate) struct Run {
 }
 
 /// One tile; it consumes as many byte tests as it has splits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub(crate) struct Instruction {
     /// Where the result goes; a tile over a leaf and a subtree finds that of the subtree there.
     pub(crate) slot: u16,
-    /// The first leaf of the tile.
-    pub(crate) leaf: u8,
+    /// The first leaf of the tile: a byte, in a word so that nothing lies between.
+    pub(crate) leaf: u16,
 }
 
 /// A test of a category column: its result, 0 for left and 255 for right, is a column of its own.
@@ -226,7 +227,7 @@ impl<S: Real> CircuitLayout<S> {
             for (program, op) in run {
                 let (slots, program) = (&slots[program], &programs[program]);
                 let Op { leaf, splits, operands, .. } = &program.ops[op];
-                self.instructions.edit().push(Instruction { slot: slots[op], leaf: *leaf });
+                self.instructions.edit().push(Instruction { slot: slots[op], leaf: (*leaf).into() });
                 if matches!(tile, Tile::Join4 | Tile::Join8) {
                     self.operands.edit().extend(operands.iter().map(|&operand| slots[operand]));
                 }

@@ -4,4 +4,5 @@ pub(crate) mod circuit;
 pub(crate) mod program;
 pub(crate) mod ranks;
 pub(crate) mod row;
+pub(crate) mod stored;
 pub(crate) mod walk;

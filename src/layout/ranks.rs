@@ -12,8 +12,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::walk::{greatest_left, zero_goes_left};
+use crate::error::{Error, Result};
 use crate::ir::real::Real;
 use crate::ir::{Float, Forest, Missing, Split, SplitTest};
+use crate::store::{Array, Reader, Stored, Writer};
 
 /// Cuts of a segment: ranks 0 to 255 tell them apart.
 pub(crate) const SEGMENT: usize = 255;
@@ -36,6 +38,7 @@ pub(crate) struct RankedFeature {
     pub(crate) feature: u32,
     /// Where its cuts lie in [`Cuts`].
     start: usize,
+    n_cuts: usize,
     /// Its cuts, padded to this power of two.
     padded: usize,
     /// Whether its cuts, each rounded down to an f32, are distinct.
@@ -135,7 +138,8 @@ impl<T: Real> Cuts<T> {
 }
 
 /// Where a split finds its outcome: right where the byte of `column` is at least `from`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub(crate) struct ByteTest {
     pub(crate) column: u32,
     /// A byte four times, so that one load fills a register with it.
@@ -210,14 +214,8 @@ impl Ranks {
                 last.columns.push(column);
                 continue;
             }
-            let cuts = &cuts[&feature];
-            // One more than there are cuts, since a rank may be their number.
-            let padded = (cuts.len() + 1).next_power_of_two().max(16);
-            let start = ranks.f32.values.len();
-            ranks.f32.push(cuts.iter().map(|&cut| narrow(cut)), padded);
-            wide.push(cuts.iter().copied(), padded);
-            let distinct = cuts.windows(2).all(|pair| narrow(pair[0]) < narrow(pair[1]));
-            ranks.numeric.push(RankedFeature { feature, start, padded, distinct, columns: vec![column] });
+            ranks.push_feature(feature, &cuts[&feature], &mut wide);
+            ranks.numeric.last_mut().expect("just pushed").columns.push(column);
         }
         if forest.profile().input == Float::F64 {
             ranks.f64 = Some(wide);
@@ -229,6 +227,36 @@ impl Ranks {
             ranks.coded.push(coded);
         }
         (ranks, index)
+    }
+
+    /// Adds a feature with its distinct cuts, ascending, and no columns yet.
+    fn push_feature(&mut self, feature: u32, cuts: &[f64], wide: &mut Cuts<f64>) {
+        // One more than there are cuts, since a rank may be their number.
+        let padded = (cuts.len() + 1).next_power_of_two().max(16);
+        let start = self.f32.values.len();
+        self.f32.push(cuts.iter().map(|&cut| narrow(cut)), padded);
+        wide.push(cuts.iter().copied(), padded);
+        let distinct = cuts.windows(2).all(|pair| narrow(pair[0]) < narrow(pair[1]));
+        let (n_cuts, columns) = (cuts.len(), Vec::new());
+        self.numeric.push(RankedFeature { feature, start, n_cuts, padded, distinct, columns });
+    }
+
+    /// Columns of numeric features; those of categories follow.
+    pub(crate) fn n_numeric(&self) -> usize {
+        self.numeric.iter().map(|feature| feature.columns.len()).sum()
+    }
+
+    /// Whether the tables are for rows of f64 values too.
+    pub(super) fn is_wide(&self) -> bool {
+        self.f64.is_some()
+    }
+
+    /// The cuts of a feature, in the type that rows are rounded to.
+    pub(super) fn cuts(&self, feature: &RankedFeature) -> Vec<f64> {
+        match &self.f64 {
+            Some(wide) => wide.of(feature).0[..feature.n_cuts].to_vec(),
+            None => self.f32.of(feature).0[..feature.n_cuts].iter().map(|&cut| cut.into()).collect(),
+        }
     }
 
     /// Bytes the tables hold.
@@ -295,9 +323,14 @@ impl CodedFeature {
         let classes: HashMap<u32, u16> = signatures.into_iter().map(|(code, sets)| (code, number(sets))).collect();
         let nan = number(of_nan);
         let n_classes = numbers.len();
+        Self { first_column, ..Self::of_classes(feature, classes, nan, n_classes) }
+    }
+
+    /// A feature whose columns have no place yet.
+    fn of_classes(feature: u32, classes: HashMap<u32, u16>, nan: u16, n_classes: usize) -> Self {
         let table = classes.keys().max().map_or(0, |&code| (code as usize + 1).min(DENSE_CODES));
         let dense = (0..table as u32).map(|code| classes.get(&code).copied().unwrap_or(0)).collect();
-        Self { feature, classes, dense, nan, n_classes, first_column }
+        Self { feature, classes, dense, nan, n_classes, first_column: 0 }
     }
 
     /// Column pairs: one for every 256 classes.
@@ -344,4 +377,78 @@ pub(crate) const MAX_CLASSES: usize = u16::MAX as usize;
 fn narrow(cut: f64) -> f32 {
     let nearest = cut as f32;
     if f64::from(nearest) <= cut { nearest } else { nearest.next_down() }
+}
+
+impl Stored for Ranks {
+    fn put(&self, to: &mut Writer) {
+        self.f64.is_some().put(to);
+        self.numeric.len().put(to);
+        for feature in &self.numeric {
+            feature.feature.put(to);
+            Array::from(self.cuts(feature)).put(to);
+            let columns = feature.columns.iter().map(|column| (column.segment, column.missing));
+            columns.collect::<Vec<_>>().put(to);
+        }
+        self.coded.put(to);
+    }
+
+    /// Cost: the tables are made again.
+    fn get(from: &mut Reader) -> Result<Self> {
+        let wrong = |finding: &str| Error::invalid_model(format!("ranks: {finding}"));
+        let is_wide = bool::get(from)?;
+        let mut ranks = Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: 0 };
+        let mut wide = Cuts::default();
+        for _ in 0..usize::get(from)? {
+            let feature = u32::get(from)?;
+            if ranks.numeric.last().is_some_and(|last| last.feature >= feature) {
+                return Err(wrong("features out of order"));
+            }
+            let cuts: Array<f64> = Stored::get(from)?;
+            // NaN is above nothing and below nothing.
+            if cuts.is_empty() || !cuts.windows(2).all(|pair| pair[0] < pair[1]) || cuts[0].is_nan() {
+                return Err(wrong("cuts out of order"));
+            }
+            ranks.push_feature(feature, &cuts, &mut wide);
+            let columns: Vec<(u32, Missing)> = Stored::get(from)?;
+            let n_segments = cuts.len().div_ceil(SEGMENT);
+            if columns.is_empty() || columns.iter().any(|column| column.0 as usize >= n_segments) {
+                return Err(wrong("a column of cuts that are not there"));
+            }
+            for (segment, missing) in columns {
+                let column = Column { index: ranks.n_columns as u32, segment, missing };
+                ranks.numeric.last_mut().expect("just pushed").columns.push(column);
+                ranks.n_columns += 1;
+            }
+        }
+        if is_wide {
+            ranks.f64 = Some(wide);
+        }
+        for mut coded in <Vec<CodedFeature>>::get(from)? {
+            coded.first_column = ranks.n_columns as u32;
+            ranks.n_columns += 2 * coded.n_segments();
+            ranks.coded.push(coded);
+        }
+        Ok(ranks)
+    }
+}
+
+impl Stored for CodedFeature {
+    fn put(&self, to: &mut Writer) {
+        self.feature.put(to);
+        let mut classes: Vec<(u32, u16)> = self.classes.iter().map(|(&code, &class)| (code, class)).collect();
+        classes.sort_unstable();
+        classes.put(to);
+        (self.nan, self.n_classes).put(to);
+    }
+
+    fn get(from: &mut Reader) -> Result<Self> {
+        let feature = u32::get(from)?;
+        let classes: Vec<(u32, u16)> = Stored::get(from)?;
+        let (nan, n_classes): (u16, usize) = Stored::get(from)?;
+        let known = |class: u16| usize::from(class) < n_classes;
+        if n_classes >= MAX_CLASSES || !known(nan) || !classes.iter().all(|&(_, class)| known(class)) {
+            return Err(Error::invalid_model("ranks: a class of categories that is not there"));
+        }
+        Ok(Self::of_classes(feature, classes.into_iter().collect(), nan, n_classes))
+    }
 }

@@ -39,7 +39,8 @@ pub(crate) struct RowLayout<S: 'static> {
 }
 
 /// A split: right if the byte of `column` is at least `from`. A leaf is its own left child, and nothing is right of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub(crate) struct RowNode {
     pub(crate) left: u32,
     pub(crate) column: u16,
@@ -86,8 +87,7 @@ impl<S: Real> RowLayout<S> {
             return Err(Refusal::Classes);
         }
         // Columns of classes are not needed: those of outcomes take their place.
-        let numeric: usize = ranks.numeric.iter().map(|feature| feature.columns.len()).sum();
-        let mut n_columns = numeric;
+        let mut n_columns = ranks.n_numeric();
         let mut tests: HashMap<(u32, u32, Missing), usize> = HashMap::new();
         let mut outcomes = Vec::new();
         for coded in &ranks.coded {
@@ -160,21 +160,14 @@ impl<S: Real> RowLayout<S> {
                 }
             }
         }
-        for (window, roots) in roots.chunks(WINDOW).enumerate() {
-            let depths = &depths[window * WINDOW..][..roots.len()];
-            let mut places: Vec<usize> = (0..roots.len()).collect();
-            places.sort_by_key(|&place| depths[place]);
-            for places in places.chunks(LANES) {
-                let mut group = Group { roots: [0; LANES], places: [WINDOW as u8; LANES], steps: 0 };
-                for (lane, &place) in places.iter().enumerate() {
-                    group.roots[lane] = roots[place];
-                    group.places[lane] = place as u8;
-                    group.steps = group.steps.max(depths[place] as u32);
-                }
-                layout.groups.push(group);
-            }
-        }
+        layout.groups = groups(&roots, &depths);
         Ok(layout)
+    }
+
+    /// Number of leaves.
+    pub(crate) fn n_leaves(&self) -> usize {
+        // A tree has one more than splits, and the first node is of no tree.
+        (self.nodes.len() - 1 + self.outputs.len()) / 2
     }
 
     fn reserve(&mut self, count: usize) -> usize {
@@ -196,9 +189,28 @@ impl<S: Real> RowLayout<S> {
     }
 }
 
+/// Trees of each window, those of similar depth together.
+pub(super) fn groups(roots: &[u32], depths: &[usize]) -> Vec<Group> {
+    let mut groups = Vec::with_capacity(roots.len().div_ceil(LANES));
+    for (roots, depths) in roots.chunks(WINDOW).zip(depths.chunks(WINDOW)) {
+        let mut places: Vec<usize> = (0..roots.len()).collect();
+        places.sort_by_key(|&place| depths[place]);
+        for places in places.chunks(LANES) {
+            let mut group = Group { roots: [0; LANES], places: [WINDOW as u8; LANES], steps: 0 };
+            for (lane, &place) in places.iter().enumerate() {
+                group.roots[lane] = roots[place];
+                group.places[lane] = place as u8;
+                group.steps = group.steps.max(depths[place] as u32);
+            }
+            groups.push(group);
+        }
+    }
+    groups
+}
+
 impl RowNode {
     /// A node from which nothing goes right.
-    fn arrival(at: usize) -> Self {
+    pub(super) fn arrival(at: usize) -> Self {
         Self { left: at as u32, column: 0, from: 256 }
     }
 }

@@ -22,7 +22,6 @@ pub(crate) struct WalkLayout<T, S> {
     pub(crate) leaf_values: Vec<S>,
     /// Models in the leaves, in the sum type; empty if no leaf has one.
     pub(crate) linear: Vec<Option<LinearModel<S>>>,
-    pub(crate) base: Vec<S>,
 }
 
 /// The linear model of a leaf.
@@ -97,7 +96,6 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
             sets: Vec::new(),
             leaf_values: Vec::with_capacity(forest.n_leaves()),
             linear: Vec::new(),
-            base: forest.base().iter().map(|&base| S::from_f64(base)).collect(),
         };
         let depths = facts::tree_depths(forest);
         let mut queue = VecDeque::new();

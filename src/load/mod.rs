@@ -9,6 +9,7 @@ mod document;
 mod json;
 mod lightgbm;
 mod onnx;
+pub(crate) mod saw;
 mod sklearn;
 mod treelite;
 mod xgboost;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ir::Forest;
 use crate::schema::Schema;
+use crate::store::stored;
 
 /// A model file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +89,21 @@ impl Format {
 
     /// Whether the library's predictions may start from margins of the caller's.
     pub(crate) fn takes_base_margin(self) -> bool {
+        self.is_xgboost()
+    }
+
+    pub(crate) fn is_xgboost(self) -> bool {
         matches!(self, Self::XgBoostJson | Self::XgBoostUbjson | Self::XgBoostBinary)
+    }
+
+    /// Whether the library cuts a range of iterations off at the last there is, where others refuse it.
+    pub(crate) fn cuts_iterations_off(self) -> bool {
+        matches!(self, Self::LightGbmText | Self::LightGbmJson)
+    }
+
+    /// Whether the library has no base score in a range of iterations that leaves out the first.
+    pub(crate) fn base_is_of_the_first(self) -> bool {
+        self == Self::CatBoostJson
     }
 
     /// The format called `name`.
@@ -112,6 +128,11 @@ impl Format {
         let Some(start) = start else {
             return Err(Error::invalid_model("the file is empty"));
         };
+        if saw::is_saw(bytes) {
+            return Err(Error::unsupported(
+                "a compiled model, which has the format that it was compiled from: load it without naming one",
+            ));
+        }
         if xgboost::is_binary(bytes) {
             return Ok(Self::XgBoostBinary);
         }
@@ -198,22 +219,22 @@ impl Limits {
     }
 
     /// `found` as a number of features, if there may be so many.
-    fn features(&self, found: u64) -> Result<usize> {
+    pub(crate) fn features(&self, found: u64) -> Result<usize> {
         Self::check("features", found, self.max_features)
     }
 
     /// `found` as a number of outputs, if there may be so many.
-    fn outputs(&self, found: u64) -> Result<usize> {
+    pub(crate) fn outputs(&self, found: u64) -> Result<usize> {
         Self::check("outputs", found, self.max_outputs)
     }
 
     /// Checks a number of trees.
-    fn trees(&self, found: usize) -> Result<usize> {
+    pub(crate) fn trees(&self, found: usize) -> Result<usize> {
         Self::check("trees", found as u64, self.max_trees)
     }
 
     /// Checks a number of nodes.
-    fn nodes(&self, found: usize) -> Result<usize> {
+    pub(crate) fn nodes(&self, found: usize) -> Result<usize> {
         Self::check("nodes", found as u64, self.max_nodes)
     }
 }
@@ -314,6 +335,12 @@ impl Source {
         Self { format: None, producer: "custom".to_owned(), digest: String::new(), best_iteration: None }
     }
 }
+
+stored!(struct Source { format, producer, digest, best_iteration });
+stored!(enum Format {
+    0 => XgBoostJson, 1 => XgBoostUbjson, 2 => XgBoostBinary, 3 => LightGbmText, 4 => LightGbmJson, 5 => Treelite,
+    6 => CatBoostJson, 7 => SklearnJson, 8 => Onnx,
+});
 
 /// What a loader returns.
 pub(crate) struct Loaded {

@@ -1,5 +1,6 @@
 //! A model: loaded, checked, compiled, and ready to predict from any number of threads.
 
+mod compiled;
 mod custom;
 mod options;
 mod pipeline;

@@ -6,14 +6,15 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::compiled::About;
 use super::pipeline::Piped;
 use super::{Inner, Kind, Model};
 use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest, Labels};
 use crate::load::{
-    self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source,
+    self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source, saw,
 };
-use crate::plan::{self, Isa, Plan};
+use crate::plan::{self, Isa, Plan, Runner};
 use crate::schema::{Schema, Task, Unseen};
 
 /// What a prediction holds.
@@ -79,14 +80,14 @@ pub struct ModelOptions {
     isa: Option<Isa>,
     precision: Precision,
     missing: Option<f64>,
-    input_cast: Option<InputCast>,
-    iterations: Iterations,
+    pub(super) input_cast: Option<InputCast>,
+    pub(super) iterations: Iterations,
     threads: usize,
-    limits: Limits,
+    pub(super) limits: Limits,
     unseen: Option<Unseen>,
-    inplace_dropout: bool,
+    pub(super) inplace_dropout: bool,
     onnx: OnnxCompat,
-    graph_output: Option<String>,
+    pub(super) graph_output: Option<String>,
 }
 
 impl Default for ModelOptions {
@@ -222,18 +223,25 @@ impl ModelOptions {
     /// model or machine cannot honour. Each names the file.
     pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
-        let read = || {
+        let load = || {
             let file = File::open(path).map_err(Error::io)?;
             let size = file.metadata().map_err(Error::io)?.len();
             if size > self.limits.max_bytes {
                 return Err(Error::limit("bytes", size, self.limits.max_bytes));
             }
+            let mut start = Vec::new();
+            (&file).take(saw::MAGIC.len() as u64).read_to_end(&mut start).map_err(Error::io)?;
+            if saw::is_saw(&start) {
+                return self.open(saw::map(&file)?);
+            }
             // Pipes and devices tell no size; one byte too many is told by `load_slice`.
+            let rest = self.limits.max_bytes.saturating_add(1).saturating_sub(start.len() as u64);
             let mut bytes = Vec::with_capacity(size as usize);
-            file.take(self.limits.max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io)?;
-            Ok(bytes)
+            bytes.extend(start);
+            file.take(rest).read_to_end(&mut bytes).map_err(Error::io)?;
+            self.load_slice(self.format, &bytes)
         };
-        read().and_then(|bytes| self.load_slice(self.format, &bytes)).map_err(|error| error.at(path.display()))
+        load().map_err(|error| error.at(path.display()))
     }
 
     /// Loads a model from the bytes of a file in a known format.
@@ -247,6 +255,9 @@ impl ModelOptions {
     fn load_slice(&self, format: Option<Format>, bytes: &[u8]) -> Result<Model> {
         if bytes.len() as u64 > self.limits.max_bytes {
             return Err(Error::limit("bytes", bytes.len(), self.limits.max_bytes));
+        }
+        if saw::is_saw(bytes) {
+            return self.open(saw::copy(bytes));
         }
         let options = LoadOptions {
             limits: self.limits.clone(),
@@ -284,7 +295,25 @@ impl ModelOptions {
         self.compile(schema, Source::custom(), forest)
     }
 
-    pub(super) fn compile(&self, mut schema: Schema, source: Source, forest: Forest) -> Result<Model> {
+    pub(super) fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
+        let facts = Facts::of(&forest);
+        let about = About { source, schema, facts, inplace_dropout: self.inplace_dropout };
+        self.assemble(about, None, |isa, sentinel| {
+            let (plan, runner) = plan::choose(&forest, isa, sentinel)?;
+            Ok((forest, plan, runner))
+        })
+    }
+
+    /// A model of the forest and kernels that `plan` gives for an instruction set and sentinel; `file` is a digest of the
+    /// file if that is not the source.
+    pub(super) fn assemble(
+        &self,
+        about: About,
+        file: Option<String>,
+        plan: impl FnOnce(Isa, Option<f64>) -> Result<(Forest, Plan, Runner)>,
+    ) -> Result<Model> {
+        let About { source, mut schema, facts, inplace_dropout } = about;
+        let (forest, plan, runner) = plan(self.isa.unwrap_or(Isa::available()[0]), self.missing)?;
         if self.output == Output::Label && forest.labels() == Labels::None {
             let objective = &schema.objective;
             return Err(Error::option(format!(
@@ -298,12 +327,9 @@ impl ModelOptions {
             let lists = schema.features.iter_mut().filter_map(|feature| feature.categories.as_mut());
             lists.for_each(|categories| categories.set_unseen(unseen));
         }
-        let facts = Facts::of(&forest);
-        let isa = self.isa.unwrap_or(Isa::available()[0]);
-        let (plan, runner) = plan::choose(&forest, &facts, isa, self.missing)?;
         let pool = self.pool()?;
-        let (output, sentinel, inplace_dropout) = (self.output, self.missing, self.inplace_dropout);
-        let (fingerprint, custom) = (self.fingerprint(&source), None);
+        let (output, sentinel) = (self.output, self.missing);
+        let (fingerprint, custom) = (self.fingerprint(&source, file.as_deref().unwrap_or(&source.digest)), None);
         let inner = Inner {
             schema,
             source,
@@ -344,7 +370,7 @@ impl ModelOptions {
         let (mut all, mut runners) = (Vec::new(), Vec::new());
         for (index, forest) in graph.forests().iter().enumerate() {
             let facts = Facts::of(forest);
-            let (planned, runner) = plan::choose(forest, &facts, isa, None)?;
+            let (planned, runner) = plan::choose(forest, isa, None)?;
             plan.kernels.extend(planned.kernels);
             plan.refused.extend(planned.refused);
             match index {
@@ -354,7 +380,8 @@ impl ModelOptions {
             all.push(facts);
             runners.push(runner);
         }
-        let (facts, output, fingerprint) = (Facts::of_all(&all), self.output, self.fingerprint(&source));
+        let (facts, output, fingerprint) =
+            (Facts::of_all(&all), self.output, self.fingerprint(&source, &source.digest));
         let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, output, fingerprint };
         Ok(Model { kind: Kind::Graph(Arc::new(piped)) })
     }
@@ -373,12 +400,12 @@ impl ModelOptions {
     }
 
     /// A digest of a file's content and of the options that shape an answer.
-    fn fingerprint(&self, source: &Source) -> Option<u128> {
+    fn fingerprint(&self, source: &Source, digest: &str) -> Option<u128> {
         // Whatever is not known to leave the answers alone counts.
         let options = Self { isa: None, threads: 1, limits: Limits::default(), ..self.clone() };
-        let text = format!("{} {:?} {options:?}", source.digest, source.format);
-        let digest = blake3::hash(text.as_bytes());
-        let (first, _) = digest.as_bytes().split_first_chunk().expect("a digest of 32 bytes");
-        (!source.digest.is_empty()).then(|| u128::from_le_bytes(*first))
+        let text = format!("{digest} {:?} {options:?}", source.format);
+        let hash = blake3::hash(text.as_bytes());
+        let (first, _) = hash.as_bytes().split_first_chunk().expect("a digest of 32 bytes");
+        (!digest.is_empty()).then(|| u128::from_le_bytes(*first))
     }
 }

@@ -11,13 +11,13 @@ use crate::layout::circuit;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     /// Features that are ranked.
-    features: f64,
+    pub(super) features: f64,
     /// Splits of trees that have a circuit.
-    splits: f64,
+    pub(super) splits: f64,
     /// Trees that have a circuit.
-    trees: f64,
+    pub(super) trees: f64,
     /// Steps of walks through those trees, at most.
-    visits: f64,
+    pub(super) visits: f64,
 }
 
 impl Work {

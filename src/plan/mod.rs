@@ -1,19 +1,22 @@
 //! Choosing kernels: which of them evaluates a model, on which instruction set, and why.
 
 mod cost;
+mod stored;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use self::cost::Work;
+pub(crate) use self::stored::{Compiled, put};
 use crate::error::{Error, Result};
-use crate::ir::{Facts, Float, Forest, facts};
+use crate::ir::{Float, Forest, facts};
 use crate::kernel::forest::{Circuits, ForestKernel};
 use crate::kernel::level::Portable;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
-use crate::layout::circuit::{self, CircuitLayout};
+use crate::layout::circuit::{self, CircuitLayout, Refusal};
 use crate::layout::row::RowLayout;
 use crate::layout::walk::MAX_FEATURES;
 
@@ -134,88 +137,133 @@ const LEAST_ROWS: usize = 16;
 ///
 /// # Errors
 /// A limit error for a forest that no kernel can number; an option error for an instruction set this machine lacks.
-pub(crate) fn choose(forest: &Forest, facts: &Facts, isa: Isa, sentinel: Option<f64>) -> Result<(Plan, Runner)> {
+pub(crate) fn choose(forest: &Forest, isa: Isa, sentinel: Option<f64>) -> Result<(Plan, Runner)> {
     if forest.n_features() > MAX_FEATURES {
         return Err(Error::limit("features", forest.n_features(), MAX_FEATURES));
     }
-    let profile = forest.profile();
-    let (plan, runner) = match (profile.input, profile.sum) {
-        (Float::F32, Float::F32) => compile::<f32, f32>(forest, facts, isa, sentinel, Runner::F32)?,
-        (Float::F32, Float::F64) => compile::<f32, f64>(forest, facts, isa, sentinel, Runner::F64)?,
-        (Float::F64, Float::F32) => compile::<f64, f32>(forest, facts, isa, sentinel, Runner::F32)?,
-        (Float::F64, Float::F64) => compile::<f64, f64>(forest, facts, isa, sentinel, Runner::F64)?,
-    };
-    Ok((plan, runner))
+    fn of<T: Input, S: Sum>(
+        forest: &Forest,
+        isa: Isa,
+        sentinel: Option<f64>,
+        runner: fn(Box<dyn Kernel<S>>) -> Runner,
+    ) -> Result<(Plan, Runner)> {
+        let depths = facts::tree_depths(forest);
+        let (circuits, rows) = (circuits_of::<S>(forest, &depths), rows_of::<S>(forest, &depths));
+        compile::<T, S>(forest, isa, sentinel, circuits, rows, runner)
+    }
+    match (forest.profile().input, forest.profile().sum) {
+        (Float::F32, Float::F32) => of::<f32, f32>(forest, isa, sentinel, Runner::F32),
+        (Float::F32, Float::F64) => of::<f32, f64>(forest, isa, sentinel, Runner::F64),
+        (Float::F64, Float::F32) => of::<f64, f32>(forest, isa, sentinel, Runner::F32),
+        (Float::F64, Float::F64) => of::<f64, f64>(forest, isa, sentinel, Runner::F64),
+    }
 }
 
+/// A kernel that may evaluate trees.
+struct Candidate<'a, L> {
+    /// How many it can evaluate.
+    trees: usize,
+    /// Why it cannot evaluate the others.
+    refused: Option<String>,
+    /// What those it can evaluate ask of it.
+    work: Work,
+    layout: Box<dyn FnOnce() -> Result<L, Refusal> + 'a>,
+}
+
+/// Circuits for the trees that can have one.
+fn circuits_of<'a, S: Sum>(forest: &'a Forest, depths: &[usize]) -> Candidate<'a, CircuitLayout<S>> {
+    let refusals: Vec<_> = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
+    let chosen: Vec<bool> = refusals.iter().map(Option::is_none).collect();
+    Candidate {
+        trees: chosen.iter().filter(|&&chosen| chosen).count(),
+        refused: cost::refusals(&refusals),
+        work: Work::of(forest, depths, &chosen),
+        layout: Box::new(move || CircuitLayout::new(forest, |tree| chosen[tree])),
+    }
+}
+
+/// Ranked rows.
+fn rows_of<'a, S: Sum>(forest: &'a Forest, depths: &[usize]) -> Candidate<'a, Arc<RowLayout<S>>> {
+    let trees = forest.n_trees();
+    let work = Work::of(forest, depths, &vec![true; trees]);
+    Candidate { trees, refused: None, work, layout: Box::new(|| RowLayout::new(forest).map(Arc::new)) }
+}
+
+/// Takes the candidates that pay.
 fn compile<T: Input, S: Sum>(
     forest: &Forest,
-    facts: &Facts,
     isa: Isa,
     sentinel: Option<f64>,
+    circuits: Candidate<'_, CircuitLayout<S>>,
+    rows: Candidate<'_, Arc<RowLayout<S>>>,
     runner: fn(Box<dyn Kernel<S>>) -> Runner,
 ) -> Result<(Plan, Runner)> {
     let mut plan = Plan { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new() };
-    let depths = facts::tree_depths(forest);
-    let circuits = plan_circuits::<S>(&mut plan, forest, &depths);
-    let rows = plan_rows::<S>(&mut plan, forest, &depths);
-    let in_circuits = circuits.as_ref().map_or(0, |circuits| circuits.layout.trees.len());
+    let n_trees = forest.n_trees();
+    let in_circuits = circuits.trees;
+    let circuits = plan_circuits(&mut plan, circuits);
+    let rows = plan_rows(&mut plan, rows, if circuits.is_some() { "a few rows" } else { "all rows" });
     plan.fits.push("walk");
+    let walked = match (&circuits, &rows) {
+        (None, None) => Some("evaluates every tree of batches and of a few rows"),
+        (Some(_), None) if in_circuits < n_trees => {
+            Some("evaluates the trees that have no circuit, and all trees of a few rows")
+        }
+        (Some(_), None) => Some("evaluates a few rows"),
+        (Some(_), Some(_)) if in_circuits < n_trees => Some("evaluates the trees of batches that have no circuit"),
+        (_, Some(_)) => None,
+    };
     let kernel = kernel::<T, S>(forest, isa, sentinel, circuits, rows)?;
-    if in_circuits < forest.n_trees() || !plan.kernels.iter().any(|kernel| kernel.name == "row") {
-        let reason = match in_circuits {
-            0 => "evaluates every tree of batches and of a few rows",
-            _ if in_circuits < forest.n_trees() => {
-                "evaluates the trees that have no circuit, and all trees of a few rows"
-            }
-            _ => "evaluates a few rows",
-        };
-        let bytes = kernel.heap_bytes() - plan.kernels.iter().map(|kernel| kernel.bytes).sum::<usize>();
-        plan.kernels.push(PlannedKernel { name: "walk", trees: facts.trees, bytes, reason: reason.to_owned() });
+    if let Some(reason) = walked {
+        let (bytes, reason) = (kernel.heap_bytes(), reason.to_owned());
+        plan.kernels.push(PlannedKernel { name: "walk", trees: n_trees, bytes, reason });
     }
     Ok((plan, runner(kernel)))
 }
 
-/// Circuits for the trees that can have one, if that pays.
-fn plan_circuits<S: Sum>(plan: &mut Plan, forest: &Forest, depths: &[usize]) -> Option<Circuits<S>> {
-    let refusals: Vec<_> = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
-    let chosen: Vec<bool> = refusals.iter().map(Option::is_none).collect();
-    let work = Work::of(forest, depths, &chosen);
+/// Circuits, if they pay.
+fn plan_circuits<S: Sum>(plan: &mut Plan, candidate: Candidate<'_, CircuitLayout<S>>) -> Option<Circuits<S>> {
+    let Candidate { trees, refused, work, layout } = candidate;
     let (circuit, walk) = (work.circuit(plan.isa), work.walk());
-    let refused = &mut plan.refused;
-    let mut refuse = |reason| refused.push(RefusedKernel { name: "circuit", reason });
-    match cost::refusals(&refusals) {
+    let plan_refused = &mut plan.refused;
+    let mut refuse = |reason| plan_refused.push(RefusedKernel { name: "circuit", reason });
+    match refused {
         Some(reason) => refuse(reason),
         None => plan.fits.push("circuit"),
     }
-    if !chosen.contains(&true) {
+    if trees == 0 {
         return None;
     }
     if circuit > walk {
         refuse(format!("reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns"));
         return None;
     }
-    let layout = match CircuitLayout::new(forest, |tree| chosen[tree]) {
-        Ok(layout) => layout,
+    match layout() {
+        Ok(layout) => {
+            let reason = format!(
+                "batches of {LEAST_ROWS} rows and more; reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns"
+            );
+            plan.kernels.push(PlannedKernel { name: "circuit", trees, bytes: layout.heap_bytes(), reason });
+            Some(Circuits { layout, least_rows: LEAST_ROWS })
+        }
         Err(refusal) => {
             refuse(refusal.to_string());
-            return None;
+            None
         }
-    };
-    let trees = chosen.iter().filter(|&&chosen| chosen).count();
-    let reason =
-        format!("batches of {LEAST_ROWS} rows and more; reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns");
-    plan.kernels.push(PlannedKernel { name: "circuit", trees, bytes: layout.heap_bytes(), reason });
-    Some(Circuits { layout, least_rows: LEAST_ROWS })
+    }
 }
 
-/// Ranked rows for a few rows, if that is possible and pays.
-fn plan_rows<S: Sum>(plan: &mut Plan, forest: &Forest, depths: &[usize]) -> Option<RowLayout<S>> {
-    let work = Work::of(forest, depths, &vec![true; forest.n_trees()]);
+/// Ranked rows, if that is possible and pays, for `which` rows.
+fn plan_rows<S: Sum>(
+    plan: &mut Plan,
+    candidate: Candidate<'_, Arc<RowLayout<S>>>,
+    which: &str,
+) -> Option<Arc<RowLayout<S>>> {
+    let Candidate { trees, work, layout, .. } = candidate;
     let (row, walk) = (work.row(), work.walk());
     let refused = &mut plan.refused;
     let mut refuse = |reason| refused.push(RefusedKernel { name: "row", reason });
-    match RowLayout::new(forest) {
+    match layout() {
         Ok(_) if row > walk => {
             plan.fits.push("row");
             refuse(format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns"));
@@ -223,9 +271,8 @@ fn plan_rows<S: Sum>(plan: &mut Plan, forest: &Forest, depths: &[usize]) -> Opti
         }
         Ok(layout) => {
             plan.fits.push("row");
-            let reason = format!("a few rows; reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
-            let (trees, bytes) = (forest.n_trees(), layout.heap_bytes());
-            plan.kernels.push(PlannedKernel { name: "row", trees, bytes, reason });
+            let reason = format!("{which}; reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+            plan.kernels.push(PlannedKernel { name: "row", trees, bytes: layout.heap_bytes(), reason });
             Some(layout)
         }
         Err(refusal) => {
@@ -241,7 +288,7 @@ fn kernel<T: Input, S: Sum>(
     isa: Isa,
     sentinel: Option<f64>,
     circuits: Option<Circuits<S>>,
-    rows: Option<RowLayout<S>>,
+    rows: Option<Arc<RowLayout<S>>>,
 ) -> Result<Box<dyn Kernel<S>>> {
     #[cfg(target_arch = "x86_64")]
     {

@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::{Error, Result as Checked};
+use crate::store::{Reader, Stored, Writer, stored};
+
 /// The categories of a column in the order of their codes, each once.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -237,6 +240,21 @@ impl From<f64> for CategoryRef<'_> {
 impl From<bool> for CategoryRef<'_> {
     fn from(value: bool) -> Self {
         Self::Bool(value)
+    }
+}
+
+stored!(enum Category { 0 => Text(text), 1 => Integer(value), 2 => Float(value), 3 => Bool(value) });
+stored!(enum Unseen { 0 => Error, 1 => Missing });
+
+impl Stored for Categories {
+    fn put(&self, to: &mut Writer) {
+        self.list.values.put(to);
+        self.list.unseen.put(to);
+    }
+
+    fn get(from: &mut Reader) -> Checked<Self> {
+        let categories = Self::new(Stored::get(from)?, Stored::get(from)?);
+        categories.ok_or_else(|| Error::invalid_model("a category that is listed twice"))
     }
 }
 

@@ -11,7 +11,6 @@ pub(crate) type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 /// A vector, or values where they lie in shared bytes: a file's, as a rule.
 pub(crate) enum Array<T: 'static> {
     Owned(Vec<T>),
-    #[cfg_attr(not(test), expect(dead_code, reason = "files are not mapped yet"))]
     Shared(Yoke<&'static [T], SharedBytes>),
 }
 

@@ -1,5 +1,8 @@
-//! Flat arrays that are owned, or lie in a mapped file.
+//! What compiled models are made of: flat arrays that are owned or lie in a mapped file, and how values are written to
+//! such a file and read from it.
 
 mod array;
+mod stored;
 
-pub(crate) use array::Array;
+pub(crate) use array::{Array, SharedBytes};
+pub(crate) use stored::{ALIGN, Reader, Stored, Writer, stored, unknown};

@@ -7,6 +7,7 @@ use sawmill::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Error, Float, ForestBuilder, Format,
     Labels, Limits, Link, Missing, Model, Node, NumericProfile, Output, Schema, Test, TreeSpec,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Limits that keep the largest schema small, so that the memory of a load is in proportion to its file.
 pub fn limits() -> Limits {
@@ -35,6 +36,24 @@ pub fn is_plain(error: &Error) -> Result<(), String> {
     let one_line = !text.is_empty() && text.len() < 400 && !text.contains(['\n', '\r', '\0']);
     let kind = error.is_invalid_model() || error.is_unsupported();
     if one_line && kind { Ok(()) } else { Err(format!("an odd error: {error:?}")) }
+}
+
+/// Where the content of a compiled model starts.
+pub fn saw_content(file: &[u8]) -> usize {
+    let blocks = file.get(12..16).map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()) as usize);
+    (32 + 8 * blocks.min(file.len() / 8)).next_multiple_of(64).min(file.len())
+}
+
+/// A compiled model with its checksums made right, whatever it holds.
+pub fn with_checksums(mut file: Vec<u8>) -> Vec<u8> {
+    let start = saw_content(&file);
+    let table: Vec<u8> = file[start..].chunks(256 << 10).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    if let Some(room) = file.get_mut(32..32 + table.len()) {
+        room.copy_from_slice(&table);
+        let head = xxh3_64(&[&file[..24], &table].concat());
+        file[24..32].copy_from_slice(&head.to_le_bytes());
+    }
+    file
 }
 
 fn predicts(model: &Model, validate: bool) -> Result<(), String> {

@@ -34,6 +34,7 @@ pub enum Command {
     Predict(PredictArgs),
     Inspect(InspectArgs),
     Validate(ValidateArgs),
+    Compile(CompileArgs),
     Bench(BenchArgs),
 }
 
@@ -285,6 +286,27 @@ Examples:
   sawmill bench model.txt --seconds 5 --plot speed.svg  longer, with a chart
   sawmill bench model.txt --json | jq .results
   sawmill bench model.json --engine --clients 64 --rate 50000 --priority-mix critical=1,normal=8,low=1";
+
+/// Write a model as it is in memory, to be loaded in milliseconds.
+///
+/// The other commands take the file in the model's place. It holds the model as the options here shape it; damage to it
+/// is an error when it is loaded. It stays mapped while a model is in use: replace it, as this command does, but do not
+/// write into it.
+#[derive(Args)]
+#[command(after_long_help = COMPILE_EXAMPLES)]
+pub struct CompileArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The file to write
+    #[arg(short, long, value_name = "MODEL.saw")]
+    pub output: PathBuf,
+}
+
+const COMPILE_EXAMPLES: &str = "\
+Examples:
+  sawmill compile model.json -o model.saw && sawmill predict model.saw X.npy
+  sawmill compile model.json --best-iteration -o model.saw";
 
 /// The model and how to load it.
 #[derive(Args)]

@@ -1,5 +1,5 @@
-//! The `sawmill` program: predict, inspect, validate and bench tree-ensemble models from
-//! the command line.
+//! The `sawmill` program: predict, inspect, validate, compile and bench tree-ensemble models
+//! from the command line.
 //!
 //! One file per command; `args` is what the user may write, `input` reads rows, `output` writes predictions. What
 //! goes wrong is one line on stderr and an exit code: 1 for a bad model, bad rows or a failed write, 2 for usage;
@@ -7,6 +7,7 @@
 
 mod args;
 mod bench;
+mod compile;
 mod expected;
 mod input;
 mod inspect;
@@ -43,6 +44,7 @@ fn run() -> u8 {
         Command::Predict(args) => (predict::run(args).map(|()| 0), FAILURE),
         Command::Inspect(args) => (inspect::run(args).map(|()| 0), FAILURE),
         Command::Validate(args) => (validate::run(args).map(u8::from), validate::CANNOT_CHECK),
+        Command::Compile(args) => (compile::run(args).map(|()| 0), FAILURE),
         Command::Bench(args) => (bench::run(args).map(|()| 0), FAILURE),
     };
     match result {

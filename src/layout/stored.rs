@@ -1,0 +1,415 @@
+//! Layouts in compiled models. Kernels trust what a layout's constructor proves; what comes from a file has to prove it
+//! here: children lie behind their parents and within the arrays, columns, tests, outputs and tables are there, stacks
+//! are as deep as programs need.
+
+use std::collections::VecDeque;
+
+use super::circuit::{CircuitLayout, CircuitTree, Group, Instruction, MAX_LEAVES, Run, SetTest};
+use super::program::Tile;
+use super::ranks::{ByteTest, Ranks, SEGMENT};
+use super::row::{Outcomes, RowLayout, RowNode, groups};
+use crate::error::{Error, Result};
+use crate::ir::real::Real;
+use crate::ir::{CategorySet, Comparison, Float, Forest, ForestBuilder, Missing, Node, Nodes, Position, Target, Test};
+use crate::store::{Array, Reader, Stored, Writer, stored};
+
+fn wrong(finding: impl std::fmt::Display) -> Error {
+    Error::invalid_model(format!("layout: {finding}"))
+}
+
+/// That ranks are of rows as the forest has them.
+fn check_ranks(ranks: &Ranks, forest: &Forest) -> Result<()> {
+    if ranks.is_wide() != (forest.profile().input == Float::F64) {
+        return Err(wrong("ranks of another type than rows"));
+    }
+    let numeric = ranks.numeric.iter().map(|feature| feature.feature);
+    let mut features = numeric.chain(ranks.coded.iter().map(|feature| feature.feature));
+    match features.find(|&feature| feature as usize >= forest.n_features()) {
+        Some(feature) => Err(wrong(format!("feature {feature}, but the model declares {}", forest.n_features()))),
+        None => Ok(()),
+    }
+}
+
+/// Values that a layout of sums of type `Self` holds.
+pub(crate) trait StoredReal: Real + bytemuck::Pod {}
+
+impl StoredReal for f32 {}
+impl StoredReal for f64 {}
+
+impl<S: StoredReal> RowLayout<S> {
+    /// Writes the layout of `forest`.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        self.ranks.put(to);
+        for outcomes in &self.outcomes {
+            outcomes.n_tests.put(to);
+            Array::from(outcomes.by_class.clone()).put(to);
+        }
+        self.outputs.put(to);
+        self.nodes.put(to);
+        self.values.put(to);
+    }
+
+    /// Reads a layout whose trees are those of `forest`, which need not have its nodes yet.
+    ///
+    /// Cost: a look at every node.
+    pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
+        let ranks = Ranks::get(from)?;
+        check_ranks(&ranks, forest)?;
+        let mut n_columns = ranks.n_numeric();
+        let mut all_outcomes = Vec::with_capacity(ranks.coded.len());
+        for coded in &ranks.coded {
+            let n_tests = usize::get(from)?;
+            let by_class = <Array<u8>>::get(from)?.to_vec();
+            if coded.n_classes.checked_mul(n_tests) != Some(by_class.len()) {
+                return Err(wrong("another number of outcomes than tests of classes"));
+            }
+            all_outcomes.push(Outcomes { n_tests, by_class, first_column: n_columns });
+            n_columns += n_tests;
+        }
+        let n_columns = n_columns.max(1);
+        let outputs: Vec<u32> = Stored::get(from)?;
+        let (nodes, values) = (<Array<RowNode>>::get(from)?, <Array<S>>::get(from)?);
+        if outputs.len() != forest.n_trees() || nodes.len() != values.len() || nodes.len() > i32::MAX as usize {
+            return Err(wrong("another number of trees or nodes"));
+        }
+        if outputs.iter().any(|&output| output as usize >= forest.n_outputs()) || n_columns > usize::from(u16::MAX) {
+            return Err(wrong("an output or a column that is not there"));
+        }
+        let (roots, depths) = shapes(&nodes, n_columns, outputs.len())?;
+        let groups = groups(&roots, &depths);
+        Ok(Self { ranks, outcomes: all_outcomes, nodes, values, groups, outputs, n_columns })
+    }
+}
+
+/// Roots and depths of `n_trees` trees, if each is laid out breadth first behind the one before.
+fn shapes(nodes: &[RowNode], n_columns: usize, n_trees: usize) -> Result<(Vec<u32>, Vec<usize>)> {
+    if nodes.first() != Some(&RowNode::arrival(0)) {
+        return Err(wrong("the first node is not the one for lanes without a tree"));
+    }
+    let (mut roots, mut depths) = (Vec::with_capacity(n_trees), Vec::with_capacity(n_trees));
+    let mut at = 1;
+    let mut sound = true;
+    for _ in 0..n_trees {
+        roots.push(at as u32);
+        // The first node that is nobody's child yet, and the first of the next level.
+        let (mut free, mut level, mut depth) = (at + 1, at + 1, 0);
+        while at < free {
+            let Some(node) = nodes.get(at) else { return Err(wrong("a child that is not there")) };
+            let is_split = *node != RowNode::arrival(at);
+            let fits = node.left as usize == free && usize::from(node.column) < n_columns && node.from <= 255;
+            sound &= fits | !is_split;
+            free += 2 * usize::from(is_split);
+            at += 1;
+            if at == level && at < free {
+                (level, depth) = (free, depth + 1);
+            }
+        }
+        depths.push(depth);
+    }
+    match sound && at == nodes.len() {
+        true => Ok((roots, depths)),
+        false => Err(wrong("nodes that make no trees")),
+    }
+}
+
+/// What a column of a row's bytes is of.
+enum Asked {
+    Threshold { feature: u32, missing: Missing, cuts: Vec<f64> },
+    Categories { feature: u32, missing: Missing, set: CategorySet },
+}
+
+impl<S: StoredReal> RowLayout<S> {
+    /// The nodes that the layout was made of, but for what makes no difference: weights are in the leaves, and thresholds
+    /// are those next to the values that they part. `ids` are of all leaves in the order of the layout's nodes.
+    ///
+    /// Cost: a pass over the nodes.
+    pub(crate) fn nodes(&self, forest: &Forest, ids: &[u32]) -> Result<Nodes> {
+        let asked = self.asked();
+        let mut builder = ForestBuilder::over(forest.clone());
+        let mut ids = ids.iter().copied();
+        let mut start = 1;
+        for &output in &self.outputs {
+            let is_leaf = |at: usize| self.nodes[at] == RowNode::arrival(at);
+            let (mut end, mut leaves) = (start + 1, Vec::new());
+            while start + leaves.len() < end {
+                let at = start + leaves.len();
+                let id = if is_leaf(at) { ids.next() } else { Some(0) };
+                leaves.push((id.ok_or_else(|| wrong("fewer numbers than leaves"))?, self.values[at].to_f64()));
+                end += if is_leaf(at) { 0 } else { 2 };
+            }
+            builder.add_tree(Some(output), 1.0, leaves.len(), |number| {
+                let node = self.nodes[start + number as usize];
+                let (id, value) = &leaves[number as usize];
+                if is_leaf(start + number as usize) {
+                    return Ok(Node::Leaf { id: *id, values: std::slice::from_ref(value) });
+                }
+                let left = node.left - start as u32;
+                let (feature, missing, test) = match &asked[usize::from(node.column)] {
+                    Asked::Threshold { feature, missing, cuts } => {
+                        let cut = usize::from(node.from).checked_sub(1).and_then(|at| cuts.get(at));
+                        let threshold = above(forest, cut.copied().unwrap_or(f64::INFINITY));
+                        (*feature, *missing, Test::Threshold(threshold))
+                    }
+                    Asked::Categories { feature, missing, set } => (*feature, *missing, Test::Categories(set.clone())),
+                };
+                Ok(Node::Split { feature, test, missing, left, right: left + 1 })
+            })?;
+            start = end;
+        }
+        builder.finish_nodes()
+    }
+
+    /// What each column is of.
+    fn asked(&self) -> Vec<Asked> {
+        let mut asked = Vec::with_capacity(self.n_columns);
+        for feature in &self.ranks.numeric {
+            let cuts = self.ranks.cuts(feature);
+            for column in &feature.columns {
+                let of_segment = cuts.chunks(SEGMENT).nth(column.segment as usize).unwrap_or_default();
+                let (feature, missing, cuts) = (feature.feature, column.missing, of_segment.to_vec());
+                asked.push(Asked::Threshold { feature, missing, cuts });
+            }
+        }
+        for (coded, outcomes) in self.ranks.coded.iter().zip(&self.outcomes) {
+            for test in 0..outcomes.n_tests {
+                let goes_left = |class: u16| outcomes.by_class[usize::from(class) * outcomes.n_tests + test] == 0;
+                let codes = coded.classes.iter().filter(|&(_, &class)| goes_left(class)).map(|(&code, _)| code);
+                let set = CategorySet::from_codes(&codes.collect::<Vec<_>>());
+                let missing = if goes_left(coded.nan) { Missing::Left } else { Missing::Right };
+                asked.push(Asked::Categories { feature: coded.feature, missing, set });
+            }
+        }
+        asked
+    }
+}
+
+/// The threshold that parts `cut` and what is below it from what is above.
+fn above(forest: &Forest, cut: f64) -> f64 {
+    match (forest.profile().comparison, forest.profile().input) {
+        (Comparison::LessOrEqual, _) => cut,
+        (Comparison::Less, Float::F32) => (cut as f32).next_up().into(),
+        (Comparison::Less, Float::F64) => cut.next_up(),
+    }
+}
+
+/// Numbers of leaves in the order in which a row layout has them.
+pub(crate) fn leaf_ids(forest: &Forest) -> Vec<u32> {
+    let mut ids = Vec::with_capacity(forest.n_leaves());
+    let mut queue = VecDeque::new();
+    for tree in forest.trees() {
+        queue.push_back(tree.root);
+        while let Some(child) = queue.pop_front() {
+            match child.position() {
+                Position::Leaf(leaf) => ids.push(forest.leaf_ids()[leaf]),
+                Position::Split(split) => {
+                    let split = &forest.splits()[split];
+                    queue.extend([split.left, split.right]);
+                }
+            }
+        }
+    }
+    ids
+}
+
+/// What is stored of a group; the rest follows from those before it.
+struct StoredGroup {
+    /// The forest's numbers of its trees, from the first to the one behind.
+    in_forest: (usize, usize),
+    runs: Vec<Run>,
+    n_sets: u32,
+}
+
+/// What is stored of a circuit tree.
+struct StoredTree {
+    slot: u16,
+    table: u16,
+    target: Target,
+}
+
+stored!(struct StoredGroup { in_forest, runs, n_sets });
+stored!(struct StoredTree { slot, table, target });
+stored!(struct Run { tile, length });
+stored!(struct SetTest { column, continues, left });
+stored!(enum Tile {
+    0 => Leaf, 1 => Leaves2, 2 => Leaves4, 3 => Leaves8, 4 => Join4, 5 => Join8, 6 => LeafLeft, 7 => LeafRight,
+});
+
+impl<S: StoredReal> CircuitLayout<S> {
+    /// Writes the layout.
+    pub(crate) fn put(&self, to: &mut Writer) {
+        self.ranks.put(to);
+        self.sets.to_vec().put(to);
+        let stored = |tree: &CircuitTree| StoredTree { slot: tree.slot, table: tree.table, target: tree.target };
+        self.trees.iter().map(stored).collect::<Vec<_>>().put(to);
+        let stored = |group: &Group| StoredGroup {
+            in_forest: (group.in_forest.start, group.in_forest.end),
+            runs: self.runs[group.runs.start as usize..group.runs.end as usize].to_vec(),
+            n_sets: group.sets.end - group.sets.start,
+        };
+        self.groups.iter().map(stored).collect::<Vec<_>>().put(to);
+        self.instructions.put(to);
+        self.operands.put(to);
+        self.tests.put(to);
+        self.leaves.put(to);
+    }
+
+    /// Reads a layout for trees of `forest`, which need not have its nodes yet.
+    ///
+    /// Cost: a look at every instruction and test.
+    pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
+        let ranks = Ranks::get(from)?;
+        check_ranks(&ranks, forest)?;
+        let sets: Vec<SetTest> = Stored::get(from)?;
+        let coded = ranks.n_numeric()..ranks.n_columns.saturating_sub(1);
+        if sets.iter().any(|set| !coded.contains(&(set.column as usize))) {
+            return Err(wrong("a set of classes that are not there"));
+        }
+        let stored_trees: Vec<StoredTree> = Stored::get(from)?;
+        let stored_groups: Vec<StoredGroup> = Stored::get(from)?;
+        let mut layout = Self {
+            ranks,
+            groups: Array::new(),
+            runs: Array::new(),
+            instructions: Stored::get(from)?,
+            operands: Stored::get(from)?,
+            tests: Stored::get(from)?,
+            sets: sets.into(),
+            leaves: Stored::get(from)?,
+            trees: Array::new(),
+            slots: 0,
+            max_sets: 0,
+            max_trees: 0,
+        };
+        let mut first_leaf = 0;
+        for tree in stored_trees {
+            let width = match tree.target {
+                Target::One(output) if (output as usize) < forest.n_outputs() => 1,
+                Target::One(_) => return Err(wrong("an output that is not there")),
+                Target::All => forest.n_outputs(),
+            };
+            let StoredTree { slot, table, target } = tree;
+            let size = usize::from(table);
+            if !(size.is_power_of_two() && (16..=MAX_LEAVES).contains(&size)) {
+                return Err(wrong("a table of another size"));
+            }
+            layout.trees.edit().push(CircuitTree { slot, table, first_leaf: first_leaf as u32, target });
+            first_leaf += width * size;
+            if first_leaf > layout.leaves.len() || first_leaf > u32::MAX as usize {
+                return Err(wrong("a table of leaves that is not there"));
+            }
+        }
+        let mut next = Next::default();
+        for group in stored_groups {
+            let group = layout.check_group(group, &mut next)?;
+            layout.max_trees = layout.max_trees.max(group.trees.len());
+            layout.groups.edit().push(group);
+        }
+        let ends = [next.tree, next.instruction, next.operand, next.test, next.set, first_leaf];
+        let sizes = [
+            layout.trees.len(),
+            layout.instructions.len(),
+            layout.operands.len(),
+            layout.tests.len(),
+            layout.sets.len(),
+            layout.leaves.len(),
+        ];
+        if ends != sizes || next.in_forest > forest.n_trees() {
+            return Err(wrong("arrays that no tree accounts for"));
+        }
+        Ok(layout)
+    }
+
+    /// A group whose parts start at `next`, which moves on.
+    fn check_group(&mut self, stored: StoredGroup, next: &mut Next) -> Result<Group> {
+        let first = *next;
+        let in_forest = stored.in_forest.0..stored.in_forest.1;
+        if in_forest.is_empty() || in_forest.start < first.in_forest || in_forest.len() > self.trees.len() {
+            return Err(wrong("trees out of order"));
+        }
+        next.in_forest = in_forest.end;
+        next.tree += in_forest.len();
+        let lengths = stored.runs.iter().map(|run| run.length as usize);
+        next.instruction += lengths.sum::<usize>();
+        next.set += stored.n_sets as usize;
+        let parts = (
+            self.trees.get(first.tree..next.tree),
+            self.instructions.get(first.instruction..next.instruction),
+            self.sets.get(first.set..next.set),
+        );
+        let (Some(trees), Some(instructions), Some(sets)) = parts else {
+            return Err(wrong("a group that is not there"));
+        };
+
+        // By slot, one more than the greatest leaf number it may hold; 0 where it holds nothing yet.
+        let mut holds = vec![0; instructions.len()];
+        let mut instruction = instructions.iter();
+        let operands = self.operands.get(first.operand..).unwrap_or_default();
+        for &Run { tile, length } in &stored.runs {
+            let (n_operands, tests, leaves) = match tile {
+                Tile::Leaf => (0, 0, 1),
+                Tile::Leaves2 => (0, 1, 2),
+                Tile::Leaves4 => (0, 3, 4),
+                Tile::Leaves8 => (0, 7, 8),
+                Tile::Join4 => (4, 3, 0),
+                Tile::Join8 => (8, 7, 0),
+                Tile::LeafLeft | Tile::LeafRight => (0, 1, 1),
+            };
+            next.test += tests * length as usize;
+            for &Instruction { slot, leaf } in instruction.by_ref().take(length as usize) {
+                let mut most = leaf as usize + leaves;
+                let at = next.operand - first.operand;
+                let selected: &[u16] = match tile {
+                    Tile::LeafLeft | Tile::LeafRight => std::slice::from_ref(&slot),
+                    _ => operands.get(at..at + n_operands).ok_or_else(|| wrong("an operand that is not there"))?,
+                };
+                for &operand in selected {
+                    let held = holds.get(usize::from(operand)).copied().filter(|&held| held > 0);
+                    most = most.max(held.ok_or_else(|| wrong("a slot that holds nothing"))?);
+                }
+                next.operand += n_operands;
+                if most > MAX_LEAVES || usize::from(slot) >= holds.len() {
+                    return Err(wrong("a slot or a leaf that is not there"));
+                }
+                holds[usize::from(slot)] = most;
+                self.slots = self.slots.max(usize::from(slot) + 1);
+            }
+        }
+        let sound = |tree: &CircuitTree| {
+            let held = holds.get(usize::from(tree.slot)).copied().unwrap_or_default();
+            held > 0 && held <= usize::from(tree.table)
+        };
+        if !trees.iter().all(sound) || sets.first().is_some_and(|set| set.continues) {
+            return Err(wrong("a tree without a leaf"));
+        }
+        let results = sets.iter().filter(|set| !set.continues).count();
+        self.max_sets = self.max_sets.max(results);
+        let n_columns = (self.ranks.n_columns + results).max(1) as u32;
+        let tests: &[ByteTest] =
+            self.tests.get(first.test..next.test).ok_or_else(|| wrong("a test that is not there"))?;
+        if tests.iter().any(|test| test.column >= n_columns) {
+            return Err(wrong("a test of a column that is not there"));
+        }
+        let first_run = self.runs.len() as u32;
+        self.runs.edit().extend(&stored.runs);
+        Ok(Group {
+            in_forest,
+            trees: first.tree as u32..next.tree as u32,
+            runs: first_run..self.runs.len() as u32,
+            first_instruction: first.instruction as u32,
+            first_operand: first.operand as u32,
+            first_test: first.test as u32,
+            sets: first.set as u32..next.set as u32,
+        })
+    }
+}
+
+/// Where the parts of a group start.
+#[derive(Clone, Copy, Default)]
+struct Next {
+    in_forest: usize,
+    tree: usize,
+    instruction: usize,
+    operand: usize,
+    test: usize,
+    set: usize,
+}

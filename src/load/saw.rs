@@ -1,0 +1,142 @@
+//! The frame of a compiled model (`.saw`): what is checked before anything in it is read.
+//!
+//! ```text
+//! 0   8 bytes  magic
+//! 8   u32      version of everything in the file
+//! 12  u32      number of checksums in the table
+//! 16  u64      bytes of the file
+//! 24  u64      checksum of the bytes before and of the table
+//! 32  u64…     a checksum for each 256 KiB of the content
+//!              zeros up to a multiple of 64
+//!              the content: see `store`
+//! ```
+//!
+//! Little-endian throughout. Checksums are XXH3 with 64 bits: they find damage, not forgery; whoever may replace the
+//! file may replace the model. What the content holds is checked again where it is read, so that a file that was written
+//! wrong on purpose is an error too, or a model that stays within its arrays.
+#![allow(unsafe_code, reason = "mapping a file is")]
+
+use std::fs::File;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{Error, Result};
+use crate::store::{ALIGN, SharedBytes};
+
+pub(crate) const MAGIC: &[u8; 8] = b"\x89SAW\r\n\x1a\n";
+
+/// Changes whenever anything that a file holds changes.
+const VERSION: u32 = 1;
+
+/// Bytes before the table.
+const PREFIX: usize = 32;
+
+/// Bytes of content under one checksum.
+const BLOCK: usize = 256 << 10;
+
+/// Content from which on checking it is shared among threads.
+const PARALLEL: usize = 8 << 20;
+
+/// Whether a file is a compiled model.
+pub(crate) fn is_saw(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// The bytes of a file, where they lie.
+///
+/// # Errors
+/// An I/O error for a file that cannot be mapped.
+pub(crate) fn map(file: &File) -> Result<SharedBytes> {
+    // SAFETY: whoever loads a compiled model leaves the file as it is, which the documentation of loading asks for;
+    // replacing it under its name does no harm.
+    // BENEFIT: a file of 3 million nodes opens without a copy, and processes share its pages.
+    let mapped = unsafe { memmap2::MmapOptions::new().populate().map(file) }.map_err(Error::io)?;
+    Ok(Arc::new(mapped))
+}
+
+/// A copy of the bytes of a file, at an address that its arrays may have.
+pub(crate) fn copy(file: &[u8]) -> SharedBytes {
+    struct Words(Vec<u64>, usize);
+
+    impl AsRef<[u8]> for Words {
+        fn as_ref(&self) -> &[u8] {
+            &bytemuck::cast_slice(&self.0)[..self.1]
+        }
+    }
+
+    let mut words = vec![0u64; file.len().div_ceil(8)];
+    bytemuck::cast_slice_mut(&mut words)[..file.len()].copy_from_slice(file);
+    Arc::new(Words(words, file.len()))
+}
+
+/// The bytes of a file around `content`.
+pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
+    let table: Vec<u8> = content.chunks(BLOCK).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    let start = (PREFIX + table.len()).next_multiple_of(ALIGN);
+    let mut file = MAGIC.to_vec();
+    file.extend(VERSION.to_le_bytes());
+    file.extend((table.len() as u32 / 8).to_le_bytes());
+    file.extend(((start + content.len()) as u64).to_le_bytes());
+    let checksum = xxh3_64(&[&file[..], &table[..]].concat());
+    file.extend(checksum.to_le_bytes());
+    file.extend(table);
+    file.resize(start, 0);
+    file.extend(content);
+    file
+}
+
+/// Where the content of a file starts, once all of it has been checked; and a digest of the file.
+///
+/// Cost: a pass over the file, on as many threads as there are cores where it is large.
+///
+/// # Errors
+/// An invalid-model error for a file that is damaged; an unsupported error for one of another version.
+pub(crate) fn check(file: &[u8]) -> Result<(usize, blake3::Hash)> {
+    if cfg!(target_endian = "big") {
+        return Err(Error::unsupported("compiled models are for little-endian machines"));
+    }
+    let damaged = |finding: &str| Error::invalid_model(format!("a damaged compiled model: {finding}"));
+    let Some((prefix, rest)) = file.split_first_chunk::<PREFIX>() else {
+        return Err(damaged("the file ends early"));
+    };
+    let word = |at: usize| u64::from_le_bytes(prefix[at..at + 8].try_into().expect("eight bytes"));
+    let (version, blocks) = (word(8) as u32, (word(8) >> 32) as usize);
+    if is_saw(file) && version != VERSION {
+        return Err(Error::unsupported(format!(
+            "a compiled model of version {version}, while this program reads {VERSION}: compile the model again"
+        )));
+    }
+    if word(16) != file.len() as u64 {
+        return Err(damaged(&format!("{} bytes, of which there should be {}", file.len(), word(16))));
+    }
+    let start = (PREFIX + 8 * blocks).next_multiple_of(ALIGN);
+    let (Some(table), Some(content)) = (rest.get(..8 * blocks), file.get(start..)) else {
+        return Err(damaged("the file ends early"));
+    };
+    let head = [&prefix[..PREFIX - 8], table].concat();
+    let zeros = file[PREFIX + table.len()..start].iter().all(|&byte| byte == 0);
+    if !is_saw(file) || xxh3_64(&head) != word(24) || !zeros || content.len().div_ceil(BLOCK) != blocks {
+        return Err(damaged("the checksum of its head is wrong"));
+    }
+    let sums: Vec<u64> =
+        table.chunks_exact(8).map(|sum| u64::from_le_bytes(sum.try_into().expect("eight bytes"))).collect();
+    let sound = |sums: &[u64], content: &[u8]| {
+        sums.iter().zip(content.chunks(BLOCK)).all(|(&sum, block)| xxh3_64(block) == sum)
+    };
+    let threads =
+        if content.len() < PARALLEL { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get().min(4)) };
+    let share = blocks.div_ceil(threads).max(1);
+    let all_sound = match threads {
+        1 => sound(&sums, content),
+        _ => std::thread::scope(|scope| {
+            let shares = sums.chunks(share).zip(content.chunks(share * BLOCK));
+            let running: Vec<_> = shares.map(|(sums, content)| scope.spawn(move || sound(sums, content))).collect();
+            running.into_iter().all(|share| share.join().is_ok_and(|sound| sound))
+        }),
+    };
+    if !all_sound {
+        return Err(damaged("a checksum is wrong"));
+    }
+    Ok((start, blake3::hash(&head)))
+}
