@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::Inputs;
-use super::elementwise::{map, run_cast};
+use super::cast::run_cast;
+use super::elementwise::map;
 use super::shape::take;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type};

@@ -83,7 +83,7 @@ impl Ensemble {
         let x = if x.ty() == wanted {
             x
         } else {
-            super::elementwise::run_cast(x, wanted, &mut cast)?;
+            super::cast::run_cast(x, wanted, &mut cast)?;
             &cast
         };
         let batch = batch(x, rows, columns, expected)?;

@@ -1,10 +1,13 @@
 //! Products of matrices, and the linear models, scalers and normalisers that end pipelines and begin them.
 //!
-//! ONNX Runtime multiplies with a library of its own (MLAS) that fuses each multiplication with the addition to a
-//! running sum. Products of f32 are made and added in f64 here and rounded at each step, which is the same but for one
-//! case in 2^29; where MLAS splits a sum the last bits differ.
+//! ONNX Runtime multiplies batches with a library of its own (MLAS) that fuses each multiplication with the addition to a
+//! running sum, and takes long sums in parts (see [`part_of_sums`]). Products of f32 are made and added in f64 here and
+//! rounded at each step, which is the same but for one case in 2^29. For a single row, and for doubles, MLAS rounds in
+//! another order: there the last bits differ.
 
-use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map, run_cast};
+use super::approx;
+use super::cast::run_cast;
+use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map};
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type};
 use crate::ir::real::Real;
@@ -17,7 +20,7 @@ pub(crate) trait Fused: Float {
 impl Fused for f32 {
     #[inline(always)]
     fn fused(self, b: Self, sum: Self) -> Self {
-        (f64::from(self) * f64::from(b) + f64::from(sum)) as f32
+        approx::fused(self, b, sum)
     }
 }
 
@@ -28,27 +31,61 @@ impl Fused for f64 {
     }
 }
 
-/// `a · b` for row-major matrices of `n × k` and `k × m`, added to what `out` holds.
-fn multiply<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), out: &mut [T]) {
-    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
-        for (&x, b) in a[row * k..][..k].iter().zip(b.chunks_exact(m.max(1))) {
+/// How many products MLAS adds up before it adds the sum to that of the part before, for `m` columns of sums of `k`
+/// (`sgemm.cpp`, `MlasSgemmOperation`); for a constant matrix, which it packs beforehand, always 256.
+fn part_of_sums(k: usize, m: usize, packed: bool) -> usize {
+    if packed {
+        return 256;
+    }
+    let (mut columns, mut part) = (128, 128);
+    if m >= k {
+        while part / 2 >= k.max(1) {
+            (columns, part) = (columns * 2, part / 2);
+        }
+    } else {
+        while columns > 16 && columns / 2 >= m {
+            (columns, part) = (columns / 2, part * 2);
+        }
+    }
+    part
+}
+
+/// `a · b` for row-major matrices of `n × k` and `k × m`, in parts of `part` products; `out` holds zeros.
+fn multiply<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), part: usize, out: &mut [T]) {
+    let add = |a: &[T], b: &[T], out: &mut [T]| {
+        for (&x, b) in a.iter().zip(b.chunks_exact(m.max(1))) {
             for (sum, &y) in out.iter_mut().zip(b) {
                 *sum = x.fused(y, *sum);
             }
+        }
+    };
+    let mut sums = vec![T::ZERO; if k > part { m } else { 0 }];
+    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
+        let (first, rest) = a[row * k..][..k].split_at(part.min(k));
+        add(first, b, out);
+        for (index, a) in rest.chunks(part).enumerate() {
+            sums.fill(T::ZERO);
+            add(a, &b[(index + 1) * part * m..], &mut sums);
+            out.iter_mut().zip(&sums).for_each(|(out, &sum)| *out += sum);
         }
     }
 }
 
 /// NumPy's `matmul`: the last two dimensions are matrices, the others broadcast, a list is a row or a column.
-pub(super) fn mat_mul(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+pub(super) fn mat_mul(a: &Tensor, b: &Tensor, packed: bool, out: &mut Tensor) -> Result<()> {
     match (&a.data, &b.data) {
-        (Data::F32(x), Data::F32(y)) => mat_mul_of(a, x, b, y, out),
-        (Data::F64(x), Data::F64(y)) => mat_mul_of(a, x, b, y, out),
+        (Data::F32(x), Data::F32(y)) => mat_mul_of((a, x), (b, y), packed, out),
+        (Data::F64(x), Data::F64(y)) => mat_mul_of((a, x), (b, y), packed, out),
         _ => Err(Error::unsupported(format!("a product of {} and {}", a.ty().name(), b.ty().name()))),
     }
 }
 
-fn mat_mul_of<T: Fused>(a: &Tensor, x: &[T], b: &Tensor, y: &[T], out: &mut Tensor) -> Result<()> {
+fn mat_mul_of<T: Fused>(
+    (a, x): (&Tensor, &[T]),
+    (b, y): (&Tensor, &[T]),
+    packed: bool,
+    out: &mut Tensor,
+) -> Result<()> {
     let no_fit = || Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape));
     let (n, k) = match &*a.shape {
         [] => return Err(no_fit()),
@@ -77,9 +114,10 @@ fn mat_mul_of<T: Fused>(a: &Tensor, x: &[T], b: &Tensor, y: &[T], out: &mut Tens
     if out.is_empty() || k == 0 {
         return Ok(());
     }
+    let part = part_of_sums(k, m, packed);
     let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
     for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
-        multiply(&x[i * n * k..][..n * k], &y[j * k * m..][..k * m], (n, k, m), out);
+        multiply(&x[i * n * k..][..n * k], &y[j * k * m..][..k * m], (n, k, m), part, out);
     }
     Ok(())
 }
@@ -94,15 +132,22 @@ pub(crate) struct Gemm {
 }
 
 impl Gemm {
-    pub(super) fn run(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+    pub(super) fn run(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, packed: bool, out: &mut Tensor) -> Result<()> {
         match a.ty() {
-            Type::F32 => self.run_of::<f32>(a, b, c, out),
-            Type::F64 => self.run_of::<f64>(a, b, c, out),
+            Type::F32 => self.run_of::<f32>(a, b, c, packed, out),
+            Type::F64 => self.run_of::<f64>(a, b, c, packed, out),
             ty => Err(Error::unsupported(format!("a product of {}", ty.name()))),
         }
     }
 
-    fn run_of<T: Fused>(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, out: &mut Tensor) -> Result<()> {
+    fn run_of<T: Fused>(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: Option<&Tensor>,
+        packed: bool,
+        out: &mut Tensor,
+    ) -> Result<()> {
         let ([a0, a1], [b0, b1]) = (&*a.shape, &*b.shape) else {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         };
@@ -111,12 +156,13 @@ impl Gemm {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         }
         let (x, y) = (a.values::<T>()?, b.values::<T>()?);
+        let part = part_of_sums(k, m, packed);
         let sums = out.fill::<T>(&[n, m], T::ZERO);
         if self.trans_a {
             let turned: Vec<T> = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
-            multiply_either(&turned, y, (n, k, m), self.trans_b, sums);
+            multiply_either(&turned, y, (n, k, m), self.trans_b, part, sums);
         } else {
-            multiply_either(x, y, (n, k, m), self.trans_b, sums);
+            multiply_either(x, y, (n, k, m), self.trans_b, part, sums);
         }
         let alpha = T::from_f64(self.alpha.into());
         if alpha != T::ONE {
@@ -142,20 +188,30 @@ fn turned(rows: usize, columns: usize, turn: bool) -> (usize, usize) {
 }
 
 /// `a · b`, where `b` may lie in memory as `m × k`.
-fn multiply_either<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), turned: bool, out: &mut [T]) {
+fn multiply_either<T: Fused>(
+    a: &[T],
+    b: &[T],
+    (n, k, m): (usize, usize, usize),
+    turned: bool,
+    part: usize,
+    out: &mut [T],
+) {
     if !turned {
-        return multiply(a, b, (n, k, m), out);
+        return multiply(a, b, (n, k, m), part, out);
     }
     for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
         for (sum, column) in out.iter_mut().zip(0..m) {
-            *sum = inner(&a[row * k..][..k], &b[column * k..][..k]);
+            *sum = inner(&a[row * k..][..k], &b[column * k..][..k], part);
         }
     }
 }
 
-/// The inner product, in order.
-pub(crate) fn inner<T: Fused>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).fold(T::ZERO, |sum, (&x, &y)| x.fused(y, sum))
+/// The inner product, in order, in parts of `part` products.
+pub(crate) fn inner<T: Fused>(a: &[T], b: &[T], part: usize) -> T {
+    let add = |a: &[T], b: &[T]| a.iter().zip(b).fold(T::ZERO, |sum, (&x, &y)| x.fused(y, sum));
+    let mut parts = a.chunks(part).zip(b.chunks(part)).map(|(a, b)| add(a, b));
+    let first = parts.next().unwrap_or(T::ZERO);
+    parts.fold(first, |sum, part| sum + part)
 }
 
 /// A function of the scores of a row.
@@ -237,10 +293,11 @@ impl LinearModel {
             )));
         }
         let x = as_f32(x, narrow)?;
+        let part = part_of_sums(columns, self.n_targets, false);
         for row in 0..rows {
             let row = &x[row * columns..][..columns];
             for target in 0..self.n_targets {
-                let sum = inner(row, &self.coefficients[target * columns..][..columns]);
+                let sum = inner(row, &self.coefficients[target * columns..][..columns], part);
                 out.push(sum + self.intercepts.get(target).copied().unwrap_or(0.0));
             }
         }
@@ -295,7 +352,12 @@ impl LinearModel {
         for row in scores.chunks_exact_mut(self.n_targets) {
             let best = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
             classes.push(best);
-            self.post_transform.apply(row);
+            match self.post_transform {
+                PostTransform::Logistic => row.iter_mut().for_each(|score| *score = approx::logistic(*score)),
+                // Short rows go through C's functions.
+                PostTransform::Softmax if row.len() > 4 => approx::softmax(row),
+                transform => transform.apply(row),
+            }
         }
         Ok(())
     }
@@ -509,16 +571,29 @@ mod tests {
     fn matrices_multiply() {
         let a = Tensor::new(&[2, 2], vec![1f32, 2.0, 3.0, 4.0]);
         let mut out = Tensor::default();
-        mat_mul(&a, &a, &mut out).unwrap();
+        mat_mul(&a, &a, true, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 2], vec![7f32, 10.0, 15.0, 22.0]));
-        mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), &mut out).unwrap();
+        mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), true, &mut out).unwrap();
         assert_eq!(out, Tensor::list(vec![3f32, 7.0]));
         let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true };
-        gemm.run(&a, &a, Some(&Tensor::list(vec![0f32, 1.0])), &mut out).unwrap();
+        gemm.run(&a, &a, Some(&Tensor::list(vec![0f32, 1.0])), true, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 2], vec![14f32, 31.0, 20.0, 45.0]));
-        assert!(mat_mul(&a, &Tensor::list(vec![1f32]), &mut out).unwrap_err().is_shape());
+        assert!(mat_mul(&a, &Tensor::list(vec![1f32]), true, &mut out).unwrap_err().is_shape());
         solve(&a, &Tensor::new(&[2, 1], vec![5f32, 11.0]), &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 1], vec![1f32, 2.0]));
+    }
+
+    #[test]
+    fn long_sums_are_taken_in_parts() {
+        assert_eq!(
+            [part_of_sums(1000, 5, true), part_of_sums(1000, 5, false), part_of_sums(1000, 100, false)],
+            [256, 1024, 128]
+        );
+        let a = [1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0];
+        assert_eq!((inner(&a, &[1.0; 6], 6), inner(&a, &[1.0; 6], 3)), (2.0, 0.0));
+        let mut out = [0.0f32];
+        multiply(&a, &[1.0; 6], (1, 6, 1), 3, &mut out);
+        assert_eq!(out, [0.0]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! An operator reads its inputs' types when it runs and names those it does not know. Since every graph is run once on
 //! made-up rows when it is loaded, that is found out at load.
 
+mod approx;
+pub(crate) mod cast;
 pub(crate) mod elementwise;
 pub(crate) mod encode;
 pub(crate) mod forest;
@@ -124,6 +126,11 @@ impl<'a> Inputs<'a> {
         Some(self.constants[value].as_ref().unwrap_or_else(|| &self.slots[value]))
     }
 
+    /// Whether the input at `index` is the same in every run.
+    fn is_constant(&self, index: usize) -> bool {
+        self.values.get(index).copied().flatten().is_some_and(|value| self.constants[value].is_some())
+    }
+
     /// The integers of an optional input.
     fn integers(&self, index: usize) -> Result<Option<Vec<i64>>> {
         self.optional(index).map(|x| Ok(x.integers()?.collect())).transpose()
@@ -151,7 +158,7 @@ impl Op {
             Self::Where => elementwise::run_where(x.get(0)?, x.get(1)?, x.get(2)?, out),
             Self::Clip => elementwise::run_clip(x.get(0)?, x.optional(1), x.optional(2), out),
             Self::IsNan => elementwise::run_is_nan(x.get(0)?, out),
-            Self::Cast(to) => elementwise::run_cast(x.get(0)?, *to, out),
+            Self::Cast(to) => cast::run_cast(x.get(0)?, *to, out),
             Self::Identity => out.copy(x.get(0)?),
             Self::Reshape { allow_zero } => shape::reshape(x.get(0)?, x.get(1)?, *allow_zero, out),
             Self::Flatten { axis } => shape::flatten(x.get(0)?, *axis, out),
@@ -209,8 +216,8 @@ impl Op {
             }
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
-            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, out),
-            Self::Gemm(op) => op.run(x.get(0)?, x.get(1)?, x.optional(2), out),
+            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), out),
+            Self::Gemm(op) => op.run(x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1), out),
             Self::Einsum(op) => op.run(x, out),
             Self::Solve => linear::solve(x.get(0)?, x.get(1)?, out),
             Self::LinearRegressor(model) => model.regress(x.get(0)?, out),
