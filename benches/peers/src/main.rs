@@ -12,6 +12,8 @@
 //! | `time BATCH SECONDS` | `{"calls", "min", "p50", "p99"}`: nanoseconds a row |
 //! | `load` | `{"ms"}`: reading the model once more |
 //!
+//! `sawmill-peers pipelines LIBRARY FOLDER SECONDS` compares on ONNX pipelines instead: see `pipelines.rs`.
+//!
 //! What fails is answered by `{"error"}`, and ends the program.
 
 mod compiled;
@@ -19,7 +21,9 @@ mod library;
 mod lightgbm;
 mod onnxruntime;
 mod ours;
+mod pipelines;
 mod rows;
+mod session;
 mod xgboost;
 
 use std::io::{BufRead, Write};
@@ -68,6 +72,11 @@ fn main() {
 
 fn run(answer: &mut dyn FnMut(&Value) -> std::io::Result<()>) -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [name, library, folder, seconds] = &arguments[..]
+        && name == "pipelines"
+    {
+        return pipelines::run(library, folder, seconds.parse()?, answer);
+    }
     let [name, library, model, rows] = &arguments[..] else {
         bail!("usage: sawmill-peers PEER LIBRARY MODEL ROWS.npy")
     };

@@ -15,7 +15,7 @@ use crate::library::{c_string, open, symbol};
 use crate::rows::Table;
 
 /// The version of the interface asked for; newer libraries have it too.
-const API_VERSION: u32 = 17;
+pub const API_VERSION: u32 = 17;
 
 pub struct OnnxRuntime {
     api: &'static OrtApi,
@@ -89,7 +89,7 @@ impl OnnxRuntime {
     }
 }
 
-fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<()> {
+pub fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<()> {
     if !status.0.is_null() {
         // SAFETY: a status that is not null has a message.
         bail!("{}", unsafe { CStr::from_ptr((api.GetErrorMessage)(status.0)) }.to_string_lossy());
