@@ -7,7 +7,7 @@ seed() { # target, then the model files it starts from
     mkdir -p "corpus/$1"
     for file in "${@:2}"; do
         if [ "$(stat -c %s "$file")" -lt 12000 ]; then
-            cp "$file" "corpus/$1/$(basename "$(dirname "$file")").${file##*.}"
+            cp "$file" "corpus/$1/$(basename "$(dirname "$file")")-$(basename "$file")"
         fi
     done
     echo "$1: $(find "corpus/$1" -type f | wc -l) files"
@@ -19,6 +19,7 @@ seed xgboost_binary ../models/xgboost/*/*.bin
 seed lightgbm_text ../models/lightgbm/*/model.txt
 seed lightgbm_json ../models/lightgbm/*/model.json
 seed treelite ../models/treelite/*/model.*
+seed onnx ../models/onnx/*.onnx
 seed catboost_json ../models/catboost/*/model.json
 seed sklearn_json ../models/sklearn/*/model.json
 

@@ -81,6 +81,11 @@ impl Strings {
         self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
+    /// Bytes of the strings and of their places.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<usize>()
+    }
+
     /// Removes all strings and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();

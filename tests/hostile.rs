@@ -250,6 +250,7 @@ fn finds_of_the_fuzzer_stay_mended() {
                 "lightgbm_text" => survives(Format::LightGbmText, &bytes, true),
                 "lightgbm_json" => survives(Format::LightGbmJson, &bytes, true),
                 "treelite" => survives(Format::Treelite, &bytes, true),
+                "onnx" => survives(Format::Onnx, &bytes, true),
                 "catboost_json" => survives(Format::CatBoostJson, &bytes, true),
                 "sklearn_json" => survives(Format::SklearnJson, &bytes, true),
                 "any_format" => match Format::detect(&bytes) {
@@ -351,6 +352,46 @@ fn mutated_compiled_models() {
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures[..failures.len().min(20)].join("\n"));
     assert!(loaded > MUTATIONS / 50 && loaded < MUTATIONS, "{loaded} of {MUTATIONS} mutations are models");
+}
+
+#[test]
+fn mutated_onnx() {
+    let files = [
+        "k17_votes_logistic",
+        "k20_chain",
+        "k20_member_wide",
+        "k27_three_softmax_zero",
+        "mixed_logistic_names",
+        "mixed_forest",
+        "numbers_only",
+        "words_logistic",
+        "KNeighborsRegressor",
+        "KNNImputer",
+        "SVC_multi",
+        "GaussianMixture",
+        "OneVsOneClassifier",
+        "IsolationForest",
+    ];
+    let files = files.map(|case| format!("onnx/{case}.onnx"));
+    mutations_survive(Format::Onnx, &files.each_ref().map(String::as_str), MUTATIONS);
+}
+
+/// Small files whose nodes would make much of little: each is refused before memory is taken.
+#[test]
+fn graphs_that_grow_are_refused() {
+    let bytes = file("onnx/KNNImputer.onnx");
+    let mut refused = 0;
+    for (at, window) in bytes.windows(8).enumerate() {
+        // Counts and sizes among the constants, one by one, made large.
+        let small = i64::from_le_bytes(window.try_into().unwrap());
+        if (1..=4).contains(&small) {
+            let mut changed = bytes.clone();
+            changed[at..at + 8].copy_from_slice(&(1i64 << 40).to_le_bytes());
+            refused +=
+                usize::from(!survives(Format::Onnx, &changed, false).unwrap_or_else(|error| panic!("{at}: {error}")));
+        }
+    }
+    assert!(refused > 3, "{refused} refused");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! as they do not depend on the rows. A file decides what is computed here, so it is bounded.
 
 use super::tensor::{Data, Tensor, Type};
-use super::{Graph, Input, MAX_FUEL, Node, OutputValue, Reference, State};
+use super::{Budget, Graph, Input, MAX_FUEL, Node, OutputValue, Reference, State};
 use crate::error::Result;
 use crate::ir::Forest;
 use crate::strings::Strings;
@@ -21,7 +21,8 @@ pub(crate) struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    pub(crate) fn new() -> Self {
+    /// A graph of nothing; the values of its nodes on the made-up rows may take so many bytes.
+    pub(crate) fn new(max_bytes: usize) -> Self {
         let graph = Graph {
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -30,7 +31,8 @@ impl GraphBuilder {
             names: Vec::new(),
             forests: Vec::new(),
         };
-        let state = State { fuel: Some(MAX_FUEL), ..State::default() };
+        let budget = Some(Budget { fuel: MAX_FUEL, bytes: max_bytes });
+        let state = State { budget, ..State::default() };
         Self { graph, state, known: Vec::new() }
     }
 
@@ -64,7 +66,7 @@ impl GraphBuilder {
             Type::Text => Data::Text(vec![""; total].into_iter().collect::<Strings>()),
             Type::Tensor => Data::Tensors(Vec::new()),
         };
-        self.learn(value, Tensor { shape, data });
+        self.learn(value, Tensor::of(shape, data));
         self.graph.inputs.push(Input { name: name.to_owned(), value, ty, tail });
         value
     }

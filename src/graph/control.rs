@@ -108,10 +108,15 @@ fn scan(
             state.slots[body.inputs[n_state + index]] = part;
         }
         graph.run_nodes(&body.nodes, state, runner)?;
-        for (result, &value) in results.iter_mut().zip(&body.outputs[n_state..]) {
+        for ((result, out), &value) in results.iter_mut().zip(scanned.iter()).zip(&body.outputs[n_state..]) {
             let part = graph.value(value, state);
             if step == 0 {
-                result.start_like(part, &part.shape);
+                result.start_like(part, &part.shape)?;
+                // There must be room for all of them.
+                let total = part.len().saturating_mul(length);
+                if total > out.room {
+                    return Err(Error::limit("elements of a value computed at load", total, out.room));
+                }
             }
             if result.shape != part.shape {
                 return Err(Error::shape(format!("steps give shapes {:?} and {:?}", result.shape, part.shape)));

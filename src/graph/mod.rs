@@ -93,8 +93,20 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<Option<usize>>,
 }
 
-/// Elements that may be computed while a graph is loaded.
+/// What may be computed while a graph is loaded: a file decides what that is.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// Elements that may still be read and written.
+    fuel: usize,
+    /// Bytes that values may still take.
+    bytes: usize,
+}
+
+/// Elements read and written while a graph is loaded.
 const MAX_FUEL: usize = 1 << 29;
+
+/// Bytes of an element at most, strings apart.
+const ELEMENT_BYTES: usize = 8;
 
 /// Values of one run.
 #[derive(Clone, Debug, Default)]
@@ -103,8 +115,8 @@ pub(crate) struct State {
     outs: Vec<Vec<Tensor>>,
     margins: Margins,
     text: TextScratch,
-    /// Elements that may still be read and written, where that is bounded: a file decides what runs at load.
-    fuel: Option<usize>,
+    /// While a graph is loaded.
+    budget: Option<Budget>,
 }
 
 impl Graph {
@@ -184,7 +196,8 @@ impl Graph {
     }
 
     fn run_nodes(&self, nodes: &[Node], state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
-        nodes.iter().try_for_each(|node| self.run_node(node, state, runner))
+        let run = |node: &Node| self.run_node(node, state, runner).map_err(|error| error.at(node.place()));
+        nodes.iter().try_for_each(run)
     }
 
     fn run_node(&self, node: &Node, state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
@@ -195,6 +208,10 @@ impl Graph {
                 .iter()
                 .map(|value| value.map_or_else(Tensor::default, |value| std::mem::take(&mut state.slots[value]))),
         );
+        if let Some(budget) = &mut state.budget {
+            budget.bytes += outs.iter().map(Tensor::n_bytes).sum::<usize>();
+            outs.iter_mut().for_each(|out| out.room = budget.bytes / ELEMENT_BYTES);
+        }
         let result = match &node.op {
             Op::Control(control) => control.run(self, node, state, runner, &mut outs),
             op => {
@@ -202,13 +219,18 @@ impl Graph {
                 op.run(&inputs, &mut outs, &mut Tools { runner, margins: &mut state.margins, text: &mut state.text })
             }
         };
-        if let Some(fuel) = &mut state.fuel {
+        if let Some(budget) = &mut state.budget {
             let read = node.inputs.iter().flatten().map(|&value| match &self.constants[value] {
                 Some(constant) => constant.len(),
                 None => state.slots[value].len(),
             });
             let cost = 1 + read.sum::<usize>() + outs.iter().map(Tensor::len).sum::<usize>();
-            *fuel = fuel.checked_sub(cost).ok_or_else(|| Error::limit("values computed at load", "more", MAX_FUEL))?;
+            let bytes = outs.iter().map(Tensor::n_bytes).sum();
+            let left = budget.fuel.checked_sub(cost).zip(budget.bytes.checked_sub(bytes));
+            let (fuel, bytes) = left.ok_or_else(|| Error::limit("values computed at load", "more", MAX_FUEL))?;
+            *budget = Budget { fuel, bytes };
+            // At run time the rows decide.
+            outs.iter_mut().for_each(|out| out.room = Tensor::default().room);
         }
         for (out, value) in outs.drain(..).zip(&node.outputs) {
             if let Some(value) = value {
@@ -216,7 +238,7 @@ impl Graph {
             }
         }
         state.outs.push(outs);
-        result.map_err(|error| error.at(node.place()))
+        result
     }
 }
 

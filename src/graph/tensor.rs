@@ -44,22 +44,35 @@ pub(crate) enum Data {
 }
 
 /// A value. One that is written again keeps the memory it has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,
     pub(crate) data: Data,
+    /// Elements it may be made to hold: bounded while a graph is loaded, since a file decides then what is computed.
+    pub(crate) room: usize,
 }
 
 impl Default for Tensor {
     fn default() -> Self {
-        Self { shape: Vec::new(), data: Data::F32(Vec::new()) }
+        Self::of(Vec::new(), Data::F32(Vec::new()))
+    }
+}
+
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.data == other.data
     }
 }
 
 impl Tensor {
+    /// A tensor of as many elements as its shape says.
+    pub(crate) fn of(shape: Vec<usize>, data: Data) -> Self {
+        Self { shape, data, room: MAX_ELEMENTS }
+    }
+
     /// A tensor of numbers or truth values.
     pub(crate) fn new<T: Element>(shape: &[usize], values: Vec<T>) -> Self {
-        Self { shape: shape.to_vec(), data: T::data(values) }
+        Self::of(shape.to_vec(), T::data(values))
     }
 
     /// A list of `values`.
@@ -69,7 +82,7 @@ impl Tensor {
 
     /// A list of strings.
     pub(crate) fn text(values: Strings) -> Self {
-        Self { shape: vec![values.len()], data: Data::Text(values) }
+        Self::of(vec![values.len()], Data::Text(values))
     }
 
     pub(crate) fn ty(&self) -> Type {
@@ -135,52 +148,75 @@ impl Tensor {
     }
 
     /// Makes this a tensor of `T`, empty, of the given shape, and hands out its elements to be filled.
-    pub(crate) fn start<T: Element>(&mut self, shape: &[usize]) -> &mut Vec<T> {
-        self.set_shape(shape);
+    ///
+    /// # Errors
+    /// When there is no room for so many.
+    pub(crate) fn start<T: Element>(&mut self, shape: &[usize]) -> Result<&mut Vec<T>> {
+        self.set_shape(shape)?;
         let values = T::vec(&mut self.data);
         values.clear();
-        values
+        Ok(values)
     }
 
     /// As [`start`](Self::start), for strings.
-    pub(crate) fn start_text(&mut self, shape: &[usize]) -> &mut Strings {
-        self.set_shape(shape);
+    pub(crate) fn start_text(&mut self, shape: &[usize]) -> Result<&mut Strings> {
+        self.set_shape(shape)?;
         if !matches!(self.data, Data::Text(_)) {
             self.data = Data::Text(Strings::default());
         }
         let Data::Text(strings) = &mut self.data else { unreachable!("set above") };
         strings.clear();
-        strings
+        Ok(strings)
     }
 
     /// As [`start`](Self::start), filled with `value`.
-    pub(crate) fn fill<T: Element>(&mut self, shape: &[usize], value: T) -> &mut [T] {
+    pub(crate) fn fill<T: Element>(&mut self, shape: &[usize], value: T) -> Result<&mut [T]> {
         let total = shape.iter().product();
-        let values = self.start::<T>(shape);
+        let values = self.start::<T>(shape)?;
         values.resize(total, value);
-        values
+        Ok(values)
     }
 
-    pub(crate) fn set_shape(&mut self, shape: &[usize]) {
+    fn set_shape(&mut self, shape: &[usize]) -> Result<()> {
+        let total = checked_total(shape)?;
+        if total > self.room {
+            return Err(Error::limit("elements of a value computed at load", total, self.room));
+        }
         self.shape.clear();
         self.shape.extend_from_slice(shape);
+        Ok(())
     }
 
     /// Makes this an empty tensor of the type of `like`, of the given shape.
-    pub(crate) fn start_like(&mut self, like: &Self, shape: &[usize]) {
-        self.start_as(like.ty(), shape);
+    pub(crate) fn start_like(&mut self, like: &Self, shape: &[usize]) -> Result<()> {
+        self.start_as(like.ty(), shape)
     }
 
     /// Makes this an empty tensor of a type, of the given shape.
-    pub(crate) fn start_as(&mut self, ty: Type, shape: &[usize]) {
+    pub(crate) fn start_as(&mut self, ty: Type, shape: &[usize]) -> Result<()> {
         match ty {
-            Type::F32 => _ = self.start::<f32>(shape),
-            Type::F64 => _ = self.start::<f64>(shape),
-            Type::I32 => _ = self.start::<i32>(shape),
-            Type::I64 => _ = self.start::<i64>(shape),
-            Type::Bool => _ = self.start::<bool>(shape),
-            Type::Text => _ = self.start_text(shape),
-            Type::Tensor => *self = Self { shape: shape.to_vec(), data: Data::Tensors(Vec::new()) },
+            Type::F32 => _ = self.start::<f32>(shape)?,
+            Type::F64 => _ = self.start::<f64>(shape)?,
+            Type::I32 => _ = self.start::<i32>(shape)?,
+            Type::I64 => _ = self.start::<i64>(shape)?,
+            Type::Bool => _ = self.start::<bool>(shape)?,
+            Type::Text => _ = self.start_text(shape)?,
+            Type::Tensor => {
+                self.set_shape(shape)?;
+                self.data = Data::Tensors(Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of its elements.
+    pub(crate) fn n_bytes(&self) -> usize {
+        match &self.data {
+            Data::F32(_) | Data::I32(_) => 4 * self.len(),
+            Data::F64(_) | Data::I64(_) => 8 * self.len(),
+            Data::Bool(_) => self.len(),
+            Data::Text(values) => values.n_bytes(),
+            Data::Tensors(values) => values.iter().map(Self::n_bytes).sum(),
         }
     }
 
@@ -206,7 +242,7 @@ impl Tensor {
 
     /// Becomes a copy of `from` with another shape of as many elements.
     pub(crate) fn copy_as(&mut self, from: &Self, shape: &[usize]) -> Result<()> {
-        self.start_like(from, shape);
+        self.start_like(from, shape)?;
         self.append(from, 0..from.len())
     }
 
@@ -262,7 +298,7 @@ pub(crate) fn axis(axis: i64, rank: usize) -> Result<usize> {
     let counted = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(counted)
         .ok()
-        .filter(|&axis| axis < rank.max(1))
+        .filter(|&axis| axis < rank)
         .ok_or_else(|| Error::shape(format!("axis {axis} of a value of {rank} dimensions")))
 }
 

@@ -4,8 +4,9 @@
 
 use ndarray::Array2;
 use sawmill::{
-    Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Error, Float, ForestBuilder, Format,
-    Labels, Limits, Link, Missing, Model, Node, NumericProfile, Output, Schema, Test, TreeSpec,
+    Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Column, Comparison, Error, FeatureKind, Float,
+    ForestBuilder, Format, Labels, Limits, Link, Missing, Model, Node, NumericProfile, Output, Rows, Schema, Strings,
+    Test, TreeSpec,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -63,12 +64,45 @@ fn predicts(model: &Model, validate: bool) -> Result<(), String> {
         0..7 => odd[row],
         _ => odd[column % odd.len()],
     });
+    if model.pipeline().is_some() {
+        return pipeline_predicts(model, &rows);
+    }
     let predictions = model.predict(&rows).map_err(|error| format!("rows refused: {error}"))?;
     if predictions.to_f64().len() != odd.len() * predictions.n_columns() {
         return Err("a wrong number of numbers".to_owned());
     }
     if validate && !model.validate().ok {
         return Err(format!("not healthy: {:?}", model.validate()));
+    }
+    Ok(())
+}
+
+/// A pipeline may say that odd values are none of its types, or that its operators do not take what others give; rows
+/// that are all zero or empty text fit every type.
+fn pipeline_predicts(model: &Model, rows: &Array2<f64>) -> Result<(), String> {
+    let n_rows = rows.nrows();
+    let (texts, integers): (Strings, Vec<i64>) =
+        (["", "a b", "C", "-1", "é", "b,c", "1.5", "d1"].iter().collect(), (0..8).collect());
+    let (zeros, truths) = (vec![0i64; n_rows], vec![false; n_rows]);
+    for number in [&integers, &zeros] {
+        let column = |(at, feature): (usize, &sawmill::Feature)| match feature.kind {
+            FeatureKind::Text => Column::Text(&texts),
+            FeatureKind::Boolean => Column::Bool(&truths),
+            FeatureKind::Integer => Column::I64(if at % 2 == 0 { number } else { &zeros }),
+            _ => Column::I64(number),
+        };
+        let columns: Vec<Column<'_>> = model.schema().features.iter().enumerate().map(column).collect();
+        let columns = Rows::columns(columns).map_err(|error| error.to_string())?;
+        for rows in [columns, rows.into()] {
+            match model.predict(rows) {
+                Ok(predictions) if predictions.to_f64().len() != n_rows * predictions.n_columns() => {
+                    return Err("a wrong number of numbers".to_owned());
+                }
+                Ok(_) => {}
+                Err(error) if error.is_shape() || is_plain(&error).is_ok() => {}
+                Err(error) => return Err(format!("an odd error: {error:?}")),
+            }
+        }
     }
     Ok(())
 }

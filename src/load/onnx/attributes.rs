@@ -97,10 +97,20 @@ impl<'a> Attributes<'a> {
     /// Whether all has been read.
     pub(super) fn finish(&self) -> Result<()> {
         match self.list.iter().zip(&self.read).find(|(_, read)| !**read) {
-            Some((attribute, _)) => Err(Error::unsupported(format!("attribute {}", attribute.name))),
+            Some((attribute, _)) => Err(Error::unsupported(format!("attribute {}", shown(&attribute.name)))),
             None => Ok(()),
         }
     }
+}
+
+/// A name of the file as errors show it: in one line of bearable length.
+pub(super) fn shown(name: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String = name.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Bytes that are text.

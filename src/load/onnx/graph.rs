@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, shown};
 use super::lower::lower;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto};
 use super::trees::{Kind, Trees};
@@ -34,12 +34,17 @@ pub(super) struct LoadedNodes {
     pub(super) samples: Vec<Option<Tensor>>,
 }
 
-pub(super) fn load(model: &ModelProto, compat: OnnxCompat, limits: &Limits) -> Result<LoadedNodes> {
+/// Bytes that values computed at load may take, beside so many for each byte of the file.
+const MIN_VALUE_BYTES: usize = 1 << 18;
+const VALUE_BYTES_PER_BYTE: usize = 16;
+
+/// Loads a model that takes `n_bytes` in its file.
+pub(super) fn load(model: &ModelProto, n_bytes: usize, compat: OnnxCompat, limits: &Limits) -> Result<LoadedNodes> {
     let graph = model.graph.as_ref().ok_or_else(|| Error::invalid_model("no graph in the file"))?;
     let versions = model.opset_import.iter().map(|set| (domain(&set.domain), set.version)).collect();
     let functions = model.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
     let mut loader = Loader {
-        builder: GraphBuilder::new(),
+        builder: GraphBuilder::new(MIN_VALUE_BYTES.saturating_add(n_bytes.saturating_mul(VALUE_BYTES_PER_BYTE))),
         versions,
         functions,
         scopes: vec![HashMap::new()],
@@ -53,7 +58,7 @@ pub(super) fn load(model: &ModelProto, compat: OnnxCompat, limits: &Limits) -> R
     loader.initializers(graph)?;
     for input in &graph.input {
         if !loader.scopes[0].contains_key(input.name.as_str()) {
-            loader.input(graph, input).map_err(|error| error.at(format!("input {:?}", input.name)))?;
+            loader.input(graph, input).map_err(|error| error.at(format!("input \"{}\"", shown(&input.name))))?;
         }
     }
     let nodes = loader.nodes(&graph.node)?;
@@ -98,7 +103,8 @@ impl Loader<'_> {
             return Err(Error::unsupported("sparse initializers"));
         }
         for proto in &graph.initializer {
-            let read = tensor::read(proto).map_err(|error| error.at(format!("initializer {:?}", proto.name)))?;
+            let read =
+                tensor::read(proto).map_err(|error| error.at(format!("initializer \"{}\"", shown(&proto.name))))?;
             let value = self.builder.constant(&proto.name, read);
             self.define(&proto.name, value)?;
         }
@@ -199,13 +205,15 @@ impl Loader<'_> {
         let scope = self.scopes.last_mut().ok_or_else(|| Error::invalid_model("no scope"))?;
         match scope.insert(name.to_owned(), value) {
             None => Ok(()),
-            Some(_) => Err(Error::invalid_model(format!("value {name:?} is defined twice"))),
+            Some(_) => Err(Error::invalid_model(format!("value \"{}\" is defined twice", shown(name)))),
         }
     }
 
     fn resolve(&self, name: &str) -> Result<usize> {
         let found = self.scopes.iter().rev().find_map(|scope| scope.get(name));
-        found.copied().ok_or_else(|| Error::invalid_model(format!("value {name:?} is not defined before it is used")))
+        found
+            .copied()
+            .ok_or_else(|| Error::invalid_model(format!("value \"{}\" is not defined before it is used", shown(name))))
     }
 
     fn nodes(&mut self, protos: &[NodeProto]) -> Result<Vec<Node>> {
@@ -215,13 +223,11 @@ impl Loader<'_> {
             if self.n_nodes > MAX_NODES {
                 return Err(Error::limit("nodes of the graph", self.n_nodes, MAX_NODES));
             }
-            self.node(proto, &mut nodes).map_err(|error| {
-                let kind = kind(proto);
-                match proto.name.as_str() {
-                    "" => error.at(format!("node {kind}")),
-                    name => error.at(format!("node {name:?} ({kind})")),
-                }
-            })?;
+            // Of graphs within one another, the outermost node and the one at fault.
+            let holds_others = self.functions.contains_key(&(domain(&proto.domain), proto.op_type.as_str()))
+                || matches!(proto.op_type.as_str(), "If" | "Scan");
+            let is_shown = self.depth == 0 || !holds_others;
+            self.node(proto, &mut nodes).map_err(|error| if is_shown { error.at(place(proto)) } else { error })?;
         }
         Ok(nodes)
     }
@@ -254,7 +260,9 @@ impl Loader<'_> {
             (MICROSOFT, _) => ops::microsoft(op_type, &mut attributes)?,
             _ => None,
         };
-        let op = op.ok_or_else(|| Error::unsupported(format!("operator {op_type} of {}", domain_name(domain))))?;
+        let op = op.ok_or_else(|| {
+            Error::unsupported(format!("operator {} of {}", shown(op_type), shown(domain_name(domain))))
+        })?;
         attributes.finish()?;
         if let (Op::Cast(to), Some(Some(value))) = (&op, inputs.first())
             && input == Some(*to)
@@ -298,7 +306,7 @@ impl Loader<'_> {
     }
 
     fn constant(&mut self, proto: &NodeProto, attributes: &mut Attributes<'_>) -> Result<()> {
-        let scalar = |data| Tensor { shape: Vec::new(), data };
+        let scalar = |data| Tensor::of(Vec::new(), data);
         let tensor = if let Some(tensor) = attributes.tensor("value")? {
             tensor
         } else if let Some(value) = attributes.float("value_float")? {
@@ -504,8 +512,16 @@ fn outputs_overlap(node: &Node) -> bool {
 /// What ONNX calls an operator, with its domain unless it is a usual one.
 fn kind(proto: &NodeProto) -> String {
     match domain(&proto.domain) {
-        "" | ML => proto.op_type.clone(),
-        other => format!("{other}.{}", proto.op_type),
+        "" | ML => shown(&proto.op_type),
+        other => format!("{}.{}", shown(other), shown(&proto.op_type)),
+    }
+}
+
+/// What errors call a node.
+fn place(proto: &NodeProto) -> String {
+    match proto.name.as_str() {
+        "" => format!("node {}", kind(proto)),
+        name => format!("node \"{}\" ({})", shown(name), kind(proto)),
     }
 }
 

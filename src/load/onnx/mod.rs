@@ -25,7 +25,10 @@ use crate::schema::{Classes, Feature, FeatureKind, Schema, Task};
 pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
     let model =
         proto::ModelProto::decode(bytes).map_err(|_| Error::invalid_model("not an ONNX model, or cut short"))?;
-    let loaded = graph::load(&model, options.onnx, &options.limits)?;
+    let loaded = graph::load(&model, bytes.len(), options.onnx, &options.limits);
+    // Values that do not fit together are the file's fault here.
+    let loaded =
+        loaded.map_err(|error| if error.is_shape() { Error::invalid_model(error.to_string()) } else { error })?;
     let graph = loaded.graph;
     let mut features = Vec::new();
     for input in &graph.inputs {

@@ -77,7 +77,7 @@ pub(super) fn read(proto: &TensorProto) -> Result<Tensor> {
         Type::Text => Data::Text(proto.string_data.iter().map(|bytes| text(bytes)).collect::<Result<_>>()?),
         Type::Tensor => return Err(Error::unsupported("a constant sequence")),
     };
-    let tensor = Tensor { shape, data };
+    let tensor = Tensor::of(shape, data);
     if tensor.len() != total {
         return Err(Error::invalid_model(format!("{} elements for the shape {:?}", tensor.len(), tensor.shape)));
     }

@@ -96,7 +96,7 @@ pub(super) fn ngrams(attributes: &mut Attributes<'_>) -> Result<NgramCounter> {
                 return Err(Error::limit("ngram_indexes", column, most_columns));
             }
             let mut ngram = Tensor::default();
-            ngram.start_like(&pool, &[words]);
+            ngram.start_like(&pool, &[words])?;
             ngram.append(&pool, at..at + words)?;
             counter.count(&ngram, column as u32, weights.map(|weights| weights[numbered]))?;
             numbered += 1;
