@@ -1,10 +1,13 @@
 //! A prediction into warm buffers allocates nothing.
 
 mod common;
+#[path = "common/onnx.rs"]
+mod onnx_case;
 
 use common::{Case, Matrix};
 use ndarray::Array2;
-use sawmill::{Model, Output, Predictions, Scratch};
+use onnx_case::{OnnxCase, Owned};
+use sawmill::{Column, Model, Output, Predictions, Rows, Scratch};
 
 fn narrow(case: &Case) -> Array2<f32> {
     match case.rows() {
@@ -84,4 +87,48 @@ fn an_idle_engine_answers_without_allocating() {
     // Metrics are written, too.
     assert_eq!(allocation_counter::measure(predict_all).count_total, 0);
     assert_eq!(engine.metrics().snapshot().total_requests() as usize, 2 * rows.nrows());
+}
+
+#[test]
+fn pipelines_allocate_nothing_once_warm() {
+    for name in [
+        "mixed_forest",
+        "mixed_forest_names",
+        "mixed_logistic",
+        "mixed_logistic_multi",
+        "mixed_boosted_regressor",
+        "mixed_ridge",
+        "mixed_neural",
+        "imputed_forest",
+        "scaled_forest",
+        "numbers_only",
+        "polynomial_ridge",
+        "zipmap_on_names",
+        "words_logistic",
+        "k21_average",
+        "k27_three_two_ids",
+        "GaussianNB",
+    ] {
+        let case = OnnxCase::named(name);
+        let rows = |range: std::ops::Range<usize>| -> Vec<Owned> {
+            case.columns.iter().map(|column| column.rows(range.clone())).collect()
+        };
+        let batches: Vec<Vec<Owned>> =
+            (0..case.n_rows()).map(|row| rows(row..row + 1)).chain([rows(0..case.n_rows())]).collect();
+        let batches: Vec<Vec<Column<'_>>> =
+            batches.iter().map(|columns| columns.iter().map(Owned::borrowed).collect()).collect();
+        for output in [Output::Value, Output::Label] {
+            let Ok(model) = Model::options().output(output).load(&case.path) else { continue };
+            let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());
+            let mut predict_all = || {
+                for columns in &batches {
+                    model.predict_into(Rows::columns(&columns[..]).unwrap(), &mut predictions, &mut scratch).unwrap();
+                }
+            };
+            let cold = allocation_counter::measure(&mut predict_all);
+            let warm = allocation_counter::measure(&mut predict_all);
+            assert!(cold.count_total > 0, "the counter counts");
+            assert_eq!(warm.count_total, 0, "{name}: {output:?}");
+        }
+    }
 }

@@ -27,11 +27,11 @@ impl Graph {
             shape[1..rank].copy_from_slice(&input.tail);
             let bound = match (table, input.ty) {
                 (Table::Columns(table), Type::Text) => texts(&table[columns.clone()], &range, slot, &shape[..rank]),
-                (_, Type::F32) => numbers(table, &columns, &range, slot.start::<f32>(&shape[..rank]), input),
-                (_, Type::F64) => numbers(table, &columns, &range, slot.start::<f64>(&shape[..rank]), input),
-                (_, Type::I32) => numbers(table, &columns, &range, slot.start::<i32>(&shape[..rank]), input),
-                (_, Type::I64) => numbers(table, &columns, &range, slot.start::<i64>(&shape[..rank]), input),
-                (_, Type::Bool) => numbers(table, &columns, &range, slot.start::<bool>(&shape[..rank]), input),
+                (_, Type::F32) => numbers(table, &columns, &range, slot.start::<f32>(&shape[..rank])?, input),
+                (_, Type::F64) => numbers(table, &columns, &range, slot.start::<f64>(&shape[..rank])?, input),
+                (_, Type::I32) => numbers(table, &columns, &range, slot.start::<i32>(&shape[..rank])?, input),
+                (_, Type::I64) => numbers(table, &columns, &range, slot.start::<i64>(&shape[..rank])?, input),
+                (_, Type::Bool) => numbers(table, &columns, &range, slot.start::<bool>(&shape[..rank])?, input),
                 (_, Type::Text | Type::Tensor) => Err(Error::shape("numbers where text is expected")),
             };
             bound.map_err(|error| error.at(format!("input {:?}", input.name)))?;
@@ -41,7 +41,7 @@ impl Graph {
 }
 
 fn texts(columns: &[Column<'_>], range: &Range<usize>, slot: &mut Tensor, shape: &[usize]) -> Result<()> {
-    let out = slot.start_text(shape);
+    let out = slot.start_text(shape)?;
     for row in range.clone() {
         for column in columns {
             match column {

@@ -97,7 +97,7 @@ impl Piped {
             predictions.n_rows = 0;
             predictions.n_columns = output.n_columns;
             let mut none = Tensor::default();
-            none.start_as(output.ty, &[0, output.n_columns]);
+            none.start_as(output.ty, &[0, output.n_columns])?;
             write(&none, 0, &mut predictions.values);
             return Ok(());
         }
@@ -156,7 +156,7 @@ fn write_parts(parts: &[Tensor], n_rows: usize, values: &mut Values) -> Option<u
         return None;
     }
     let mut all = Tensor::default();
-    all.start_like(parts.first()?, &[n_rows, widths.iter().sum()]);
+    all.start_like(parts.first()?, &[n_rows, widths.iter().sum()]).ok()?;
     for row in 0..n_rows {
         for (part, &width) in parts.iter().zip(&widths) {
             all.append(part, row * width..(row + 1) * width).ok()?;

@@ -14,13 +14,13 @@ pub(super) fn run_cast(x: &Tensor, to: Type, out: &mut Tensor) -> Result<()> {
     macro_rules! numbers {
         ($values:ident) => {
             match to {
-                Type::F32 => map(x, $values, out, |value| value as f32),
-                Type::F64 => map(x, $values, out, |value| value as f64),
-                Type::I32 => map(x, $values, out, |value| value as i32),
-                Type::I64 => map(x, $values, out, |value| value as i64),
-                Type::Bool => map(x, $values, out, |value| value as f64 != 0.0),
+                Type::F32 => map(x, $values, out, |value| value as f32)?,
+                Type::F64 => map(x, $values, out, |value| value as f64)?,
+                Type::I32 => map(x, $values, out, |value| value as i32)?,
+                Type::I64 => map(x, $values, out, |value| value as i64)?,
+                Type::Bool => map(x, $values, out, |value| value as f64 != 0.0)?,
                 Type::Text => {
-                    let out = out.start_text(&x.shape);
+                    let out = out.start_text(&x.shape)?;
                     $values.iter().for_each(|&value| push_number(out, value as f64));
                 }
                 Type::Tensor => return Err(no_type(x)),
@@ -32,17 +32,17 @@ pub(super) fn run_cast(x: &Tensor, to: Type, out: &mut Tensor) -> Result<()> {
         Data::F64(values) => numbers!(values),
         Data::I32(values) => numbers!(values),
         Data::I64(values) if to == Type::Text => {
-            let out = out.start_text(&x.shape);
+            let out = out.start_text(&x.shape)?;
             values.iter().for_each(|value| out.push_display(value));
         }
         Data::I64(values) => numbers!(values),
         Data::Bool(values) => match to {
-            Type::F32 => map(x, values, out, |value| f32::from(u8::from(value))),
-            Type::F64 => map(x, values, out, |value| f64::from(u8::from(value))),
-            Type::I32 => map(x, values, out, i32::from),
-            Type::I64 => map(x, values, out, i64::from),
+            Type::F32 => map(x, values, out, |value| f32::from(u8::from(value)))?,
+            Type::F64 => map(x, values, out, |value| f64::from(u8::from(value)))?,
+            Type::I32 => map(x, values, out, i32::from)?,
+            Type::I64 => map(x, values, out, i64::from)?,
             Type::Text => {
-                let out = out.start_text(&x.shape);
+                let out = out.start_text(&x.shape)?;
                 values.iter().for_each(|&value| out.push(if value { "1" } else { "0" }));
             }
             Type::Bool | Type::Tensor => return Err(no_type(x)),
@@ -54,7 +54,7 @@ pub(super) fn run_cast(x: &Tensor, to: Type, out: &mut Tensor) -> Result<()> {
             }
             macro_rules! parsed {
                 ($type:ident) => {{
-                    let out = out.start::<$type>(&x.shape);
+                    let out = out.start::<$type>(&x.shape)?;
                     for text in strings.iter() {
                         out.push(parse(text)?);
                     }

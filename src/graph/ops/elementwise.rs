@@ -205,18 +205,18 @@ impl Unary {
 
     pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
         match &x.data {
-            Data::F32(values) if self == Self::Exp => map(x, values, out, approx::exp),
-            Data::F32(values) if self == Self::Sigmoid => map(x, values, out, approx::logistic),
-            Data::F32(values) if self == Self::Tanh => map(x, values, out, approx::tanh),
-            Data::F32(values) if self != Self::Not => map(x, values, out, |value| self.float(value)),
-            Data::F64(values) if self != Self::Not => map(x, values, out, |value| self.float(value)),
+            Data::F32(values) if self == Self::Exp => map(x, values, out, approx::exp)?,
+            Data::F32(values) if self == Self::Sigmoid => map(x, values, out, approx::logistic)?,
+            Data::F32(values) if self == Self::Tanh => map(x, values, out, approx::tanh)?,
+            Data::F32(values) if self != Self::Not => map(x, values, out, |value| self.float(value))?,
+            Data::F64(values) if self != Self::Not => map(x, values, out, |value| self.float(value))?,
             Data::I64(values) if self.integer(0).is_some() => {
-                map(x, values, out, |value| self.integer(value).unwrap_or_default());
+                map(x, values, out, |value| self.integer(value).unwrap_or_default())?;
             }
             Data::I32(values) if self.integer(0).is_some() => {
-                map(x, values, out, |value| self.integer(value.into()).unwrap_or_default() as i32);
+                map(x, values, out, |value| self.integer(value.into()).unwrap_or_default() as i32)?;
             }
-            Data::Bool(values) if self == Self::Not => map(x, values, out, |value: bool| !value),
+            Data::Bool(values) if self == Self::Not => map(x, values, out, |value: bool| !value)?,
             _ => return Err(no_type(x)),
         }
         Ok(())
@@ -228,8 +228,14 @@ pub(super) fn no_type(x: &Tensor) -> Error {
 }
 
 /// `f` of every element of `x`.
-pub(crate) fn map<A: Element, B: Element>(x: &Tensor, values: &[A], out: &mut Tensor, f: impl Fn(A) -> B) {
-    out.start::<B>(&x.shape).extend(values.iter().map(|&value| f(value)));
+pub(crate) fn map<A: Element, B: Element>(
+    x: &Tensor,
+    values: &[A],
+    out: &mut Tensor,
+    f: impl Fn(A) -> B,
+) -> Result<()> {
+    out.start::<B>(&x.shape)?.extend(values.iter().map(|&value| f(value)));
+    Ok(())
 }
 
 /// Most dimensions of values that are broadcast.
@@ -326,7 +332,7 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
 ) -> Result<()> {
     let ((a_shape, a), (b_shape, b)) = (a, b);
     let dims = broadcast(a_shape, b_shape)?;
-    let out = out.start::<C>(&dims);
+    let out = out.start::<C>(&dims)?;
     let is_row = |long: &[usize], short: &[usize]| long.ends_with(short) && !short.is_empty();
     if a_shape == b_shape {
         out.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
@@ -451,7 +457,7 @@ impl Compare {
             (Data::Text(x), Data::Text(y)) => {
                 let dims = broadcast(&a.shape, &b.shape)?;
                 let pairs = broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape));
-                out.start::<bool>(&dims).extend(pairs.map(|(i, j)| self.of(x.get(i), y.get(j))));
+                out.start::<bool>(&dims)?.extend(pairs.map(|(i, j)| self.of(x.get(i), y.get(j))));
                 Ok(())
             }
             _ => Err(no_pair(a, b)),
@@ -500,19 +506,28 @@ pub(super) fn run_pow(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
 pub(super) fn run_where(condition: &Tensor, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
     let chosen = condition.values::<bool>()?;
     let dims = broadcast(&broadcast(&condition.shape, &a.shape)?, &b.shape)?;
+    if let (Data::F32(x), Data::F32(y)) = (&a.data, &b.data)
+        && *condition.shape == *dims
+        && [a, b].iter().all(|side| side.len() == 1 || *side.shape == *dims)
+    {
+        let side = |values: &[f32], at: usize| values[if values.len() == 1 { 0 } else { at }];
+        let values = chosen.iter().enumerate().map(|(at, &first)| if first { side(x, at) } else { side(y, at) });
+        out.start(&dims)?.extend(values);
+        return Ok(());
+    }
     let conditions = broadcast_indices(&dims, &condition.shape).map(|at| chosen[at]);
     let mut indices = conditions.zip(broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape)));
     fn select<T: Element>(indices: impl Iterator<Item = (bool, (usize, usize))>, a: &[T], b: &[T], out: &mut Vec<T>) {
         out.extend(indices.map(|(first, (i, j))| if first { a[i] } else { b[j] }));
     }
     match (&a.data, &b.data) {
-        (Data::F32(x), Data::F32(y)) => select(indices, x, y, out.start(&dims)),
-        (Data::F64(x), Data::F64(y)) => select(indices, x, y, out.start(&dims)),
-        (Data::I32(x), Data::I32(y)) => select(indices, x, y, out.start(&dims)),
-        (Data::I64(x), Data::I64(y)) => select(indices, x, y, out.start(&dims)),
-        (Data::Bool(x), Data::Bool(y)) => select(indices, x, y, out.start(&dims)),
+        (Data::F32(x), Data::F32(y)) => select(indices, x, y, out.start(&dims)?),
+        (Data::F64(x), Data::F64(y)) => select(indices, x, y, out.start(&dims)?),
+        (Data::I32(x), Data::I32(y)) => select(indices, x, y, out.start(&dims)?),
+        (Data::I64(x), Data::I64(y)) => select(indices, x, y, out.start(&dims)?),
+        (Data::Bool(x), Data::Bool(y)) => select(indices, x, y, out.start(&dims)?),
         (Data::Text(x), Data::Text(y)) => {
-            let out = out.start_text(&dims);
+            let out = out.start_text(&dims)?;
             indices.try_for_each(|(first, (i, j))| {
                 out.push(if first { x.get(i) } else { y.get(j) }?);
                 Some(())
@@ -531,7 +546,7 @@ pub(super) fn run_clip(x: &Tensor, low: Option<&Tensor>, high: Option<&Tensor>, 
         map(x, x.values::<T>()?, out, |value| {
             let value = low.filter(|low| value < *low).unwrap_or(value);
             high.filter(|high| value > *high).unwrap_or(value)
-        });
+        })?;
         Ok(())
     }
     match x.ty() {
@@ -546,8 +561,8 @@ pub(super) fn run_clip(x: &Tensor, low: Option<&Tensor>, high: Option<&Tensor>, 
 /// Whether each element is NaN.
 pub(super) fn run_is_nan(x: &Tensor, out: &mut Tensor) -> Result<()> {
     match &x.data {
-        Data::F32(values) => map(x, values, out, f32::is_nan),
-        Data::F64(values) => map(x, values, out, f64::is_nan),
+        Data::F32(values) => map(x, values, out, f32::is_nan)?,
+        Data::F64(values) => map(x, values, out, f64::is_nan)?,
         _ => return Err(no_type(x)),
     }
     Ok(())

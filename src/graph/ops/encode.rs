@@ -1,24 +1,54 @@
 //! Operators that recode columns: label and one-hot encoders, imputers, category mappers, feature vectors.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::Inputs;
 use super::cast::run_cast;
 use super::elementwise::map;
-use super::shape::take;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type};
 
 /// Finds values in a list. Of equal keys the first counts; −0.0 equals 0.0.
 #[derive(Clone, Debug)]
 pub(crate) enum Keys {
-    Integers(HashMap<i64, usize>),
-    Texts(HashMap<Box<str>, usize>),
+    Integers(Places<i64>),
+    Texts(Places<Box<str>>),
     /// By the bits of the value widened to f64. NaN is found only if it may be.
     Floats {
-        places: HashMap<u64, usize>,
+        places: Places<u64>,
         nan: Option<usize>,
     },
+}
+
+/// Keys with their places: a few are looked through, many are hashed.
+#[derive(Clone, Debug)]
+pub(crate) enum Places<K> {
+    Few(Vec<(K, usize)>),
+    Many(HashMap<K, usize>),
+}
+
+/// Keys that are looked through faster than hashed.
+const FEW: usize = 12;
+
+impl<K: Hash + Eq> Places<K> {
+    /// Of equal keys the first counts.
+    fn new(keys: impl Iterator<Item = (K, usize)>) -> Self {
+        let mut places = HashMap::new();
+        keys.for_each(|(key, at)| _ = places.entry(key).or_insert(at));
+        if places.len() <= FEW { Self::Few(places.into_iter().collect()) } else { Self::Many(places) }
+    }
+
+    fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<usize>
+    where
+        K: Borrow<Q>,
+    {
+        match self {
+            Self::Few(list) => list.iter().find(|(known, _)| known.borrow() == key).map(|(_, at)| *at),
+            Self::Many(map) => map.get(key).copied(),
+        }
+    }
 }
 
 fn float_key(value: f64) -> u64 {
@@ -29,21 +59,13 @@ fn float_key(value: f64) -> u64 {
 impl Keys {
     /// The keys of a list; `nan_matches` says whether a NaN among them is ever found.
     pub(crate) fn new(list: &Tensor, nan_matches: bool) -> Result<Self> {
-        fn first<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
-            let mut places = HashMap::new();
-            keys.enumerate().for_each(|(at, key)| {
-                places.entry(key).or_insert(at);
-            });
-            places
+        fn first<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Places<K> {
+            Places::new(keys.enumerate().map(|(at, key)| (key, at)))
         }
         let floats = |values: Vec<f64>| {
             let nan = values.iter().position(|value| value.is_nan()).filter(|_| nan_matches);
-            let places = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
-            let mut found = HashMap::new();
-            places.for_each(|(at, &value)| {
-                found.entry(float_key(value)).or_insert(at);
-            });
-            Self::Floats { places: found, nan }
+            let keys = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
+            Self::Floats { places: Places::new(keys.map(|(at, &value)| (float_key(value), at))), nan }
         };
         Ok(match &list.data {
             Data::I64(values) => Self::Integers(first(values.iter().copied())),
@@ -59,21 +81,21 @@ impl Keys {
     fn float(&self, value: f64) -> Option<usize> {
         match self {
             Self::Floats { nan, .. } if value.is_nan() => *nan,
-            Self::Floats { places, .. } => places.get(&float_key(value)).copied(),
+            Self::Floats { places, .. } => places.get(&float_key(value)),
             _ => None,
         }
     }
 
     fn integer(&self, value: i64) -> Option<usize> {
         match self {
-            Self::Integers(places) => places.get(&value).copied(),
+            Self::Integers(places) => places.get(&value),
             _ => None,
         }
     }
 
     fn text(&self, value: &str) -> Option<usize> {
         match self {
-            Self::Texts(places) => places.get(value).copied(),
+            Self::Texts(places) => places.get(value),
             _ => None,
         }
     }
@@ -110,9 +132,25 @@ pub(crate) struct LabelEncoder {
 impl LabelEncoder {
     pub(super) fn run(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
         let default = self.values.len() - 1;
-        let mut places = Vec::with_capacity(x.len());
-        self.keys.find(x, |place| places.push(place.unwrap_or(default)))?;
-        take(&self.values, &x.shape, places.into_iter(), out)
+        let place = |place: Option<usize>| place.unwrap_or(default);
+        macro_rules! find {
+            ($values:ident) => {{
+                let out = out.start(&x.shape)?;
+                self.keys.find(x, |at| out.push($values[place(at)]))
+            }};
+        }
+        match &self.values.data {
+            Data::F32(values) => find!(values),
+            Data::F64(values) => find!(values),
+            Data::I32(values) => find!(values),
+            Data::I64(values) => find!(values),
+            Data::Bool(values) => find!(values),
+            Data::Text(values) => {
+                let out = out.start_text(&x.shape)?;
+                self.keys.find(x, |at| out.push(values.get(place(at)).unwrap_or_default()))
+            }
+            Data::Tensors(_) => Err(Error::unsupported("labels that are sequences")),
+        }
     }
 }
 
@@ -134,7 +172,7 @@ impl OneHotEncoder {
         }
         shape[..x.rank()].copy_from_slice(&x.shape);
         shape[x.rank()] = self.n_categories;
-        let hot = out.fill::<f32>(&shape[..rank], 0.0);
+        let hot = out.fill::<f32>(&shape[..rank], 0.0)?;
         let (mut at, mut unknown) = (0, None);
         let mut put = |place: Option<usize>| {
             match place {
@@ -191,17 +229,17 @@ impl Imputer {
             (Self::Floats { imputed, replaced }, Data::F32(values)) => {
                 check(imputed.len())?;
                 let is_missing = |x: f32| if replaced.is_nan() { x.is_nan() } else { x == *replaced };
-                impute(values, imputed, is_missing, out.start(&x.shape), columns);
+                impute(values, imputed, is_missing, out.start(&x.shape)?, columns);
             }
             (Self::Floats { imputed, replaced }, Data::F64(values)) => {
                 check(imputed.len())?;
                 let imputed: Vec<f64> = imputed.iter().map(|&value| value.into()).collect();
                 let is_missing = |x: f64| if replaced.is_nan() { x.is_nan() } else { x == f64::from(*replaced) };
-                impute(values, &imputed, is_missing, out.start(&x.shape), columns);
+                impute(values, &imputed, is_missing, out.start(&x.shape)?, columns);
             }
             (Self::Integers { imputed, replaced }, Data::I64(values)) => {
                 check(imputed.len())?;
-                impute(values, imputed, |x| x == *replaced, out.start(&x.shape), columns);
+                impute(values, imputed, |x| x == *replaced, out.start(&x.shape)?, columns);
             }
             _ => return Err(Error::unsupported(format!("{} imputed by another type", x.ty().name()))),
         }
@@ -223,7 +261,7 @@ pub(super) fn feature_vectorizer(inputs: &Inputs<'_>, widths: &[i64], out: &mut 
         }
         parts.push((part, columns, width));
     }
-    let out = out.start::<f32>(&[rows, parts.iter().map(|(_, _, width)| width).sum()]);
+    let out = out.start::<f32>(&[rows, parts.iter().map(|(_, _, width)| width).sum()])?;
     for row in 0..rows {
         for (part, columns, width) in &parts {
             let values = &part.values::<f32>()?[row * columns..][..*columns];
@@ -236,8 +274,8 @@ pub(super) fn feature_vectorizer(inputs: &Inputs<'_>, widths: &[i64], out: &mut 
 /// `DictVectorizer` on the columns a dictionary is bound to: what is missing is 0.
 pub(super) fn dict_vectorizer(x: &Tensor, out: &mut Tensor) -> Result<()> {
     match &x.data {
-        Data::F32(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value }),
-        Data::F64(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value }),
+        Data::F32(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value })?,
+        Data::F64(values) => map(x, values, out, |value| if value.is_nan() { 0.0 } else { value })?,
         _ => out.copy(x)?,
     }
     Ok(())
@@ -275,7 +313,7 @@ pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], out: &mut Tensor) ->
     let shape = [rows, width + columns.len()];
     match &x.data {
         Data::F64(values) => {
-            let out = out.start::<f64>(&shape);
+            let out = out.start::<f64>(&shape)?;
             for row in values.chunks_exact(width) {
                 out.extend_from_slice(row);
                 out.extend(columns.iter().map(|column| column.code(row[column.feature])));
@@ -284,7 +322,7 @@ pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], out: &mut Tensor) ->
         _ => {
             let mut narrow = Tensor::default();
             let values = super::linear::as_f32(x, &mut narrow)?;
-            let out = out.start::<f32>(&shape);
+            let out = out.start::<f32>(&shape)?;
             for row in values.chunks_exact(width) {
                 out.extend_from_slice(row);
                 out.extend(columns.iter().map(|column| column.code(row[column.feature].into()) as f32));

@@ -7,8 +7,8 @@ use super::linear::{PostTransform, probit};
 use crate::error::{Error, Result};
 use crate::graph::ForestRunner;
 use crate::graph::tensor::{Data, Tensor, Type};
-use crate::ir::Float;
 use crate::ir::real::Real;
+use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
 use ndarray::ArrayView2;
 
@@ -54,11 +54,21 @@ pub(crate) enum Combine {
 /// Working memory of ensembles.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Margins {
-    narrow: Vec<f32>,
-    wide: Vec<f64>,
-    classes: Vec<usize>,
-    row: Vec<f64>,
+    narrow: Sums<f32>,
+    wide: Sums<f64>,
+    /// The number of the class of each row.
+    pub(super) classes: Vec<usize>,
+    values: Vec<f64>,
     cast: Tensor,
+}
+
+/// Sums of leaves and what becomes of them.
+#[derive(Clone, Debug, Default)]
+struct Sums<S> {
+    sums: Vec<S>,
+    linked: Vec<S>,
+    narrowed: Vec<f32>,
+    has: Vec<bool>,
 }
 
 impl Ensemble {
@@ -90,19 +100,19 @@ impl Ensemble {
         let result = match self.sum {
             Float::F32 => {
                 let mut sums = std::mem::take(&mut margins.narrow);
-                sums.clear();
-                sums.resize(rows * self.n_margins, 0.0);
-                runner.margins_f32(self.forest, &batch, &mut sums);
-                let result = self.finish(&sums, rows, runner, margins, outs);
+                sums.sums.clear();
+                sums.sums.resize(rows * self.n_margins, 0.0);
+                runner.margins_f32(self.forest, &batch, &mut sums.sums);
+                let result = self.finish(&mut sums, rows, runner, margins, outs);
                 margins.narrow = sums;
                 result
             }
             Float::F64 => {
                 let mut sums = std::mem::take(&mut margins.wide);
-                sums.clear();
-                sums.resize(rows * self.n_margins, 0.0);
-                runner.margins_f64(self.forest, &batch, &mut sums);
-                let result = self.finish(&sums, rows, runner, margins, outs);
+                sums.sums.clear();
+                sums.sums.resize(rows * self.n_margins, 0.0);
+                runner.margins_f64(self.forest, &batch, &mut sums.sums);
+                let result = self.finish(&mut sums, rows, runner, margins, outs);
                 margins.wide = sums;
                 result
             }
@@ -113,69 +123,85 @@ impl Ensemble {
 
     fn finish<S: Real>(
         &self,
-        sums: &[S],
+        sums: &mut Sums<S>,
         rows: usize,
         runner: &dyn ForestRunner,
         margins: &mut Margins,
         outs: &mut [Tensor],
     ) -> Result<()> {
-        let n_values = match &self.tail {
-            Tail::Regular => {
-                let forest = runner.forest(self.forest);
-                forest.link().n_values(forest.n_outputs())
-            }
-            Tail::Regressor { n_targets, .. } => *n_targets,
-            Tail::Classifier { n_classes, .. } => *n_classes,
-        };
-        let mut values = std::mem::take(&mut margins.row);
-        values.clear();
-        margins.classes.clear();
-        for sums in sums.chunks_exact(self.n_margins) {
-            match &self.tail {
-                Tail::Regular => {
-                    let forest = runner.forest(self.forest);
-                    let mut row = sums.to_vec();
-                    row.resize(n_values.max(row.len()), S::ZERO);
-                    let width = row.len();
-                    forest.link().apply(&mut row, width);
-                    if self.classes.is_some() {
-                        let labels = forest.labels();
-                        let class = labels.of(if labels.reads_margins() { sums } else { &row[..n_values] });
-                        margins.classes.push(usize::try_from(class.unwrap_or(0)).unwrap_or(0));
-                    }
-                    values.extend(row[..n_values].iter().map(|value| value.to_f64()));
-                }
-                Tail::Regressor { n_targets, combine, base, post_transform } => {
-                    let row = combined(sums, *n_targets, *combine, base);
-                    post(&row, *post_transform, *n_targets == 1, &mut values);
-                }
-                Tail::Classifier { n_classes, base, post_transform, one_id, all_positive } => {
-                    let mut scores: Vec<S> = sums[..*n_classes].to_vec();
-                    let mut has: Vec<bool> = sums[*n_classes..].iter().map(|&count| count > S::ZERO).collect();
-                    let class = classify(&mut scores, &mut has, base, *one_id, *all_positive);
-                    margins.classes.push(class);
-                    post(&scores, *post_transform, false, &mut values);
-                }
-            }
-        }
         let (labels, out) = match (&self.classes, outs) {
             (Some(_), [labels, out]) => (Some(labels), Some(out)),
             (Some(_), [labels]) => (Some(labels), None),
             (None, [out]) => (None, Some(out)),
             _ => return Err(Error::invalid_model("the wrong number of outputs")),
         };
+        let mut values = std::mem::take(&mut margins.values);
+        values.clear();
+        margins.classes.clear();
+        let n_values = match &self.tail {
+            Tail::Regular => {
+                let n_values = self.link(sums, runner.forest(self.forest), &mut margins.classes);
+                let width = n_values.max(self.n_margins);
+                let linked = sums.linked.chunks_exact(width);
+                values.extend(linked.flat_map(|row| row[..n_values].iter().map(|value| value.to_f64())));
+                n_values
+            }
+            Tail::Regressor { n_targets, combine, base, post_transform } => {
+                let Sums { sums, linked, narrowed, .. } = sums;
+                for sums in sums.chunks_exact(self.n_margins) {
+                    combined(sums, *n_targets, *combine, base, linked);
+                    post(linked, *post_transform, *n_targets == 1, narrowed, &mut values);
+                }
+                *n_targets
+            }
+            Tail::Classifier { n_classes, base, post_transform, one_id, all_positive } => {
+                let Sums { sums, linked, narrowed, has } = sums;
+                for sums in sums.chunks_exact(self.n_margins) {
+                    let (scores, counts) = sums.split_at(*n_classes);
+                    linked.clear();
+                    linked.extend_from_slice(scores);
+                    has.clear();
+                    has.extend(counts.iter().map(|&count| count > S::ZERO));
+                    margins.classes.push(classify(linked, has, base, *one_id, *all_positive));
+                    post(linked, *post_transform, false, narrowed, &mut values);
+                }
+                *n_classes
+            }
+        };
         if let (Some(labels), Some(classes)) = (labels, &self.classes) {
             super::shape::take(classes, &[rows], margins.classes.iter().copied(), labels)?;
         }
         if let Some(out) = out {
             if self.wide {
-                out.start::<f64>(&[rows, n_values]).extend_from_slice(&values);
+                out.start::<f64>(&[rows, n_values])?.extend_from_slice(&values);
             } else {
-                out.start::<f32>(&[rows, n_values]).extend(values.iter().map(|&value| value as f32));
+                out.start::<f32>(&[rows, n_values])?.extend(values.iter().map(|&value| value as f32));
             }
         }
-        margins.row = values;
+        margins.values = values;
         Ok(())
+    }
+
+    /// Values and classes of all rows by link and labels of the forest; returns the number of values of a row, which lie
+    /// as far apart as margins or values are many.
+    fn link<S: Real>(&self, sums: &mut Sums<S>, forest: &Forest, classes: &mut Vec<usize>) -> usize {
+        let n_values = forest.link().n_values(forest.n_outputs());
+        let (n_margins, width) = (self.n_margins, n_values.max(self.n_margins));
+        sums.linked.clear();
+        for margins in sums.sums.chunks_exact(n_margins) {
+            sums.linked.extend_from_slice(margins);
+            sums.linked.extend(std::iter::repeat_n(S::ZERO, width - n_margins));
+        }
+        forest.link().apply(&mut sums.linked, width);
+        if self.classes.is_some() {
+            let labels = forest.labels();
+            let class = |row: &[S]| usize::try_from(labels.of(row).unwrap_or(0)).unwrap_or(0);
+            match labels.reads_margins() {
+                true => classes.extend(sums.sums.chunks_exact(n_margins).map(class)),
+                false => classes.extend(sums.linked.chunks_exact(width).map(|row| class(&row[..n_values]))),
+            }
+        }
+        n_values
     }
 }
 
@@ -193,8 +219,8 @@ fn batch(x: &Tensor, rows: usize, columns: usize, used: usize) -> Result<Batch<'
     }
 }
 
-/// The scores of a regressor's targets.
-fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64]) -> Vec<S> {
+/// The scores of a regressor's targets, into `scores`.
+fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64], scores: &mut Vec<S>) {
     let target = |target: usize| {
         let of_trees = sums.iter().copied().skip(target).step_by(n_targets).filter(|score| !score.to_f64().is_nan());
         let score = match combine {
@@ -208,22 +234,24 @@ fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64
             None => score,
         }
     };
-    (0..n_targets).map(target).collect()
+    scores.clear();
+    scores.extend((0..n_targets).map(target));
 }
 
 /// Applies a transform in f32, or none at all in the type of the scores.
-fn post<S: Real>(scores: &[S], transform: PostTransform, single: bool, values: &mut Vec<f64>) {
+fn post<S: Real>(scores: &[S], transform: PostTransform, single: bool, narrowed: &mut Vec<f32>, values: &mut Vec<f64>) {
     // A single score is left as it is, except by PROBIT.
     if transform == PostTransform::None || single && transform != PostTransform::Probit {
         values.extend(scores.iter().map(|score| score.to_f64()));
         return;
     }
-    let mut narrow: Vec<f32> = scores.iter().map(|score| score.to_f64() as f32).collect();
+    narrowed.clear();
+    narrowed.extend(scores.iter().map(|score| score.to_f64() as f32));
     match single {
-        true => narrow.iter_mut().for_each(|score| *score = probit(*score)),
-        false => transform.apply(&mut narrow),
+        true => narrowed.iter_mut().for_each(|score| *score = probit(*score)),
+        false => transform.apply(narrowed),
     }
-    values.extend(narrow.into_iter().map(f64::from));
+    values.extend(narrowed.iter().copied().map(f64::from));
 }
 
 /// The class of a row; `scores` then have their base values.

@@ -9,7 +9,7 @@ use super::approx;
 use super::cast::run_cast;
 use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map};
 use crate::error::{Error, Result};
-use crate::graph::tensor::{Data, Element, Tensor, Type};
+use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
 use crate::ir::real::Real;
 
 /// One step of an inner product.
@@ -103,14 +103,13 @@ fn mat_mul_of<T: Fused>(
     let outer = |shape: &[usize]| shape.len().saturating_sub(2);
     let (a_outer, b_outer) = (&a.shape[..outer(&a.shape)], &b.shape[..outer(&b.shape)]);
     let batches = broadcast(a_outer, b_outer)?;
-    let mut shape = batches.to_vec();
-    if a.rank() > 1 {
-        shape.push(n);
+    let (mut shape, mut rank) = ([1; 10], batches.len());
+    shape[..rank].copy_from_slice(&batches);
+    for size in [(a.rank() > 1).then_some(n), (b.rank() > 1).then_some(m)].into_iter().flatten() {
+        shape[rank] = size;
+        rank += 1;
     }
-    if b.rank() > 1 {
-        shape.push(m);
-    }
-    let out = out.fill::<T>(&shape, T::ZERO);
+    let out = out.fill::<T>(&shape[..rank], T::ZERO)?;
     if out.is_empty() || k == 0 {
         return Ok(());
     }
@@ -157,7 +156,7 @@ impl Gemm {
         }
         let (x, y) = (a.values::<T>()?, b.values::<T>()?);
         let part = part_of_sums(k, m, packed);
-        let sums = out.fill::<T>(&[n, m], T::ZERO);
+        let sums = out.fill::<T>(&[n, m], T::ZERO)?;
         if self.trans_a {
             let turned: Vec<T> = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
             multiply_either(&turned, y, (n, k, m), self.trans_b, part, sums);
@@ -308,7 +307,7 @@ impl LinearModel {
     pub(super) fn regress(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
         let mut narrow = Tensor::default();
         let rows = x.matrix_shape().0;
-        let scores = out.start::<f32>(&[rows, self.n_targets]);
+        let scores = out.start::<f32>(&[rows, self.n_targets])?;
         self.scores(x, &mut narrow, scores)?;
         // A single score is left as it is, except by PROBIT.
         if self.n_targets > 1 || self.post_transform == PostTransform::Probit {
@@ -329,7 +328,7 @@ impl LinearModel {
         let mut narrow = Tensor::default();
         let doubled = self.n_targets == 1 && n_classes == 2;
         let rows = x.matrix_shape().0;
-        let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }]);
+        let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }])?;
         self.scores(x, &mut narrow, scores)?;
         classes.clear();
         if self.n_targets == 1 {
@@ -397,12 +396,12 @@ impl Scaler {
         let narrow = |index, x: f32| (x - at(&self.offset, index)) * at(&self.scale, index);
         let shape = x.shape.as_slice();
         match &x.data {
-            Data::F32(values) => scale(values, out.start(shape), narrow),
-            Data::F64(values) => scale(values, out.start(shape), |index, x| {
+            Data::F32(values) => scale(values, out.start(shape)?, narrow),
+            Data::F64(values) => scale(values, out.start(shape)?, |index, x| {
                 ((x - f64::from(at(&self.offset, index))) * f64::from(at(&self.scale, index))) as f32
             }),
-            Data::I64(values) => scale(values, out.start(shape), |index, x| narrow(index, x as f32)),
-            Data::I32(values) => scale(values, out.start(shape), |index, x| narrow(index, x as f32)),
+            Data::I64(values) => scale(values, out.start(shape)?, |index, x| narrow(index, x as f32)),
+            Data::I32(values) => scale(values, out.start(shape)?, |index, x| narrow(index, x as f32)),
             _ => return Err(Error::unsupported(format!("{} cannot be scaled", x.ty().name()))),
         }
         Ok(())
@@ -424,7 +423,7 @@ impl Norm {
         let mut narrow = Tensor::default();
         let columns = x.matrix_shape().1;
         let values = as_f32(x, &mut narrow)?;
-        let out = out.start::<f32>(&x.shape);
+        let out = out.start::<f32>(&x.shape)?;
         out.extend_from_slice(values);
         for row in out.chunks_exact_mut(columns.max(1)) {
             match self {
@@ -456,7 +455,7 @@ impl Norm {
 pub(super) fn binarize(x: &Tensor, threshold: f32, out: &mut Tensor) -> Result<()> {
     let mut narrow = Tensor::default();
     let values = as_f32(x, &mut narrow)?;
-    map(x, values, out, |x| f32::from(u8::from(x > threshold)));
+    map(x, values, out, |x| f32::from(u8::from(x > threshold)))?;
     Ok(())
 }
 
@@ -489,8 +488,8 @@ pub(super) fn solve(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
     }
     let solved = (0..n * m).map(|at| right[at] / a[at / m * n + at / m]);
     match b.ty() {
-        Type::F32 => out.start::<f32>(&b.shape).extend(solved.map(|x| x as f32)),
-        _ => out.start::<f64>(&b.shape).extend(solved),
+        Type::F32 => out.start::<f32>(&b.shape)?.extend(solved.map(|x| x as f32)),
+        _ => out.start::<f64>(&b.shape)?.extend(solved),
     }
     Ok(())
 }
@@ -544,18 +543,20 @@ impl Einsum {
         };
         let strides = (0..operands.len()).map(strides).collect::<Result<Vec<_>>>()?;
         let values = (0..operands.len()).map(|index| inputs.get(index)?.values::<T>()).collect::<Result<Vec<_>>>()?;
-        let inner: usize = letters[result.len()..].iter().map(|(_, size)| *size).product();
-        let sums = out.fill::<T>(&shape, T::ZERO);
+        let all: Vec<usize> = letters.iter().map(|(_, size)| *size).collect();
+        checked_total(&all)?;
+        let inner: usize = all[result.len()..].iter().product();
+        let sums = out.fill::<T>(&shape, T::ZERO)?;
+        let mut positions = vec![0; letters.len()];
         for (at, sum) in sums.iter_mut().enumerate() {
             for step in 0..inner {
                 let mut rest = at * inner + step;
-                let mut offsets = vec![0; operands.len()];
-                for (index, (_, size)) in letters.iter().enumerate().rev() {
-                    let position = rest % size;
-                    rest /= size;
-                    offsets.iter_mut().zip(&strides).for_each(|(offset, strides)| *offset += position * strides[index]);
+                for (position, (_, size)) in positions.iter_mut().zip(&letters).rev() {
+                    (*position, rest) = (rest % size, rest / size);
                 }
-                let product = offsets.iter().zip(&values).map(|(&offset, values)| values[offset]);
+                let product = strides.iter().zip(&values).map(|(strides, values)| {
+                    values[positions.iter().zip(strides).map(|(position, stride)| position * stride).sum::<usize>()]
+                });
                 *sum += product.fold(T::ONE, |product, value| product * value);
             }
         }

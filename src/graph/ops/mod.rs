@@ -131,9 +131,33 @@ impl<'a> Inputs<'a> {
         self.values.get(index).copied().flatten().is_some_and(|value| self.constants[value].is_some())
     }
 
-    /// The integers of an optional input.
-    fn integers(&self, index: usize) -> Result<Option<Vec<i64>>> {
-        self.optional(index).map(|x| Ok(x.integers()?.collect())).transpose()
+    /// The integers of an optional input, one for each of some axes.
+    fn integers(&self, index: usize) -> Result<Option<Axes>> {
+        self.optional(index).map(|x| Axes::new(x.integers()?)).transpose()
+    }
+}
+
+/// A short list of integers, on the stack.
+struct Axes {
+    len: usize,
+    list: [i64; 8],
+}
+
+impl Axes {
+    fn new(integers: impl ExactSizeIterator<Item = i64>) -> Result<Self> {
+        let (len, mut list) = (integers.len(), [0; 8]);
+        if len > list.len() {
+            return Err(Error::unsupported(format!("{len} axes")));
+        }
+        list.iter_mut().zip(integers).for_each(|(at, integer)| *at = integer);
+        Ok(Self { len, list })
+    }
+}
+
+impl std::ops::Deref for Axes {
+    type Target = [i64];
+    fn deref(&self) -> &[i64] {
+        &self.list[..self.len]
     }
 }
 
@@ -162,30 +186,32 @@ impl Op {
             Self::Identity => out.copy(x.get(0)?),
             Self::Reshape { allow_zero } => shape::reshape(x.get(0)?, x.get(1)?, *allow_zero, out),
             Self::Flatten { axis } => shape::flatten(x.get(0)?, *axis, out),
-            Self::Squeeze { axes } => shape::squeeze(x.get(0)?, axes.clone().or(x.integers(1)?).as_deref(), out),
+            Self::Squeeze { axes } => {
+                let given = x.integers(1)?;
+                shape::squeeze(x.get(0)?, axes.as_deref().or(given.as_deref()), out)
+            }
             Self::Unsqueeze { axes } => {
-                let axes = axes.clone().or(x.integers(1)?).unwrap_or_default();
-                shape::unsqueeze(x.get(0)?, &axes, out)
+                let given = x.integers(1)?;
+                shape::unsqueeze(x.get(0)?, axes.as_deref().or(given.as_deref()).unwrap_or_default(), out)
             }
             Self::Concat { axis } => shape::concat(x, *axis, out),
             Self::Transpose { perm } => shape::transpose(x.get(0)?, perm.as_deref(), out),
             Self::Expand => shape::expand(x.get(0)?, x.get(1)?, out),
             Self::Tile => shape::tile(x.get(0)?, x.get(1)?, out),
             Self::ConstantOfShape(value) => shape::constant_of_shape(x.get(0)?, value, out),
-            Self::Shape { start, end } => {
-                shape::shape_of(x.get(0)?, *start, *end, out);
-                Ok(())
-            }
+            Self::Shape { start, end } => shape::shape_of(x.get(0)?, *start, *end, out),
             Self::Size => {
                 let size = x.get(0)?.len() as i64;
-                out.start::<i64>(&[]).push(size);
+                out.start::<i64>(&[])?.push(size);
                 Ok(())
             }
             Self::Range => shape::range(x.get(0)?, x.get(1)?, x.get(2)?, out),
             Self::Slice => {
-                let (starts, ends) = (x.integers(1)?.unwrap_or_default(), x.integers(2)?.unwrap_or_default());
+                let (Some(starts), Some(ends)) = (x.integers(1)?, x.integers(2)?) else {
+                    return Err(Error::invalid_model("a slice without bounds"));
+                };
                 let (axes, steps) = (x.integers(3)?, x.integers(4)?);
-                let lengths = [Some(&ends), axes.as_ref(), steps.as_ref()];
+                let lengths = [Some(&*ends), axes.as_deref(), steps.as_deref()];
                 if lengths.into_iter().flatten().any(|list| list.len() != starts.len()) {
                     return Err(Error::shape("bounds of a slice that do not match"));
                 }
@@ -225,10 +251,9 @@ impl Op {
                 let [labels, scores] = outs else {
                     return Err(Error::invalid_model("a classifier without two outputs"));
                 };
-                let mut found = Vec::new();
-                model.classify(classes.len(), x.get(0)?, &mut found, scores)?;
-                let rows = [found.len()];
-                shape::take(classes, &rows, found.into_iter(), labels)
+                let found = &mut tools.margins.classes;
+                model.classify(classes.len(), x.get(0)?, found, scores)?;
+                shape::take(classes, &[found.len()], found.iter().copied(), labels)
             }
             Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, out),
             Self::SvmClassifier(op) => op.run(x.get(0)?, outs),
@@ -247,7 +272,7 @@ impl Op {
             Self::Ensemble(op) => op.run(x.get(0)?, tools.runner, tools.margins, outs),
             Self::Sequence => {
                 let items = (0..x.len()).map(|index| x.get(index).cloned()).collect::<Result<Vec<_>>>()?;
-                *out = Tensor { shape: vec![items.len()], data: super::tensor::Data::Tensors(items) };
+                *out = Tensor::of(vec![items.len()], super::tensor::Data::Tensors(items));
                 Ok(())
             }
             Self::Control(_) => Err(Error::invalid_model("a graph within a constant")),

@@ -86,17 +86,35 @@ impl Reduction {
                 next += 1;
             }
         }
+        let first = (0..x.rank()).find(|&at| reduced[at]).unwrap_or(x.rank());
+        let group: usize = dims[first..].iter().product();
+        if group > 0 && (first..x.rank()).all(|at| reduced[at]) {
+            // Elements that are brought together lie side by side.
+            match &x.data {
+                Data::F32(values) => {
+                    let groups = values.chunks_exact(group);
+                    out.start(&shape)?.extend(groups.map(|group| self.float(group.iter().copied())));
+                    return Ok(());
+                }
+                Data::F64(values) => {
+                    let groups = values.chunks_exact(group);
+                    out.start(&shape)?.extend(groups.map(|group| self.float(group.iter().copied())));
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
         let places = Places::new(&dims, &reduced);
         match &x.data {
-            Data::F32(values) => out.start(&shape).extend(places.map(|group| self.float(group.map(|at| values[at])))),
-            Data::F64(values) => out.start(&shape).extend(places.map(|group| self.float(group.map(|at| values[at])))),
+            Data::F32(values) => out.start(&shape)?.extend(places.map(|group| self.float(group.map(|at| values[at])))),
+            Data::F64(values) => out.start(&shape)?.extend(places.map(|group| self.float(group.map(|at| values[at])))),
             Data::I64(values) => {
-                reduce_integers(self, places, |at| values[at], (i64::MIN, i64::MAX), out.start(&shape))?;
+                reduce_integers(self, places, |at| values[at], (i64::MIN, i64::MAX), out.start(&shape)?)?;
             }
             Data::I32(values) => {
                 let mut wide = Vec::new();
                 reduce_integers(self, places, |at| values[at].into(), (i32::MIN.into(), i32::MAX.into()), &mut wide)?;
-                out.start(&shape).extend(wide.into_iter().map(|value| value as i32));
+                out.start(&shape)?.extend(wide.into_iter().map(|value| value as i32));
             }
             _ => return Err(Error::unsupported(format!("{} cannot be reduced", x.ty().name()))),
         }
@@ -208,12 +226,12 @@ pub(super) fn arg_extreme(x: &Tensor, at: i64, keep: bool, last: bool, greatest:
     if size == 0 {
         return Err(Error::shape("the extreme of no elements"));
     }
-    let mut shape: Vec<usize> = x.shape.clone();
-    if keep {
-        shape[at] = 1;
-    } else {
-        shape.remove(at);
+    let mut dims = Dims::new(&x.shape)?;
+    dims[at] = 1;
+    if !keep {
+        dims[at..].rotate_left(1);
     }
+    let shape = &dims[..x.rank() - usize::from(!keep)];
     fn extreme<T: Element>(values: impl Iterator<Item = T>, last: bool, greatest: bool) -> i64 {
         let mut best: Option<(usize, T)> = None;
         for (at, value) in values.enumerate() {
@@ -230,7 +248,7 @@ pub(super) fn arg_extreme(x: &Tensor, at: i64, keep: bool, last: bool, greatest:
     let places = (0..before * after).map(|place| (place / after.max(1) * size, place % after.max(1)));
     macro_rules! run {
         ($values:ident) => {
-            out.start::<i64>(&shape).extend(
+            out.start::<i64>(shape)?.extend(
                 places.map(|(row, column)| {
                     extreme((0..size).map(|at| $values[(row + at) * after + column]), last, greatest)
                 }),
@@ -254,7 +272,7 @@ pub(super) fn top_k(x: &Tensor, count: usize, at: i64, greatest: bool, outs: &mu
     if count > size {
         return Err(Error::shape(format!("the first {count} of {size} elements")));
     }
-    let mut shape = x.shape.clone();
+    let mut shape = Dims::new(&x.shape)?;
     shape[at] = count;
     fn run<T: Element>(
         values: &[T],
@@ -287,13 +305,13 @@ pub(super) fn top_k(x: &Tensor, count: usize, at: i64, greatest: bool, outs: &mu
     let dims = (before, size, after);
     let (first, second) = outs.split_at_mut(1);
     let mut spare = Tensor::default();
-    let positions = second.first_mut().unwrap_or(&mut spare).fill::<i64>(&shape, 0);
+    let positions = second.first_mut().unwrap_or(&mut spare).fill::<i64>(&shape, 0)?;
     let out = &mut first[0];
     match &x.data {
-        Data::F32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0), positions),
-        Data::F64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0), positions),
-        Data::I64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0), positions),
-        Data::I32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0), positions),
+        Data::F32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0)?, positions),
+        Data::F64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0)?, positions),
+        Data::I64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0)?, positions),
+        Data::I32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0)?, positions),
         _ => return Err(Error::unsupported(format!("no order among {}", x.ty().name()))),
     }
     Ok(())

@@ -43,28 +43,37 @@ pub(super) fn flatten(x: &Tensor, at: i64, out: &mut Tensor) -> Result<()> {
 
 /// Drops the dimensions `axes`, or all of size 1.
 pub(super) fn squeeze(x: &Tensor, axes: Option<&[i64]>, out: &mut Tensor) -> Result<()> {
-    let mut shape = Vec::with_capacity(x.rank());
-    let dropped = axes.map(|axes| axes.iter().map(|&at| axis(at, x.rank())).collect::<Result<Vec<_>>>()).transpose()?;
+    let (mut shape, mut rank) = (Dims::ones(x.rank())?, 0);
+    let mut dropped = [false; 8];
+    for &at in axes.unwrap_or_default() {
+        dropped[axis(at, x.rank())?] = true;
+    }
     for (at, &size) in x.shape.iter().enumerate() {
-        let drop = dropped.as_ref().map_or(size == 1, |dropped| dropped.contains(&at));
+        let drop = if axes.is_some() { dropped[at] } else { size == 1 };
         if drop && size != 1 {
             return Err(Error::shape(format!("a dimension of size {size} cannot be dropped")));
         }
         if !drop {
-            shape.push(size);
+            shape[rank] = size;
+            rank += 1;
         }
     }
-    out.copy_as(x, &shape)
+    out.copy_as(x, &shape[..rank])
 }
 
 /// Adds dimensions of size 1 that are then `axes`.
 pub(super) fn unsqueeze(x: &Tensor, axes: &[i64], out: &mut Tensor) -> Result<()> {
     let rank = x.rank() + axes.len();
-    let added = axes.iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>>>()?;
+    let (mut shape, mut added) = (Dims::ones(rank)?, [false; 8]);
+    for &at in axes {
+        if std::mem::replace(&mut added[axis(at, rank)?], true) {
+            return Err(Error::shape("axes listed twice"));
+        }
+    }
     let mut sizes = x.shape.iter();
-    let shape: Option<Vec<_>> =
-        (0..rank).map(|at| if added.contains(&at) { Some(1) } else { sizes.next().copied() }).collect();
-    let shape = shape.filter(|_| sizes.next().is_none()).ok_or_else(|| Error::shape("axes listed twice"))?;
+    for at in (0..rank).filter(|&at| !added[at]) {
+        shape[at] = sizes.next().copied().unwrap_or(1);
+    }
     out.copy_as(x, &shape)
 }
 
@@ -83,7 +92,7 @@ pub(super) fn concat(inputs: &Inputs<'_>, at: i64, out: &mut Tensor) -> Result<(
         dims[at] += x.shape[at];
     }
     checked_total(&dims)?;
-    out.start_like(first, &dims);
+    out.start_like(first, &dims)?;
     let rows: usize = dims[..at].iter().product();
     for row in 0..rows {
         for index in 0..inputs.len() {
@@ -137,15 +146,27 @@ fn strided(dims: &Dims, strides: &[usize; 16]) -> impl Iterator<Item = usize> + 
     })
 }
 
+/// Bytes of text on average where a value may have no more elements.
+const BYTES_OF_TEXT: usize = 64;
+
 /// The elements of `x` at `indices`, which are in range, as a value of shape `dims`.
 pub(crate) fn take(x: &Tensor, dims: &[usize], indices: impl Iterator<Item = usize>, out: &mut Tensor) -> Result<()> {
     match &x.data {
-        Data::F32(values) => out.start(dims).extend(indices.map(|at| values[at])),
-        Data::F64(values) => out.start(dims).extend(indices.map(|at| values[at])),
-        Data::I32(values) => out.start(dims).extend(indices.map(|at| values[at])),
-        Data::I64(values) => out.start(dims).extend(indices.map(|at| values[at])),
-        Data::Bool(values) => out.start(dims).extend(indices.map(|at| values[at])),
-        Data::Text(values) => out.start_text(dims).extend(indices.filter_map(|at| values.get(at))),
+        Data::F32(values) => out.start(dims)?.extend(indices.map(|at| values[at])),
+        Data::F64(values) => out.start(dims)?.extend(indices.map(|at| values[at])),
+        Data::I32(values) => out.start(dims)?.extend(indices.map(|at| values[at])),
+        Data::I64(values) => out.start(dims)?.extend(indices.map(|at| values[at])),
+        Data::Bool(values) => out.start(dims)?.extend(indices.map(|at| values[at])),
+        Data::Text(values) => {
+            let most = out.room.saturating_mul(BYTES_OF_TEXT);
+            let out = out.start_text(dims)?;
+            for text in indices.filter_map(|at| values.get(at)) {
+                out.push(text);
+                if out.n_bytes() > most {
+                    return Err(Error::limit("bytes of text in a value", out.n_bytes(), most));
+                }
+            }
+        }
         Data::Tensors(_) => return Err(Error::unsupported("a sequence where a tensor is expected")),
     }
     Ok(())
@@ -158,18 +179,21 @@ pub(super) fn expand(x: &Tensor, sizes: &Tensor, out: &mut Tensor) -> Result<()>
 }
 
 pub(super) fn constant_of_shape(sizes: &Tensor, value: &Tensor, out: &mut Tensor) -> Result<()> {
-    let sizes =
-        sizes.integers()?.map(|size| usize::try_from(size).map_err(|_| Error::shape(format!("a size of {size}"))));
-    let sizes = sizes.collect::<Result<Vec<_>>>()?;
-    let total = checked_total(&sizes)?;
-    take(value, &sizes, std::iter::repeat_n(0, total), out)
+    let sizes = sizes.integers()?;
+    let mut dims = Dims::ones(sizes.len())?;
+    for (to, size) in dims.iter_mut().zip(sizes) {
+        *to = usize::try_from(size).map_err(|_| Error::shape(format!("a size of {size}")))?;
+    }
+    let total = checked_total(&dims)?;
+    take(value, &dims, std::iter::repeat_n(0, total), out)
 }
 
-pub(super) fn shape_of(x: &Tensor, start: i64, end: Option<i64>, out: &mut Tensor) {
+pub(super) fn shape_of(x: &Tensor, start: i64, end: Option<i64>, out: &mut Tensor) -> Result<()> {
     let rank = x.rank() as i64;
     let bound = |at: i64| (if at < 0 { at + rank } else { at }).clamp(0, rank) as usize;
     let sizes = &x.shape[bound(start)..bound(end.unwrap_or(rank)).max(bound(start))];
-    out.start::<i64>(&[sizes.len()]).extend(sizes.iter().map(|&size| size as i64));
+    out.start::<i64>(&[sizes.len()])?.extend(sizes.iter().map(|&size| size as i64));
+    Ok(())
 }
 
 pub(super) fn range(start: &Tensor, limit: &Tensor, delta: &Tensor, out: &mut Tensor) -> Result<()> {
@@ -181,12 +205,12 @@ pub(super) fn range(start: &Tensor, limit: &Tensor, delta: &Tensor, out: &mut Te
                 return Err(Error::shape("a range with steps of 0"));
             }
             let count = count((limit as f64 - start as f64) / delta as f64)?;
-            out.start::<i64>(&[count]).extend((0..count as i64).map(|at| start.wrapping_add(at.wrapping_mul(delta))));
+            out.start::<i64>(&[count])?.extend((0..count as i64).map(|at| start.wrapping_add(at.wrapping_mul(delta))));
         }
         Type::F32 => {
             let (start, limit, delta) = (start.scalar::<f32>()?, limit.scalar::<f32>()?, delta.scalar::<f32>()?);
             let count = count(f64::from((limit - start) / delta))?;
-            out.start::<f32>(&[count]).extend((0..count).map(|at| start + at as f32 * delta));
+            out.start::<f32>(&[count])?.extend((0..count).map(|at| start + at as f32 * delta));
         }
         ty => return Err(Error::unsupported(format!("a range of {}", ty.name()))),
     }
@@ -257,12 +281,14 @@ fn positions(indices: &Tensor, size: usize) -> Result<Vec<usize>> {
 pub(super) fn gather(x: &Tensor, indices: &Tensor, at: i64, out: &mut Tensor) -> Result<()> {
     let at = axis(at, x.rank())?;
     let (before, size, after) = around(&x.shape, at);
-    let positions = positions(indices, size)?;
-    let shape: Vec<usize> = [&x.shape[..at], &indices.shape, &x.shape[at + 1..]].concat();
+    let indexed = indices.integers()?;
+    indexed.clone().try_for_each(|index| position(index, size).map(drop))?;
+    let mut shape = Dims::ones(x.rank() + indices.rank() - 1)?;
+    let sizes = x.shape[..at].iter().chain(&indices.shape).chain(&x.shape[at + 1..]);
+    shape.iter_mut().zip(sizes).for_each(|(to, &size)| *to = size);
     let all = (0..before).flat_map(|row| {
-        positions
-            .iter()
-            .flat_map(move |&position| (0..after).map(move |column| (row * size + position) * after + column))
+        let positions = indexed.clone().map(move |index| if index < 0 { index + size as i64 } else { index } as usize);
+        positions.flat_map(move |position| (0..after).map(move |column| (row * size + position) * after + column))
     });
     take(x, &shape, all, out)
 }
@@ -271,19 +297,32 @@ pub(super) fn gather(x: &Tensor, indices: &Tensor, at: i64, out: &mut Tensor) ->
 pub(super) fn array_feature_extractor(x: &Tensor, indices: &Tensor, out: &mut Tensor) -> Result<()> {
     let size = *x.shape.last().ok_or_else(|| Error::shape("features taken of a scalar"))?;
     let count = indices.len();
-    let columns = indices.integers()?;
-    if let Some(index) = columns.clone().find(|&index| usize::try_from(index).map_or(true, |index| index >= size)) {
+    if let Some(index) = indices.integers()?.find(|&index| usize::try_from(index).map_or(true, |index| index >= size)) {
         return Err(Error::shape(format!("feature {index} of {size}")));
     }
-    let rows = x.len() / size.max(1);
     let mut dims = Dims::new(&x.shape)?;
     let last = dims.len() - 1;
     dims[last] = count;
     if x.rank() == 1 {
         dims = Dims::new(&[1, count])?;
     }
-    let all = (0..rows).flat_map(|row| columns.clone().map(move |column| row * size + column as usize));
-    take(x, &dims, all, out)
+    fn features<T: Copy>(values: &[T], size: usize, columns: impl Iterator<Item = i64> + Clone, out: &mut Vec<T>) {
+        values.chunks_exact(size.max(1)).for_each(|row| out.extend(columns.clone().map(|column| row[column as usize])));
+    }
+    match (&x.data, &indices.data) {
+        (Data::F32(values), Data::I64(columns)) => {
+            features(values, size, columns.iter().copied(), out.start(&dims)?);
+        }
+        (Data::F64(values), Data::I64(columns)) => {
+            features(values, size, columns.iter().copied(), out.start(&dims)?);
+        }
+        _ => {
+            let (rows, columns) = (x.len() / size.max(1), indices.integers()?);
+            let all = (0..rows).flat_map(|row| columns.clone().map(move |column| row * size + column as usize));
+            take(x, &dims, all, out)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn gather_elements(x: &Tensor, indices: &Tensor, at: i64, out: &mut Tensor) -> Result<()> {
@@ -407,7 +446,7 @@ pub(super) fn non_zero(x: &Tensor, out: &mut Tensor) -> Result<()> {
             return Err(Error::unsupported(format!("no zeros among {}", x.ty().name())));
         }
     };
-    let coordinates = out.start::<i64>(&[x.rank(), found.len()]);
+    let coordinates = out.start::<i64>(&[x.rank(), found.len()])?;
     for at in 0..x.rank() {
         let (_, size, after) = around(&x.shape, at);
         coordinates.extend(found.iter().map(|&place| (place / after % size) as i64));

@@ -69,7 +69,7 @@ impl Svm {
         let mut kernels = vec![0.0f32; self.n_vectors];
         let width = self.vectors.len().checked_div(self.n_vectors).unwrap_or(self.coefficients.len());
         self.check(columns, width)?;
-        let out = out.start::<f32>(&[rows, 1]);
+        let out = out.start::<f32>(&[rows, 1])?;
         for row in values.chunks_exact(columns.max(1)) {
             let sum = if self.n_vectors == 0 {
                 inner(row, &self.coefficients, usize::MAX)
@@ -87,6 +87,15 @@ impl Svm {
         }
         Ok(())
     }
+}
+
+/// Working memory of a classifier, the same for all rows of a batch.
+#[derive(Default)]
+struct Work {
+    kernels: Vec<f32>,
+    votes: Vec<usize>,
+    scores: Vec<f32>,
+    coupling: Vec<f32>,
 }
 
 /// `SVMClassifier`.
@@ -120,12 +129,14 @@ impl SvmClassifier {
             count => self.svm.vectors.len() / count,
         };
         self.svm.check(columns, vector)?;
-        let scores = out.start::<f32>(&[rows, width]);
-        let mut found = Vec::with_capacity(rows);
+        let scores = out.start::<f32>(&[rows, width])?;
+        let (mut found, mut work) = (Vec::with_capacity(rows), Work::default());
         for row in values.chunks_exact(columns.max(1)) {
             let start = scores.len();
-            let class = if self.per_class.is_empty() { self.linear(row, scores) } else { self.votes(row, scores) };
-            found.push(class);
+            found.push(match self.per_class.is_empty() {
+                true => self.linear(row, scores),
+                false => self.votes(row, scores, &mut work),
+            });
             // Two scores of one model for two classes are left as they are.
             if self.per_class.is_empty() || n_classes > 2 || !self.prob_a.is_empty() {
                 self.post_transform.apply(&mut scores[start..]);
@@ -146,17 +157,21 @@ impl SvmClassifier {
     }
 
     /// Scores of pairs of classes or probabilities, and the class with most votes.
-    fn votes(&self, row: &[f32], out: &mut Vec<f32>) -> usize {
+    fn votes(&self, row: &[f32], out: &mut Vec<f32>, work: &mut Work) -> usize {
         let n_classes = self.classes.len();
-        let kernels: Vec<f32> =
-            self.svm.vectors.chunks_exact(row.len().max(1)).map(|vector| self.svm.kernel.of(row, vector)).collect();
-        let starts: Vec<usize> = (0..n_classes).map(|class| self.per_class[..class].iter().sum()).collect();
+        let Work { kernels, votes, scores, coupling } = work;
+        kernels.clear();
+        let vectors = self.svm.vectors.chunks_exact(row.len().max(1));
+        kernels.extend(vectors.map(|vector| self.svm.kernel.of(row, vector)));
         let coefficients = |line: usize, class: usize| {
-            let first = line * self.svm.n_vectors + starts[class];
-            let pairs = self.svm.coefficients[first..].iter().zip(&kernels[starts[class]..]);
+            let start: usize = self.per_class[..class].iter().sum();
+            let first = line * self.svm.n_vectors + start;
+            let pairs = self.svm.coefficients[first..].iter().zip(&kernels[start..]);
             pairs.take(self.per_class[class]).fold(0.0f64, |sum, (&a, &b)| sum + f64::from(a * b))
         };
-        let (mut votes, mut scores) = (vec![0; n_classes], Vec::new());
+        votes.clear();
+        votes.resize(n_classes, 0);
+        scores.clear();
         for i in 0..n_classes - 1 {
             for j in i + 1..n_classes {
                 let sum = coefficients(j - 1, i) + coefficients(i, j) + f64::from(self.svm.rho[scores.len()]);
@@ -166,7 +181,7 @@ impl SvmClassifier {
         }
         let best = (1..n_classes).fold(0, |best, class| if votes[class] > votes[best] { class } else { best });
         if !self.prob_a.is_empty() {
-            self.probabilities(&scores, out);
+            self.probabilities(scores, coupling, out);
         } else if n_classes == 2 {
             let score = scores[0];
             match self.post_transform {
@@ -174,16 +189,21 @@ impl SvmClassifier {
                 _ => out.extend([1.0 - score, score]),
             }
         } else {
-            out.extend(scores);
+            out.extend_from_slice(scores);
         }
         best
     }
 
     /// Probabilities of the classes from those of pairs: Wu, Lin, Weng, "Probability estimates for multi-class
     /// classification by pairwise coupling", as libsvm iterates.
-    fn probabilities(&self, scores: &[f32], out: &mut Vec<f32>) {
+    fn probabilities(&self, scores: &[f32], coupling: &mut Vec<f32>, out: &mut Vec<f32>) {
         let n = self.classes.len();
-        let mut pairs = vec![0.0f32; n * n];
+        coupling.clear();
+        coupling.resize(2 * n * n + 2 * n, 0.0);
+        let (pairs, rest) = coupling.split_at_mut(n * n);
+        let (q, rest) = rest.split_at_mut(n * n);
+        let (p, qp) = rest.split_at_mut(n);
+        p.fill(1.0 / n as f32);
         let mut index = 0;
         for i in 0..n - 1 {
             for j in i + 1..n {
@@ -193,14 +213,12 @@ impl SvmClassifier {
                 index += 1;
             }
         }
-        let mut q = vec![0.0f32; n * n];
         for i in 0..n {
             for j in (0..n).filter(|&j| j != i) {
                 q[i * n + i] += pairs[j * n + i] * pairs[j * n + i];
                 q[i * n + j] = if j < i { q[j * n + i] } else { -pairs[j * n + i] * pairs[i * n + j] };
             }
         }
-        let (mut p, mut qp) = (vec![1.0 / n as f32; n], vec![0.0f32; n]);
         for _ in 0..100 {
             let mut pqp = 0.0f32;
             for i in 0..n {
@@ -220,6 +238,6 @@ impl SvmClassifier {
                 }
             }
         }
-        out.extend(p);
+        out.extend_from_slice(p);
     }
 }

@@ -78,7 +78,7 @@ impl StringNormalizer {
         if !matches!(*x.shape, [_] | [1, _]) || words.is_empty() {
             return Err(Error::shape(format!("strings of shape {:?} where a list is expected", x.shape)));
         }
-        let kept = out.start_text(&x.shape);
+        let kept = out.start_text(&x.shape)?;
         for word in words.iter() {
             let is_stop = !self.stop_words.is_empty() && {
                 scratch.folded.clear();
@@ -145,7 +145,7 @@ impl Tokenizer {
         shape[..x.rank()].copy_from_slice(&x.shape);
         let shape = &shape[..=x.rank()];
         checked_total(shape)?;
-        let out = out.start_text(shape);
+        let out = out.start_text(shape)?;
         let mut tokens = scratch.tokens.iter();
         for (text, &count) in strings.iter().zip(&scratch.counts) {
             tokens.by_ref().take(count).for_each(|&(start, end)| out.push(&text[start..end]));
@@ -300,7 +300,7 @@ impl NgramCounter {
         self.words.find(x, |word| words.push(word))?;
         let shape = [rows, self.width];
         checked_total(&shape)?;
-        let counts = out.fill::<f32>(if x.rank() == 1 { &shape[1..] } else { &shape }, 0.0);
+        let counts = out.fill::<f32>(if x.rank() == 1 { &shape[1..] } else { &shape }, 0.0)?;
         for (row, counts) in counts.chunks_exact_mut(self.width.max(1)).enumerate() {
             self.count_row(&words[row * size..][..size], counts);
             let weights = self.weights.iter().copied().chain(std::iter::repeat(1.0));
