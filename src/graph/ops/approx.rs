@@ -80,14 +80,7 @@ pub(crate) fn logistic(x: f32) -> f32 {
             0.993_151_921_023_180,
         ],
     );
-    let value = numerator / denominator + 0.5;
-    if value < 0.0 {
-        0.0
-    } else if value > 1.0 {
-        1.0
-    } else {
-        value
-    }
+    (numerator / denominator + 0.5).clamp(0.0, 1.0)
 }
 
 /// The hyperbolic tangent.
