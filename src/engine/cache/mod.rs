@@ -435,3 +435,96 @@ mod tests {
         assert_eq!(hits.count_total, 0);
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    const MODEL: Scope = Scope { epoch: 7, kind: 1 };
+
+    fn cache() -> Arc<DeduplicationCache<usize>> {
+        Arc::new(DeduplicationCache::new(CacheConfig::rows(4)))
+    }
+
+    /// What became of a thread that asked for the row.
+    #[derive(Debug, PartialEq)]
+    enum Asked {
+        Found,
+        Led(Vec<usize>),
+        Joined,
+    }
+
+    /// Asks for the row; who leads answers it, with an error if `fails`.
+    fn ask(cache: &DeduplicationCache<usize>, waiter: usize, fails: bool) -> Asked {
+        let (key, now) = (cache.key(MODEL, b"row"), Instant::now());
+        match cache.fly(&key, now, 0, waiter, <[u8]>::to_vec) {
+            Flight::Landed(value) => {
+                assert_eq!(value, b"value");
+                Asked::Found
+            }
+            Flight::Started(Start::Lead) => Asked::Led(cache.finish(&key, (!fails).then_some(&b"value"[..]), now)),
+            Flight::Started(_) => Asked::Joined,
+        }
+    }
+
+    /// Three ask at once: each computes the row, finds it, or is told of it by the one whose flight it joined.
+    #[test]
+    fn who_asks_for_a_row_has_it_once() {
+        for fails in [false, true] {
+            loom::model(move || {
+                let cache = cache();
+                let others: Vec<_> = (1..3)
+                    .map(|waiter| {
+                        let cache = Arc::clone(&cache);
+                        thread::spawn(move || ask(&cache, waiter, fails))
+                    })
+                    .collect();
+                let mut asked = vec![ask(&cache, 0, fails)];
+                asked.extend(others.into_iter().map(|other| other.join().unwrap()));
+                let mut told: Vec<_> =
+                    asked.iter().flat_map(|asked| if let Asked::Led(told) = asked { told.clone() } else { vec![] }).collect();
+                told.sort_unstable();
+                let waited: Vec<_> = (0..3).filter(|&waiter| asked[waiter] != Asked::Found).collect();
+                assert_eq!(told, waited);
+                assert!(!fails || !asked.contains(&Asked::Found), "an error is not kept");
+            });
+        }
+    }
+
+    /// A follower leaves while the leader finishes: it is told, or it has left, and never both.
+    #[test]
+    fn leaving_and_being_told_exclude_each_other() {
+        loom::model(|| {
+            let cache = cache();
+            let (row, now) = (cache.key(MODEL, b"row"), Instant::now());
+            assert_eq!(cache.fly(&row, now, 0, 0, |_| ()), Flight::Started(Start::Lead));
+            assert_eq!(cache.fly(&row, now, 0, 1, |_| ()), Flight::Started(Start::Join { raised: None }));
+            let follower = Arc::clone(&cache);
+            let follower = thread::spawn(move || follower.leave(&follower.key(MODEL, b"row"), &1));
+            let told = cache.finish(&row, Some(b"value"), now);
+            match follower.join().unwrap() {
+                Leave::Wanted => assert_eq!(told, [0]),
+                Leave::Gone => assert_eq!(told, [0, 1]),
+                Leave::Abandoned => panic!("the leader has not left"),
+            }
+        });
+    }
+
+    /// A model is replaced while its answer comes: the waiter has it, the cache does not.
+    #[test]
+    fn an_answer_of_a_replaced_model_is_not_kept() {
+        loom::model(|| {
+            let cache = cache();
+            let (row, now) = (cache.key(MODEL, b"row"), Instant::now());
+            assert_eq!(cache.fly(&row, now, 0, 0, |_| ()), Flight::Started(Start::Lead));
+            let swap = Arc::clone(&cache);
+            let swap = thread::spawn(move || swap.invalidate(MODEL.epoch));
+            assert_eq!(cache.finish(&row, Some(b"value"), now), [0]);
+            swap.join().unwrap();
+            assert!(cache.is_empty());
+        });
+    }
+}
