@@ -18,7 +18,7 @@ format:
 # Lints, on every feature set.
 lint:
     for features in {{feature_sets}}; do cargo clippy --locked --all-targets --features "$features" -- -D warnings; done
-    cargo clippy --locked --package sawmill-peers -- -D warnings
+    cargo clippy --locked --package sawmill-peers --package sawmill-engine-bench -- -D warnings
 
 # All tests: the README's command, then those of bits again in an optimised build.
 test:
@@ -32,6 +32,11 @@ loom:
 # A million requests of all kinds, with cancels, deadlines, panics, swaps and shutdowns.
 soak:
     SAWMILL_SOAK=1000000 cargo test --release --locked --test soak -- --nocapture
+
+# The engine beside a plain queue and another batcher; writes benches/record/DATE-engine.md.
+engine-bench *arguments:
+    cargo build --release --locked --package sawmill-engine-bench
+    benches/engine/record.sh {{arguments}}
 
 # Documentation; a broken link is an error.
 doc:

@@ -157,7 +157,7 @@ impl EngineBuilder {
     }
 
     /// A submitted request that is expected to run for less than this is run by the submitting thread itself where a
-    /// worker is free and nothing waits. Zero always hands over. Default: 50 µs. Blocking calls have no such limit.
+    /// worker is free and nothing waits, if it does not do so all the time. Zero always hands over. Default: 50 µs. Blocking calls have no such limit.
     pub fn inline_below(mut self, cost: Duration) -> Self {
         self.inline_below = cost;
         self

@@ -18,7 +18,7 @@ use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::sync::{Condvar, Mutex, lock, wait_until};
 use super::workers::{Context, guarded};
 use crate::error::{Error, Result};
-use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, QueueStats, RequestRecord};
+use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, Priority, QueueStats, RequestRecord};
 use crate::model::Predictions;
 use crate::rows::Batch;
 
@@ -33,6 +33,10 @@ pub(crate) struct Core {
     pub(crate) pool: MemoryPool,
     pub(crate) dedup: Option<Dedup>,
     pub(crate) workers: Box<[Padded<Worker>]>,
+    /// Worker pools, one for each NUMA node in use.
+    pub(crate) pools: usize,
+    /// Until then no submitting thread runs its own request.
+    hand_over_until: Padded<AtomicU64>,
     max_in_flight: usize,
     /// Queued requests that have not ended.
     in_flight: Padded<AtomicUsize>,
@@ -60,11 +64,15 @@ impl Worker {
     }
 }
 
+/// After running a request of its own a submitting thread hands over what comes within so many times that time: who
+/// submits much is not to become the one worker while the others sleep.
+const HAND_OVER: Tick = 8;
+
 /// Takes the result of a request.
 type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
 
 impl Core {
-    pub(crate) fn new(config: EngineBuilder, workers: usize) -> Self {
+    pub(crate) fn new(config: EngineBuilder, workers: usize, pools: usize) -> Self {
         let clock = Clock::start();
         let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, 2 * workers);
         Self {
@@ -73,11 +81,13 @@ impl Core {
             dedup: config.cache.map(Dedup::new),
             max_in_flight: config.in_flight(workers),
             registry: Registry::new(),
-            metrics: Metrics::new(2 * workers, 1),
+            metrics: Metrics::new(2 * workers, pools),
+            pools,
             spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
             workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
             pool,
             in_flight: Padded::default(),
+            hand_over_until: Padded::default(),
             running: Padded::default(),
             ids: Padded::default(),
             draining: AtomicBool::new(false),
@@ -106,14 +116,15 @@ impl Core {
             return None;
         }
         if let Some(limit) = limit
-            && loaded.expected_run(n_rows).is_none_or(|expected| expected >= limit)
+            && (loaded.expected_run(n_rows).is_none_or(|expected| expected >= limit)
+                || self.clock.now() < self.hand_over_until.0.load(Ordering::Relaxed))
         {
             return None;
         }
         let _busy = self.busy_if_free()?;
         let start = self.clock.now();
         if let Err(error) = self.check_open(request.deadline) {
-            return Some(Err(error));
+            return Some(self.refuse(loaded, request, batch.n_rows(), error));
         }
         let mut context = self.inline_context()?;
         let predicted = match (&self.dedup, found.take()) {
@@ -124,7 +135,11 @@ impl Core {
             }
         };
         drop(context);
-        let took = Duration::from_nanos(self.clock.now() - start);
+        let end = self.clock.now();
+        if limit.is_some() {
+            self.hand_over_until.0.store(end + HAND_OVER * (end - start), Ordering::Relaxed);
+        }
+        let took = Duration::from_nanos(end - start);
         let answer = predicted.map(|values| self.prediction(loaded, request, values, n_rows, took));
         loaded.count_run(answer.is_ok());
         loaded.metrics.record_request(&RequestRecord {
@@ -182,33 +197,63 @@ impl Core {
         values: Predictions,
         start: Tick,
     ) -> Result<Prediction> {
-        let answer = self.check_open(request.deadline).map(|()| {
-            let took = Duration::from_nanos(self.clock.now() - start);
-            let mut prediction = self.prediction(loaded, request, values, 0, took);
-            prediction.from_cache = true;
-            prediction
-        });
-        if let Ok(prediction) = &answer {
-            loaded.metrics.record_request(&RequestRecord {
-                priority: request.priority,
-                outcome: Outcome::Ok,
-                rows: prediction.values.n_rows(),
-                cached_rows: prediction.values.n_rows(),
-                total: prediction.latency,
-                queue: Duration::ZERO,
-                execute: Duration::ZERO,
-                late: false,
-            });
+        if let Err(error) = self.check_open(request.deadline) {
+            return self.refuse(loaded, request, values.n_rows(), error);
         }
-        answer
+        let took = Duration::from_nanos(self.clock.now() - start);
+        let mut prediction = self.prediction(loaded, request, values, 0, took);
+        prediction.from_cache = true;
+        loaded.metrics.record_request(&RequestRecord {
+            priority: request.priority,
+            outcome: Outcome::Ok,
+            rows: prediction.values.n_rows(),
+            cached_rows: prediction.values.n_rows(),
+            total: took,
+            queue: Duration::ZERO,
+            execute: Duration::ZERO,
+            late: false,
+        });
+        Ok(prediction)
     }
 
     /// The answer to a request without rows.
     fn answer_nothing(&self, loaded: &Loaded, request: &Request<'_>, batch: &Batch<'_>) -> Result<Prediction> {
-        self.check_open(request.deadline)?;
+        if let Err(error) = self.check_open(request.deadline) {
+            return self.refuse(loaded, request, 0, error);
+        }
         let start = self.clock.now();
-        let values = guarded(|| loaded.model.predict(batch.rows(0..0)))?;
-        Ok(self.prediction(loaded, request, values, 0, Duration::from_nanos(self.clock.now() - start)))
+        let values = guarded(|| loaded.model.predict(batch.rows(0..0)));
+        let took = Duration::from_nanos(self.clock.now() - start);
+        self.record_run(loaded, request.priority, 0, took, outcome(&values));
+        values.map(|values| self.prediction(loaded, request, values, 0, took))
+    }
+
+    /// Counts a request that ended before it ran.
+    fn refuse<T>(&self, loaded: &Loaded, request: &Request<'_>, rows: usize, error: Error) -> Result<T> {
+        let refused = Err(error);
+        self.record_run(loaded, request.priority, rows, Duration::ZERO, outcome(&refused));
+        refused
+    }
+
+    /// Counts a request that did not wait.
+    pub(crate) fn record_run(
+        &self,
+        loaded: &Loaded,
+        priority: Priority,
+        rows: usize,
+        took: Duration,
+        outcome: Outcome,
+    ) {
+        loaded.metrics.record_request(&RequestRecord {
+            priority,
+            outcome,
+            rows,
+            cached_rows: 0,
+            total: took,
+            queue: Duration::ZERO,
+            execute: took,
+            late: false,
+        });
     }
 
     /// An answer given on the caller's thread.
@@ -267,20 +312,10 @@ impl Core {
         } else {
             self.push(&loaded, request, batch, found, callback)
         };
-        if queued.is_err() {
+        queued.or_else(|error| {
             self.one_less(&self.in_flight.0);
-            loaded.metrics.record_request(&RequestRecord {
-                priority: request.priority,
-                outcome: outcome(&queued),
-                rows: batch.n_rows(),
-                cached_rows: 0,
-                total: Duration::ZERO,
-                queue: Duration::ZERO,
-                execute: Duration::ZERO,
-                late: false,
-            });
-        }
-        queued
+            self.refuse(&loaded, request, batch.n_rows(), error)
+        })
     }
 
     fn push(
@@ -433,9 +468,10 @@ impl Core {
         execute: Duration,
         predicted: Option<f64>,
         reruns: usize,
+        node: usize,
     ) {
         let predicted = predicted.map(|nanos| Duration::from_nanos(nanos as u64));
-        self.metrics.record_batch(&job.loaded.metrics, &BatchRecord { rows, execute, predicted, reruns, node: 0 });
+        self.metrics.record_batch(&job.loaded.metrics, &BatchRecord { rows, execute, predicted, reruns, node });
     }
 
     pub(crate) fn queue_stats(&self) -> QueueStats {
@@ -540,7 +576,7 @@ impl Drop for Busy<'_> {
 }
 
 /// How a request ended, for the metrics.
-fn outcome<T>(result: &Result<T>) -> Outcome {
+pub(crate) fn outcome<T>(result: &Result<T>) -> Outcome {
     match result {
         Ok(_) => Outcome::Ok,
         Err(error) if error.is_deadline() => Outcome::Expired,

@@ -44,7 +44,7 @@ use topology::Topology;
 
 use self::core::Core;
 use crate::error::{Error, Result};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Priority};
 use crate::model::{Model, Predictions, ValidationReport};
 use crate::rows::{Batch, Rows};
 
@@ -94,14 +94,17 @@ impl Engine {
     }
 
     fn start(config: EngineBuilder) -> Result<Self> {
+        Self::start_on(Topology::detect(), config)
+    }
+
+    fn start_on(topology: Topology, config: EngineBuilder) -> Result<Self> {
         let count = match config.workers {
             Workers::Count(count) => Some(count),
             Workers::Auto => None,
         };
-        let topology = Topology::detect();
         let placement = topology.place(count, config.pinning)?;
         let workers = placement.n_workers();
-        let core = Arc::new(Core::new(config, workers));
+        let core = Arc::new(Core::new(config, workers, placement.pools.len()));
         if topology.downgrade.is_some() {
             core.metrics.record_downgrade();
         }
@@ -119,8 +122,9 @@ impl Engine {
             bulk: bulk::Bulk::default(),
             stopped: AtomicBool::new(false),
         };
-        let cpus = placement.pools.into_iter().flat_map(|pool| pool.workers);
-        for (worker, cpus) in cpus.enumerate() {
+        let pools = placement.pools.into_iter().enumerate();
+        let placed = pools.flat_map(|(pool, workers)| workers.workers.into_iter().map(move |cpus| (pool, cpus)));
+        for (worker, (pool, cpus)) in placed.enumerate() {
             let core = Arc::clone(&engine.core);
             let thread = std::thread::Builder::new().name(format!("sawmill-{worker}"));
             // Those already started go when the engine is dropped.
@@ -129,7 +133,7 @@ impl Engine {
                     if cpus.is_some_and(|cpus| topology::pin_current_thread(&cpus).is_err()) {
                         core.metrics.record_downgrade();
                     }
-                    workers::work(&core, worker);
+                    workers::work(&core, worker, pool);
                 })
                 .map_err(|cause| Error::option(format!("{workers} threads: {cause}")).at("workers"))?;
             sync::lock(&engine.threads).push(handle);
@@ -153,7 +157,8 @@ impl Engine {
         }
         let metrics = self.core.metrics.model(name);
         let before = self.core.registry.find(name);
-        let loaded = self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows)?;
+        let loaded =
+            self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows, self.core.pools)?;
         self.core.queue.with(|batcher| {
             batcher.retire(|load| self.core.registry.is_loaded(load));
             for kind in 0..payload::KINDS {
@@ -308,6 +313,7 @@ impl Engine {
     }
 
     /// Predicts many rows at once: straight to the kernels, on as many threads as there are workers, without the queue.
+    /// Counted as a request of normal priority.
     ///
     /// # Errors
     /// As [`predict`](Self::predict), except that it is never overloaded.
@@ -318,7 +324,12 @@ impl Engine {
         if self.core.is_draining() {
             return Err(Error::shutdown("the engine is shutting down"));
         }
-        self.bulk.predict(&loaded.model, &batch, self.core.workers.len())
+        let start = Instant::now();
+        let predicted = self.bulk.predict(&loaded.model, &batch, self.core.workers.len());
+        loaded.count_run(predicted.is_ok());
+        let outcome = self::core::outcome(&predicted);
+        self.core.record_run(&loaded, Priority::Normal, batch.n_rows(), start.elapsed(), outcome);
+        predicted
     }
 
     /// Checks the model served as `name`, as [`load`](Self::load) does before it serves it, and tells its measured cost.
@@ -401,5 +412,44 @@ impl Drop for Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("models", &self.models()).field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::topology::Core;
+
+    /// Each pool of workers has a copy of the model, and its batches are counted.
+    #[test]
+    fn every_node_answers_with_the_bits_of_the_model() {
+        let topology = Topology {
+            cores: (0..2).map(|node| Core { node, cpus: vec![node] }).collect(),
+            quota: None,
+            downgrade: None,
+        };
+        let builder = Engine::builder().inline_below(Duration::ZERO).max_batch_rows(8).max_in_flight(10_000);
+        let engine = Engine::start_on(topology, builder).unwrap();
+        let model = Model::load("models/xgboost/breast_cancer/model.json").unwrap();
+        engine.load("m", model.clone()).unwrap();
+        let loaded = engine.core.registry.find("m").unwrap();
+        let rows = model.sample_rows(2000, 1).mapv(|value| value as f32);
+        let expected = model.predict(&rows).unwrap();
+        for pool in 0..2 {
+            assert_eq!(loaded.model_of(pool).predict(&rows).unwrap(), expected);
+            assert_eq!(loaded.model_of(pool).plan(), model.plan());
+        }
+        let trees = |pool: usize| loaded.model_of(pool).forest().map(std::ptr::from_ref);
+        assert_ne!(trees(0), trees(1), "in memory of its own");
+        assert_eq!(trees(1), trees(1), "made once");
+        let tickets = rows.rows().into_iter().map(|row| engine.submit(Request::new("m", row.to_slice().unwrap())));
+        let tickets: Vec<_> = tickets.collect::<Result<_>>().unwrap();
+        for (row, ticket) in tickets.into_iter().enumerate() {
+            assert_eq!(ticket.wait().unwrap().values.as_f32().unwrap(), [expected.as_f32().unwrap()[row]]);
+        }
+        engine.shutdown(Duration::from_secs(60)).unwrap();
+        let snapshot = engine.metrics().snapshot();
+        assert_eq!(snapshot.node_batches.len(), 2);
+        assert_eq!(snapshot.node_batches.iter().sum::<u64>(), snapshot.batches().rows.count());
     }
 }

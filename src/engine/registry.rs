@@ -1,8 +1,8 @@
 //! The models an engine serves, by name: each checked before it is seen, replaced at once, kept until its last use.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,8 @@ use crate::model::{Model, Predictions, Scratch, Values};
 /// A model under a name, from its load until the last request to it has ended.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
+    /// Copies for the worker pools but the first, each made by a thread of its NUMA node.
+    replicas: Box<[OnceLock<Model>]>,
     pub(crate) epoch: Epoch,
     /// A number of this load alone.
     pub(crate) number: u32,
@@ -33,8 +35,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Measures `model`. `max_rows` is the largest batch it will be given.
-    fn new(model: Model, number: u32, metrics: Arc<ModelMetrics>, max_rows: usize) -> Result<Self> {
+    /// Measures `model`. `max_rows` is the largest batch it will be given, `pools` how many NUMA nodes run it.
+    fn new(model: Model, number: u32, metrics: Arc<ModelMetrics>, max_rows: usize, pools: usize) -> Result<Self> {
         let mut predictions = Predictions::default();
         let mut scratch = Scratch::default();
         let n_features = model.schema().n_features();
@@ -42,7 +44,16 @@ impl Loaded {
         let kind = std::mem::take(&mut predictions.values);
         let calibration = calibrate(&model, max_rows, &mut scratch);
         let epoch = Epoch(model.fingerprint().unwrap_or_else(|| u128::from(number)));
-        Ok(Self { model, epoch, number, metrics, kind, calibration, failures: AtomicU32::new(0) })
+        let replicas = (1..pools).map(|_| OnceLock::new()).collect();
+        Ok(Self { model, replicas, epoch, number, metrics, kind, calibration, failures: AtomicU32::new(0) })
+    }
+
+    /// The model for the workers of a pool, in memory of their own node.
+    pub(crate) fn model_of(&self, pool: usize) -> &Model {
+        match pool.checked_sub(1).and_then(|at| self.replicas.get(at)) {
+            Some(replica) => replica.get_or_init(|| self.model.replica()),
+            None => &self.model,
+        }
     }
 
     /// Counts a run that failed, or one that did not, which ends a series of failures.
@@ -135,9 +146,10 @@ impl Registry {
         model: Model,
         metrics: Arc<ModelMetrics>,
         max_rows: usize,
+        pools: usize,
     ) -> Result<Arc<Loaded>> {
         let number = self.loads.fetch_add(1, Ordering::Relaxed);
-        let loaded = Arc::new(Loaded::new(model, number, metrics, max_rows)?);
+        let loaded = Arc::new(Loaded::new(model, number, metrics, max_rows, pools)?);
         self.update(|models| models.insert(name.to_owned(), Arc::clone(&loaded)));
         Ok(loaded)
     }

@@ -24,6 +24,8 @@ pub(crate) struct Context {
     /// Where the rows of several requests come together, by kind.
     gathered: [Payload; KINDS],
     out: Predictions,
+    /// The number of the thread's pool, one for each NUMA node in use.
+    pool: usize,
     /// Ranges of a batch's parts that are still to run.
     todo: Vec<Range<usize>>,
 }
@@ -34,6 +36,7 @@ impl Context {
             scratch: Scratch::default(),
             gathered: std::array::from_fn(|kind| Payload::empty(kind, pool)),
             out: Predictions::default(),
+            pool: 0,
             todo: Vec::new(),
         }
     }
@@ -66,8 +69,8 @@ fn message(payload: &(dyn Any + Send)) -> String {
 }
 
 /// The life of a worker.
-pub(crate) fn work(core: &Core, worker: usize) {
-    let mut context = Context::new(&core.pool);
+pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
+    let mut context = Context { pool, ..Context::new(&core.pool) };
     let mut batch = Batch::default();
     let mut ran = None;
     while core.queue.next(&mut batch, ran.take()) == Turn::Work {
@@ -82,7 +85,7 @@ pub(crate) fn work(core: &Core, worker: usize) {
             core.publish(worker, &[]);
             let end = core.clock.now();
             let took = Duration::from_nanos(end - start);
-            core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns);
+            core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns, pool);
             ran = Some((start, end));
         }
     }
@@ -121,11 +124,12 @@ impl Context {
     /// Predicts the rows of `parts`, one after the other, into `out`.
     fn predict_parts(&mut self, parts: &[Part<Task>]) -> Result<()> {
         let first = &parts[0].item.job;
+        let model = first.loaded.model_of(self.pool);
         let n_features = first.loaded.model.schema().n_features();
         let mut out = std::mem::take(&mut self.out);
         let predicted = if parts.len() == 1 {
             let rows = first.payload.rows(payload_rows(&parts[0]), n_features);
-            self.predict(&first.loaded.model, rows, &mut out)
+            self.predict(model, rows, &mut out)
         } else {
             let kind = first.payload.kind();
             let Self { gathered, scratch, .. } = self;
@@ -134,7 +138,7 @@ impl Context {
             for part in parts {
                 gathered.append(&part.item.job.payload, payload_rows(part), n_features);
             }
-            predict(&first.loaded.model, gathered.rows(0..gathered.n_rows(), n_features), &mut out, scratch)
+            predict(model, gathered.rows(0..gathered.n_rows(), n_features), &mut out, scratch)
         };
         self.out = out;
         predicted

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::graph::Pipeline;
 use crate::ir::{Facts, Forest};
 use crate::load::Source;
-use crate::plan::{Plan, Runner};
+use crate::plan::{self, Plan, Runner};
 use crate::rows::Rows;
 use crate::schema::Schema;
 use pipeline::Piped;
@@ -314,6 +314,34 @@ impl Model {
     /// Whether it is a predictor of the caller's own.
     pub(crate) fn is_custom(&self) -> bool {
         matches!(&self.kind, Kind::Forest(inner) if inner.custom.is_some())
+    }
+
+    /// The same model in memory that the calling thread touches first; one that shares its memory where the model is not
+    /// just a forest, or has threads of its own.
+    pub(crate) fn replica(&self) -> Self {
+        let Kind::Forest(inner) = &self.kind else { return self.clone() };
+        if inner.custom.is_some() || inner.pool.is_some() {
+            return self.clone();
+        }
+        let forest = inner.forest.clone();
+        let Ok((plan, runner)) = plan::choose(&forest, &inner.facts, inner.plan.isa, inner.sentinel) else {
+            return self.clone();
+        };
+        let replica = Inner {
+            schema: inner.schema.clone(),
+            source: inner.source.clone(),
+            facts: inner.facts.clone(),
+            output: inner.output,
+            sentinel: inner.sentinel,
+            inplace_dropout: inner.inplace_dropout,
+            pool: None,
+            fingerprint: inner.fingerprint,
+            custom: None,
+            forest,
+            plan,
+            runner,
+        };
+        Self { kind: Kind::Forest(Arc::new(replica)) }
     }
 
     /// A digest of the file and of the options that shape an answer; none for a model that comes from no file.

@@ -156,11 +156,13 @@ struct Lane<T> {
     /// Rows waiting, by class.
     rows: [usize; CLASSES],
     cost: Cost,
+    /// Rows that ran.
+    ran: u64,
 }
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), rows: [0; CLASSES], cost: Cost::default() }
+        Self { entries: BTreeMap::new(), rows: [0; CLASSES], cost: Cost::default(), ran: 0 }
     }
 }
 
@@ -428,6 +430,7 @@ impl<T: Clone> DynamicBatcher<T> {
         // The lane may be gone: the model was unloaded meanwhile.
         if let Some(lane) = self.lanes.get_mut(&group) {
             lane.cost.record(batch.rows, end.saturating_sub(start));
+            lane.ran += batch.rows as u64;
         }
         let late = |part: &&Part<T>| part.due < end;
         let late_rows = batch.parts.iter().filter(late).map(|part| part.rows.len()).sum();
@@ -472,7 +475,7 @@ impl<T: Clone> DynamicBatcher<T> {
 
     /// What batching did so far.
     pub(crate) fn report(&self) -> BatchingReport {
-        let busiest = self.lanes.values().map(|lane| lane.cost).rfind(Cost::is_known).unwrap_or_default();
+        let busiest = self.lanes.values().max_by_key(|lane| lane.ran).map(|lane| lane.cost).unwrap_or_default();
         let now = Recommendation {
             strategy: self.policy.strategy,
             max_batch_rows: self.policy.max_batch_rows,

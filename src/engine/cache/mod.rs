@@ -484,8 +484,10 @@ mod models {
                     .collect();
                 let mut asked = vec![ask(&cache, 0, fails)];
                 asked.extend(others.into_iter().map(|other| other.join().unwrap()));
-                let mut told: Vec<_> =
-                    asked.iter().flat_map(|asked| if let Asked::Led(told) = asked { told.clone() } else { vec![] }).collect();
+                let mut told: Vec<_> = asked
+                    .iter()
+                    .flat_map(|asked| if let Asked::Led(told) = asked { told.clone() } else { vec![] })
+                    .collect();
                 told.sort_unstable();
                 let waited: Vec<_> = (0..3).filter(|&waiter| asked[waiter] != Asked::Found).collect();
                 assert_eq!(told, waited);
