@@ -324,7 +324,7 @@ impl Model {
             return self.clone();
         }
         let forest = inner.forest.clone();
-        let Ok((plan, runner)) = plan::choose(&forest, &inner.facts, inner.plan.isa, inner.sentinel) else {
+        let Ok((plan, runner)) = plan::choose(&forest, inner.plan.isa, inner.sentinel) else {
             return self.clone();
         };
         let replica = Inner {
