@@ -9,7 +9,7 @@
 //!   whose splits send them left and some right has a column for each.
 //! * A category feature has a column pair: its codes, reduced to the classes that the model's sets can tell apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::walk::{greatest_left, zero_goes_left};
 use crate::error::{Error, Result};
@@ -148,10 +148,18 @@ pub(crate) struct ByteTest {
 
 /// Finds the byte tests of splits.
 pub(crate) struct RankIndex {
-    /// By feature, the cuts in ascending order of their (finite or infinite) values.
-    cuts: HashMap<u32, Vec<f64>>,
-    columns: HashMap<(u32, u32, Missing), u32>,
-    coded: HashMap<u32, usize>,
+    features: Vec<IndexedFeature>,
+}
+
+/// What splits ask of a feature.
+#[derive(Clone, Default)]
+struct IndexedFeature {
+    /// In ascending order of their (finite or infinite) values.
+    cuts: Vec<f64>,
+    columns: Vec<Column>,
+    sets: BTreeSet<(u32, Missing)>,
+    /// Its place among the coded features, if it has sets.
+    coded: usize,
 }
 
 /// Whether a split can be tested on bytes.
@@ -179,50 +187,53 @@ impl Ranks {
     ///
     /// Cost: a sort of each feature's cuts.
     pub(crate) fn new<'a>(forest: &'a Forest, splits: impl Iterator<Item = &'a Split> + Clone) -> (Self, RankIndex) {
-        let mut cuts: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        let mut sets: BTreeMap<u32, BTreeSet<(u32, Missing)>> = BTreeMap::new();
+        let mut index = RankIndex { features: vec![IndexedFeature::default(); forest.n_features()] };
         for split in splits.clone() {
+            let feature = &mut index.features[split.feature as usize];
             match split.test {
-                SplitTest::Threshold(threshold) => {
-                    cuts.entry(split.feature).or_default().extend(greatest_of(forest, threshold));
-                }
+                SplitTest::Threshold(threshold) => feature.cuts.extend(greatest_of(forest, threshold)),
                 SplitTest::Set(set) => {
-                    sets.entry(split.feature).or_default().insert((set, split.missing));
+                    feature.sets.insert((set, split.missing));
                 }
             }
         }
-        for cuts in cuts.values_mut() {
-            cuts.sort_unstable_by(f64::total_cmp);
-            cuts.dedup();
+        for feature in &mut index.features {
+            feature.cuts.sort_unstable_by(f64::total_cmp);
+            feature.cuts.dedup();
         }
-        let mut index = RankIndex { cuts: HashMap::new(), columns: HashMap::new(), coded: HashMap::new() };
-        index.cuts = cuts.iter().map(|(feature, cuts)| (*feature, cuts.clone())).collect();
-        let mut used = BTreeSet::new();
         for split in splits {
             if let SplitTest::Threshold(threshold) = split.test {
                 let (segment, _) = index.locate(forest, split.feature, threshold);
-                used.insert((split.feature, segment, split.missing));
+                let columns = &mut index.features[split.feature as usize].columns;
+                let missing = split.missing;
+                if !columns.iter().any(|column| (column.segment, column.missing) == (segment, missing)) {
+                    columns.push(Column { index: 0, segment, missing });
+                }
             }
         }
-        let mut ranks =
-            Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: used.len() };
+        let mut ranks = Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: 0 };
         let mut wide = Cuts::default();
-        for (column, &(feature, segment, missing)) in used.iter().enumerate() {
-            let column = Column { index: column as u32, segment, missing };
-            index.columns.insert((feature, segment, missing), column.index);
-            if let Some(last) = ranks.numeric.last_mut().filter(|last| last.feature == feature) {
-                last.columns.push(column);
+        for (number, feature) in index.features.iter_mut().enumerate() {
+            if feature.columns.is_empty() {
                 continue;
             }
-            ranks.push_feature(feature, &cuts[&feature], &mut wide);
-            ranks.numeric.last_mut().expect("just pushed").columns.push(column);
+            feature.columns.sort_unstable_by_key(|column| (column.segment, column.missing));
+            for column in &mut feature.columns {
+                column.index = ranks.n_columns as u32;
+                ranks.n_columns += 1;
+            }
+            ranks.push_feature(number as u32, &feature.cuts, &mut wide);
+            ranks.numeric.last_mut().expect("just pushed").columns.clone_from(&feature.columns);
         }
         if forest.profile().input == Float::F64 {
             ranks.f64 = Some(wide);
         }
-        for (feature, sets) in sets {
-            index.coded.insert(feature, ranks.coded.len());
-            let coded = CodedFeature::new(forest, feature, &sets, ranks.n_columns as u32);
+        for (number, feature) in index.features.iter_mut().enumerate() {
+            if feature.sets.is_empty() {
+                continue;
+            }
+            feature.coded = ranks.coded.len();
+            let coded = CodedFeature::new(forest, number as u32, &feature.sets, ranks.n_columns as u32);
             ranks.n_columns += 2 * coded.n_segments();
             ranks.coded.push(coded);
         }
@@ -276,34 +287,49 @@ impl RankIndex {
     /// Segment and place in it of a cut.
     fn locate(&self, forest: &Forest, feature: u32, threshold: f64) -> (u32, u8) {
         let cut = greatest_of(forest, threshold).expect("splits with a byte test have one");
-        let at = self.cuts[&feature].binary_search_by(|other| other.total_cmp(&cut)).expect("every cut is listed");
+        let cuts = &self.features[feature as usize].cuts;
+        let at = cuts.binary_search_by(|other| other.total_cmp(&cut)).expect("every cut is listed");
         ((at / SEGMENT) as u32, (at % SEGMENT) as u8)
     }
 
     /// The byte test of a numeric split.
     pub(crate) fn byte_test(&self, forest: &Forest, split: &Split, threshold: f64) -> ByteTest {
         let (segment, at) = self.locate(forest, split.feature, threshold);
-        ByteTest {
-            column: self.columns[&(split.feature, segment, split.missing)],
-            from: u32::from_ne_bytes([at + 1; 4]),
-        }
+        let mut columns = self.features[split.feature as usize].columns.iter();
+        let column = columns.find(|column| (column.segment, column.missing) == (segment, split.missing));
+        ByteTest { column: column.expect("every column is listed").index, from: u32::from_ne_bytes([at + 1; 4]) }
     }
 
     /// The coded feature of a category split.
     pub(crate) fn coded<'a>(&self, ranks: &'a Ranks, feature: u32) -> &'a CodedFeature {
-        &ranks.coded[self.coded[&feature]]
+        &ranks.coded[self.features[feature as usize].coded]
     }
 }
 
 impl CodedFeature {
     fn new(forest: &Forest, feature: u32, sets: &BTreeSet<(u32, Missing)>, first_column: u32) -> Self {
-        // The sets that hold each code, as its signature; codes of one signature are one class.
-        let mut signatures: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        let mut of_nan = Vec::new();
+        // Codes that the same sets hold are one class: every set parts the classes found so far. Class 0 is in no set.
+        let mut classes: HashMap<u32, u32> = HashMap::new();
+        let mut dense = Vec::new();
+        let mut nan = 0;
+        // By class the last set that parted it, and the part that the set holds.
+        let mut parts: Vec<(usize, u32)> = vec![(usize::MAX, 0)];
         for (number, &(set, missing)) in sets.iter().enumerate() {
-            let number = number as u32;
+            let mut enter = |class: &mut u32| {
+                if parts[*class as usize].0 != number {
+                    parts[*class as usize] = (number, parts.len() as u32);
+                    parts.push((usize::MAX, 0));
+                }
+                *class = parts[*class as usize].1;
+            };
             for code in forest.set(set).codes() {
-                signatures.entry(code).or_default().push(number);
+                let at = code as usize;
+                if at < DENSE_CODES {
+                    dense.resize(dense.len().max(at + 1), 0);
+                    enter(&mut dense[at]);
+                } else {
+                    enter(classes.entry(code).or_default());
+                }
             }
             let nan_goes_left = match missing {
                 Missing::Left | Missing::ZeroLeft => true,
@@ -311,17 +337,20 @@ impl CodedFeature {
                 Missing::AsZero => zero_goes_left(forest, SplitTest::Set(set)),
             };
             if nan_goes_left {
-                of_nan.push(number);
+                enter(&mut nan);
             }
         }
-        // Class 0 is in no set.
-        let mut numbers: HashMap<Vec<u32>, u16> = HashMap::from([(Vec::new(), 0)]);
-        let mut number = |signature: Vec<u32>| {
+        classes.extend((0..).zip(dense).filter(|&(_, class)| class > 0));
+        // Parts that are left, numbered anew in the order of their codes.
+        let mut numbers: HashMap<u32, u16> = HashMap::from([(0, 0)]);
+        let mut number = |class: u32| {
             let next = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
-            *numbers.entry(signature).or_insert(next)
+            *numbers.entry(class).or_insert(next)
         };
-        let classes: HashMap<u32, u16> = signatures.into_iter().map(|(code, sets)| (code, number(sets))).collect();
-        let nan = number(of_nan);
+        let mut classes: Vec<(u32, u32)> = classes.into_iter().collect();
+        classes.sort_unstable();
+        let classes = classes.into_iter().map(|(code, class)| (code, number(class))).collect();
+        let nan = number(nan);
         let n_classes = numbers.len();
         Self { first_column, ..Self::of_classes(feature, classes, nan, n_classes) }
     }
@@ -353,7 +382,7 @@ impl CodedFeature {
         let mut bits = vec![[0u8; 32]; self.n_segments()];
         let mut insert = |class: u16| bits[usize::from(class >> 8)][usize::from(class >> 3 & 31)] |= 1 << (class & 7);
         for code in forest.set(set).codes() {
-            insert(self.classes[&code]);
+            insert(self.class(code));
         }
         let nan_goes_left = match split.missing {
             Missing::Left | Missing::ZeroLeft => true,
