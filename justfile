@@ -3,7 +3,7 @@
 set positional-arguments
 
 # Feature sets that build without system libraries.
-feature_sets := "'' cli full"
+feature_sets := "'' cli full full,parquet"
 
 default:
     @just --list
@@ -23,6 +23,7 @@ lint:
 # All tests: the README's command, then those of bits again in an optimised build.
 test:
     cargo test --features full
+    cargo test --features full,parquet --test parquet --bin sawmill
     cargo test --release --locked --test models --test kernels --test invariance
 
 # The engine's concurrency, in every order of events.

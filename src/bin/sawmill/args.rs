@@ -45,7 +45,7 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Rows: a .npy or .csv file, or - for CSV on stdin
+    /// Rows: a .npy, .csv or .parquet file, or - for CSV on stdin
     ///
     /// .npy: two dimensions, float32 or float64, in C or Fortran order.
     ///
@@ -53,10 +53,12 @@ pub struct PredictArgs {
     /// and if the model names its features, columns are matched by name, in any order, and other columns are ignored;
     /// else by position. A field that is empty, NA, NaN or null is a missing value. Columns of categories hold the
     /// categories themselves if the model stores them, else their codes; arrays always hold codes.
+    ///
+    /// .parquet (in programs built with that feature): columns as in a .csv with a header; null is a missing value.
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
-    /// Where the predictions go: a .npy or .csv file, or - for CSV on stdout
+    /// Where the predictions go: a .npy, .csv or .parquet file, or - for CSV on stdout
     ///
     /// One number per row makes an array of shape [n], several make [n, k]. Numbers have the type the model computes
     /// in (float32 for XGBoost, float64 for LightGBM); leaves and labels are int32. The file appears when it is

@@ -1,8 +1,10 @@
-//! Rows to predict, in chunks: `.npy` is loaded whole and cut, CSV is read as it comes, so a file may be larger than
-//! memory.
+//! Rows to predict, in chunks: `.npy` is loaded whole and cut, CSV and Parquet are read as they come, so a file may be
+//! larger than memory.
 
 pub mod csv;
 pub mod npy;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod table;
 pub mod typed;
 
@@ -43,6 +45,8 @@ enum Source {
     F32(Array2<f32>, usize),
     F64(Array2<f64>, usize),
     Csv(Box<CsvRows>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::ParquetRows>),
 }
 
 /// The file formats there are.
@@ -50,6 +54,8 @@ enum Source {
 pub enum FileFormat {
     Npy,
     Csv,
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 impl FileFormat {
@@ -66,7 +72,12 @@ impl FileFormat {
         match extension.as_deref() {
             Some("npy") => Ok(Self::Npy),
             Some("csv") => Ok(Self::Csv),
-            Some("parquet") => bail!("{shown}: .parquet is not in this version; known are .npy and .csv"),
+            #[cfg(feature = "parquet")]
+            Some("parquet") => Ok(Self::Parquet),
+            #[cfg(not(feature = "parquet"))]
+            Some("parquet") => {
+                bail!("{shown}: this program was built without .parquet: build it with --features parquet")
+            }
             Some(other) => bail!("{shown}: unknown extension .{other}; known are .npy and .csv, and - for CSV"),
             None => bail!("{shown}: no extension; known are .npy and .csv, and - for CSV"),
         }
@@ -89,6 +100,10 @@ impl Input {
         let source = match FileFormat::of(path)? {
             FileFormat::Npy => npy_source(path),
             FileFormat::Csv => open_csv(path).and_then(|records| CsvRows::new(records, &name, schema)).map(csv_source),
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet => {
+                parquet::ParquetRows::open(path, &name, schema).map(|rows| Source::Parquet(Box::new(rows)))
+            }
         };
         Ok(Self { source: source.with_context(|| name.clone())?, name })
     }
@@ -112,6 +127,15 @@ impl Input {
                 let rows = rows.next_chunk(max_rows).with_context(|| self.name.clone())?;
                 Ok((rows.nrows(), rows.into()))
             }
+            #[cfg(feature = "parquet")]
+            Source::Parquet(rows) => {
+                if rows.is_typed() {
+                    let (n_rows, columns) = rows.next_columns(max_rows).with_context(|| self.name.clone())?;
+                    return Ok((n_rows, Rows::columns(columns)?));
+                }
+                let rows = rows.next_chunk(max_rows).with_context(|| self.name.clone())?;
+                Ok((rows.nrows(), rows.into()))
+            }
         }
     }
 
@@ -127,6 +151,15 @@ impl Input {
                 let max_rows = (max_values / rows.n_columns().max(1)).max(1);
                 Ok(Table::F64(rows.next_chunk(max_rows).context(self.name)?.to_owned()))
             }
+            #[cfg(feature = "parquet")]
+            Source::Parquet(rows) if rows.is_typed() => {
+                bail!("{}: rows of numbers are needed, the model takes text", self.name)
+            }
+            #[cfg(feature = "parquet")]
+            Source::Parquet(mut rows) => {
+                let max_rows = (max_values / rows.n_columns().max(1)).max(1);
+                Ok(Table::F64(rows.next_chunk(max_rows).context(self.name)?.to_owned()))
+            }
         }
     }
 
@@ -136,6 +169,8 @@ impl Input {
             Source::F32(array, next) => (*next as u64, Some(array.nrows() as u64)),
             Source::F64(array, next) => (*next as u64, Some(array.nrows() as u64)),
             Source::Csv(rows) => rows.progress(),
+            #[cfg(feature = "parquet")]
+            Source::Parquet(rows) => rows.progress(),
         }
     }
 }
@@ -180,7 +215,10 @@ mod tests {
         assert_eq!(of("a/X.npy"), Ok(FileFormat::Npy));
         assert_eq!(of("A.CSV"), Ok(FileFormat::Csv));
         assert_eq!(of("-"), Ok(FileFormat::Csv));
-        assert!(of("x.parquet").unwrap_err().contains("not in this version"));
+        #[cfg(feature = "parquet")]
+        assert_eq!(of("x.parquet"), Ok(FileFormat::Parquet));
+        #[cfg(not(feature = "parquet"))]
+        assert!(of("x.parquet").unwrap_err().contains("--features parquet"));
         assert!(of("x.tsv").unwrap_err().contains("known are .npy and .csv"));
         assert!(of("rows").unwrap_err().contains("no extension"));
     }

@@ -1,7 +1,11 @@
-//! Writing predictions as they come: CSV, or a NumPy array whose header is written last, when its length is known.
+//! Writing predictions as they come: CSV, Parquet, or a NumPy array whose header is written last, when its length is
+//! known.
 //!
 //! A file is written under another name in the same folder and renamed when it is complete, so that what carries the
 //! name the user gave is never half a file.
+
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -25,6 +29,8 @@ pub struct PredictionWriter {
     started: bool,
     /// Numbers for each tree or round, where a row has one or more for each.
     inner: Option<usize>,
+    #[cfg(feature = "parquet")]
+    parquet: Option<parquet::ParquetFile>,
 }
 
 enum Target {
@@ -49,7 +55,7 @@ impl Write for Target {
 }
 
 impl PredictionWriter {
-    /// Writes to a `.npy` or `.csv` file, or CSV to stdout for `-`.
+    /// Writes to a `.npy`, `.csv` or `.parquet` file, or CSV to stdout for `-`.
     pub fn new(path: &Path, kind: Kind) -> Result<Self> {
         let format = FileFormat::of(path)?;
         let (name, target) = if is_standard_stream(path) {
@@ -59,8 +65,27 @@ impl PredictionWriter {
             let file = NewFile::create(path).with_context(|| name.clone())?;
             (name, Target::File(file))
         };
+        #[cfg(feature = "parquet")]
+        let parquet = match &target {
+            Target::File(file) if format == FileFormat::Parquet => {
+                Some(parquet::ParquetFile::new(file.file.try_clone()?))
+            }
+            _ => None,
+        };
         let out = BufWriter::with_capacity(1 << 16, target);
-        Ok(Self { format, kind, name, out, dtype: "", n_columns: 0, n_rows: 0, started: false, inner: None })
+        Ok(Self {
+            format,
+            kind,
+            name,
+            out,
+            dtype: "",
+            n_columns: 0,
+            n_rows: 0,
+            started: false,
+            inner: None,
+            #[cfg(feature = "parquet")]
+            parquet,
+        })
     }
 
     /// Makes every row an array of its own, `inner` numbers for each of its trees or rounds.
@@ -73,8 +98,13 @@ impl PredictionWriter {
         self.n_columns = predictions.n_columns();
         self.n_rows += predictions.n_rows() as u64;
         let written = match self.format {
-            FileFormat::Csv => self.write_csv(predictions),
-            FileFormat::Npy => self.write_npy(predictions),
+            FileFormat::Csv => self.write_csv(predictions).map_err(anyhow::Error::from),
+            FileFormat::Npy => self.write_npy(predictions).map_err(anyhow::Error::from),
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet => {
+                let names = self.column_names();
+                self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.write(&names, predictions))
+            }
         };
         self.started = true;
         written.with_context(|| self.name.clone())
@@ -82,6 +112,10 @@ impl PredictionWriter {
 
     /// Completes the output.
     pub fn finish(mut self) -> Result<()> {
+        #[cfg(feature = "parquet")]
+        if let Some(parquet) = self.parquet.take() {
+            parquet.finish().with_context(|| self.name.clone())?;
+        }
         let header = (self.format == FileFormat::Npy).then(|| self.npy_header());
         let flushed = self.out.flush().and_then(|()| match self.out.get_mut() {
             Target::Stdout(_) => Ok(()),
@@ -92,7 +126,7 @@ impl PredictionWriter {
 
     fn write_csv(&mut self, predictions: &Predictions) -> io::Result<()> {
         if !self.started {
-            writeln!(self.out, "{}", self.csv_header())?;
+            writeln!(self.out, "{}", self.column_names().join(","))?;
         }
         let (out, width) = (&mut self.out, self.n_columns);
         match predictions.values() {
@@ -112,16 +146,16 @@ impl PredictionWriter {
         }
     }
 
-    fn csv_header(&self) -> String {
+    fn column_names(&self) -> Vec<String> {
         let kind = self.kind.name();
         if self.is_flat() {
-            return kind.to_owned();
+            return vec![kind.to_owned()];
         }
         let name = |column: usize| match self.inner {
             Some(inner) if inner > 1 => format!("{kind}_{}_{}", column / inner, column % inner),
             _ => format!("{kind}_{column}"),
         };
-        (0..self.n_columns).map(name).collect::<Vec<_>>().join(",")
+        (0..self.n_columns).map(name).collect()
     }
 
     fn write_npy(&mut self, predictions: &Predictions) -> io::Result<()> {

@@ -122,15 +122,15 @@ pub struct CsvRows {
 }
 
 /// Which field of a record is which feature.
-struct Columns {
+pub struct Columns {
     /// Fields of every record.
     n_fields: usize,
     /// For every feature, the position of its field.
-    fields: Vec<usize>,
+    pub fields: Vec<usize>,
     /// For every feature, what messages call its column.
-    names: Vec<String>,
+    pub names: Vec<String>,
     /// For every feature, how it is read.
-    features: Vec<Feature>,
+    pub features: Vec<Feature>,
 }
 
 impl CsvRows {
@@ -196,7 +196,8 @@ impl CsvRows {
 }
 
 impl Columns {
-    fn new(first: &ByteRecord, is_header: bool, name: &str, schema: &Schema) -> Result<Self> {
+    /// Matches the fields of the first record of a file called `name`.
+    pub fn new(first: &ByteRecord, is_header: bool, name: &str, schema: &Schema) -> Result<Self> {
         let features = schema.features.clone();
         let n_fields = first.len();
         if is_header && let Some(fields) = by_name(first, name, schema)? {

@@ -22,6 +22,8 @@ impl Table {
         match FileFormat::of(path)? {
             FileFormat::Npy => read_npy(path),
             FileFormat::Csv => read_csv(path, single),
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet => bail!("numbers that go with rows are read from .npy and .csv"),
         }
         .with_context(|| name_of(path))
     }
