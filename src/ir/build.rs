@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Aggregate, CategorySet, Child, Forest, Labels, LinearLeaf, LinearLeaves, LinearMissing, Link, Missing, Nodes,
-    NumericProfile, Split, SplitTest, Target, Tree as FlatTree,
+    NumericProfile, Split, SplitTest, Target, Tree as FlatTree, facts,
 };
 use crate::error::{Error, Result};
 use crate::schema::Schema;
@@ -124,6 +124,7 @@ impl ForestBuilder {
             link: Link::Identity,
             labels: Labels::None,
             n_trees: 0,
+            tells_tiny: false,
             vector_leaves: false,
             linear_model: false,
             iterations: Vec::new(),
@@ -461,6 +462,7 @@ impl Forest {
         nodes.trees.iter().for_each(|tree| tree.target.count(&mut trees_of_output));
         self.trees_of_output = Arc::new(trees_of_output);
         self.nodes = nodes.into();
+        self.tells_tiny = facts::tells_tiny_values(&self);
         self
     }
 

@@ -47,6 +47,8 @@ pub struct Forest {
     link: Link,
     labels: Labels,
     n_trees: usize,
+    /// Whether reading tiny values as 0.0, where the profile asks for that, can change any outcome.
+    tells_tiny: bool,
     vector_leaves: bool,
     /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).
     linear_model: bool,
@@ -520,6 +522,11 @@ impl Forest {
     /// Values a tree has for a row: one, or one per output if leaves are vectors.
     pub(crate) fn tree_width(&self) -> usize {
         if self.vector_leaves { self.n_outputs } else { 1 }
+    }
+
+    /// Whether tiny values are read as 0.0, and that can change any outcome.
+    pub(crate) fn flushes_tiny(&self) -> bool {
+        self.profile.flush_tiny && self.tells_tiny
     }
 
     /// Whether the model is linear throughout, so that its single leaves mean nothing (gblinear).

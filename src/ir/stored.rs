@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::build::{ForestBuilder, Node, Test};
 use super::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, Labels, LazyNodes,
-    LinearMissing, Link, Missing, Nodes, NumericProfile, Position, SplitTest, Target, facts,
+    LinearMissing, Link, Missing, Nodes, NumericProfile, Position, SplitTest, Target,
 };
 use crate::error::{Error, Result};
 use crate::store::{Reader, Stored, Writer, stored};
@@ -171,9 +171,7 @@ impl Forest {
     /// Everything but the nodes.
     pub(crate) fn put_arithmetic(&self, to: &mut Writer) {
         (self.n_features, self.n_outputs).put(to);
-        // Where flushing shows nowhere it need not be done, and only nodes tell where it does.
-        let flush_tiny = self.profile.flush_tiny && facts::tells_tiny_values(self);
-        NumericProfile { flush_tiny, ..self.profile }.put(to);
+        (self.profile, self.tells_tiny).put(to);
         (self.base.to_vec(), self.scale).put(to);
         (self.aggregate, (self.link, self.labels)).put(to);
         (self.n_trees, (self.vector_leaves, self.linear_model)).put(to);
@@ -184,7 +182,7 @@ impl Forest {
     /// A forest whose nodes are still to come.
     pub(crate) fn get_arithmetic(from: &mut Reader) -> Result<Self> {
         let (n_features, n_outputs) = Stored::get(from)?;
-        let profile = Stored::get(from)?;
+        let (profile, tells_tiny) = Stored::get(from)?;
         let (base, scale): (Vec<f64>, f64) = Stored::get(from)?;
         let (aggregate, (link, labels)) = Stored::get(from)?;
         let (n_trees, (vector_leaves, linear_model)) = Stored::get(from)?;
@@ -200,6 +198,7 @@ impl Forest {
             link,
             labels,
             n_trees,
+            tells_tiny,
             vector_leaves,
             linear_model,
             iterations,

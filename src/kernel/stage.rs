@@ -10,7 +10,7 @@ use ndarray::ArrayView2;
 use super::level::{Level, Panel};
 use super::{Buffers, CHUNK};
 use crate::ir::real::Real;
-use crate::ir::{Absent, Forest, ZERO_THRESHOLD, facts};
+use crate::ir::{Absent, Forest, ZERO_THRESHOLD};
 use crate::layout::ranks::{CutTable, RankedFeature, Ranks};
 use crate::rows::{Batch, Csr, Dense, Flat};
 
@@ -124,7 +124,7 @@ impl<T: Input> InputRule<T> {
             n_features: forest.n_features(),
             sentinel: sentinel.filter(|value| !value.is_nan()).map(T::from_f64),
             // Where flushing changes no outcome the rows can stay where they are.
-            flush_tiny: forest.profile().flush_tiny && facts::tells_tiny_values(forest),
+            flush_tiny: forest.flushes_tiny(),
             absent: match forest.profile().absent {
                 Absent::Missing => T::NAN,
                 Absent::Zero => T::ZERO,
