@@ -35,9 +35,6 @@ const PREFIX: usize = 32;
 /// Bytes of content under one checksum.
 const BLOCK: usize = 256 << 10;
 
-/// Content from which on checking it is shared among threads.
-const PARALLEL: usize = 8 << 20;
-
 /// Whether a file is a compiled model.
 pub(crate) fn is_saw(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
@@ -88,7 +85,7 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
 
 /// Where the content of a file starts, once all of it has been checked; and a digest of the file.
 ///
-/// Cost: a pass over the file, on as many threads as there are cores where it is large.
+/// Cost: a pass over the file.
 ///
 /// # Errors
 /// An invalid-model error for a file that is damaged; an unsupported error for one of another version.
@@ -119,23 +116,8 @@ pub(crate) fn check(file: &[u8]) -> Result<(usize, blake3::Hash)> {
     if !is_saw(file) || xxh3_64(&head) != word(24) || !zeros || content.len().div_ceil(BLOCK) != blocks {
         return Err(damaged("the checksum of its head is wrong"));
     }
-    let sums: Vec<u64> =
-        table.chunks_exact(8).map(|sum| u64::from_le_bytes(sum.try_into().expect("eight bytes"))).collect();
-    let sound = |sums: &[u64], content: &[u8]| {
-        sums.iter().zip(content.chunks(BLOCK)).all(|(&sum, block)| xxh3_64(block) == sum)
-    };
-    let threads =
-        if content.len() < PARALLEL { 1 } else { std::thread::available_parallelism().map_or(1, |n| n.get().min(4)) };
-    let share = blocks.div_ceil(threads).max(1);
-    let all_sound = match threads {
-        1 => sound(&sums, content),
-        _ => std::thread::scope(|scope| {
-            let shares = sums.chunks(share).zip(content.chunks(share * BLOCK));
-            let running: Vec<_> = shares.map(|(sums, content)| scope.spawn(move || sound(sums, content))).collect();
-            running.into_iter().all(|share| share.join().is_ok_and(|sound| sound))
-        }),
-    };
-    if !all_sound {
+    let sums = table.chunks_exact(8).map(|sum| u64::from_le_bytes(sum.try_into().expect("eight bytes")));
+    if !sums.zip(content.chunks(BLOCK)).all(|(sum, block)| xxh3_64(block) == sum) {
         return Err(damaged("a checksum is wrong"));
     }
     Ok((start, blake3::hash(&head)))
