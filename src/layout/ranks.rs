@@ -148,12 +148,14 @@ pub(crate) struct ByteTest {
 
 /// Finds the byte tests of splits.
 pub(crate) struct RankIndex {
+    /// Ascending, those that splits ask about.
     features: Vec<IndexedFeature>,
 }
 
 /// What splits ask of a feature.
 #[derive(Clone, Default)]
 struct IndexedFeature {
+    number: u32,
     /// In ascending order of their (finite or infinite) values.
     cuts: Vec<f64>,
     columns: Vec<Column>,
@@ -187,9 +189,14 @@ impl Ranks {
     ///
     /// Cost: a sort of each feature's cuts.
     pub(crate) fn new<'a>(forest: &'a Forest, splits: impl Iterator<Item = &'a Split> + Clone) -> (Self, RankIndex) {
-        let mut index = RankIndex { features: vec![IndexedFeature::default(); forest.n_features()] };
+        let mut numbers: Vec<u32> = splits.clone().map(|split| split.feature).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let indexed = |number| IndexedFeature { number, ..IndexedFeature::default() };
+        let mut index = RankIndex { features: numbers.into_iter().map(indexed).collect() };
         for split in splits.clone() {
-            let feature = &mut index.features[split.feature as usize];
+            let at = index.at(split.feature);
+            let feature = &mut index.features[at];
             match split.test {
                 SplitTest::Threshold(threshold) => feature.cuts.extend(greatest_of(forest, threshold)),
                 SplitTest::Set(set) => {
@@ -204,7 +211,8 @@ impl Ranks {
         for split in splits {
             if let SplitTest::Threshold(threshold) = split.test {
                 let (segment, _) = index.locate(forest, split.feature, threshold);
-                let columns = &mut index.features[split.feature as usize].columns;
+                let at = index.at(split.feature);
+                let columns = &mut index.features[at].columns;
                 let missing = split.missing;
                 if !columns.iter().any(|column| (column.segment, column.missing) == (segment, missing)) {
                     columns.push(Column { index: 0, segment, missing });
@@ -213,7 +221,7 @@ impl Ranks {
         }
         let mut ranks = Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: 0 };
         let mut wide = Cuts::default();
-        for (number, feature) in index.features.iter_mut().enumerate() {
+        for feature in &mut index.features {
             if feature.columns.is_empty() {
                 continue;
             }
@@ -222,18 +230,18 @@ impl Ranks {
                 column.index = ranks.n_columns as u32;
                 ranks.n_columns += 1;
             }
-            ranks.push_feature(number as u32, &feature.cuts, &mut wide);
+            ranks.push_feature(feature.number, &feature.cuts, &mut wide);
             ranks.numeric.last_mut().expect("just pushed").columns.clone_from(&feature.columns);
         }
         if forest.profile().input == Float::F64 {
             ranks.f64 = Some(wide);
         }
-        for (number, feature) in index.features.iter_mut().enumerate() {
+        for feature in &mut index.features {
             if feature.sets.is_empty() {
                 continue;
             }
             feature.coded = ranks.coded.len();
-            let coded = CodedFeature::new(forest, number as u32, &feature.sets, ranks.n_columns as u32);
+            let coded = CodedFeature::new(forest, feature.number, &feature.sets, ranks.n_columns as u32);
             ranks.n_columns += 2 * coded.n_segments();
             ranks.coded.push(coded);
         }
@@ -284,10 +292,16 @@ impl Ranks {
 }
 
 impl RankIndex {
+    /// The place of a feature that some split asks about.
+    fn at(&self, feature: u32) -> usize {
+        let found = self.features.binary_search_by_key(&feature, |indexed| indexed.number);
+        found.expect("every feature of the splits is listed")
+    }
+
     /// Segment and place in it of a cut.
     fn locate(&self, forest: &Forest, feature: u32, threshold: f64) -> (u32, u8) {
         let cut = greatest_of(forest, threshold).expect("splits with a byte test have one");
-        let cuts = &self.features[feature as usize].cuts;
+        let cuts = &self.features[self.at(feature)].cuts;
         let at = cuts.binary_search_by(|other| other.total_cmp(&cut)).expect("every cut is listed");
         ((at / SEGMENT) as u32, (at % SEGMENT) as u8)
     }
@@ -295,14 +309,14 @@ impl RankIndex {
     /// The byte test of a numeric split.
     pub(crate) fn byte_test(&self, forest: &Forest, split: &Split, threshold: f64) -> ByteTest {
         let (segment, at) = self.locate(forest, split.feature, threshold);
-        let mut columns = self.features[split.feature as usize].columns.iter();
+        let mut columns = self.features[self.at(split.feature)].columns.iter();
         let column = columns.find(|column| (column.segment, column.missing) == (segment, split.missing));
         ByteTest { column: column.expect("every column is listed").index, from: u32::from_ne_bytes([at + 1; 4]) }
     }
 
     /// The coded feature of a category split.
     pub(crate) fn coded<'a>(&self, ranks: &'a Ranks, feature: u32) -> &'a CodedFeature {
-        &ranks.coded[self.features[feature as usize].coded]
+        &ranks.coded[self.features[self.at(feature)].coded]
     }
 }
 
