@@ -157,6 +157,14 @@ impl Classes {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The classes as text.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Integers(classes) => classes.iter().map(ToString::to_string).collect(),
+            Self::Names(classes) => classes.clone(),
+        }
+    }
 }
 
 /// What a model was trained to do.

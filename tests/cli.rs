@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use ndarray::{Array1, Array2, ArrayD, ShapeBuilder};
 use ndarray_npy::{read_npy, write_npy};
+use onnx_case::{OnnxCase, Owned};
+use sawmill::{Column, Model, Rows, Strings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -175,7 +177,7 @@ fn memory_order_and_type_of_an_array_change_nothing() {
     let (input, out) = (folder.path("fortran.npy"), folder.path("out.npy"));
     write_npy(&input, &fortran).unwrap();
     assert!(fs::read(&input).unwrap()[..128].windows(23).any(|text| text == b"'fortran_order': True, "));
-    sawmill(&["predict", &model(LIGHTGBM), &input, "--output", &out, "--threads", "3"]).ok();
+    sawmill(&["predict", &model(LIGHTGBM), &input, "--out", &out, "--threads", "3"]).ok();
     assert!(fs::read(&out).unwrap() == expected);
 
     // XGBoost rounds to f32 first, so f32 rows have the same answers.
@@ -797,6 +799,138 @@ fn bench_engine_reports_what_became_of_every_request() {
     }
 }
 
+// ---- pipelines
+
+#[path = "common/onnx.rs"]
+mod onnx_case;
+
+/// The rows of a case as CSV, columns from last to first under the names the model has for them.
+fn pipeline_rows(case: &OnnxCase) -> String {
+    let model = Model::load(&case.path).unwrap();
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let cell = |column: &Owned, row: usize| match column {
+        Owned::F32(values) if values[row].is_nan() => String::new(),
+        Owned::F32(values) => values[row].to_string(),
+        Owned::F64(values) => values[row].to_string(),
+        Owned::I64(values) => values[row].to_string(),
+        Owned::Bool(values) => values[row].to_string(),
+        Owned::Text(values) => quoted(values.get(row).unwrap()),
+    };
+    let names: Vec<_> = model.schema().features.iter().rev().map(|feature| feature.name.clone().unwrap()).collect();
+    let mut csv = format!("{}\n", names.join(","));
+    for row in 0..case.n_rows() {
+        let cells: Vec<_> = case.columns.iter().rev().map(|column| cell(column, row)).collect();
+        csv += &format!("{}\n", cells.join(","));
+    }
+    csv
+}
+
+#[test]
+fn a_pipeline_takes_columns_by_name_and_answers_with_the_names_of_its_classes() {
+    let folder = Folder::new();
+    let case = OnnxCase::named("mixed_forest_names");
+    let path = case.path.to_str().unwrap();
+    let rows = folder.write("people.csv", pipeline_rows(&case));
+    assert!(pipeline_rows(&case).contains(",\n"), "a missing number is an empty cell");
+
+    let values = sawmill(&["predict", path, &rows]).ok();
+    assert_eq!(values.lines().next(), Some("value_blue,value_green,value_red"));
+    let found = values.lines().skip(1).flat_map(|line| line.split(',')).map(|cell| cell.parse().unwrap());
+    assert_eq!(bits32(found), bits32(case.stored(1).into_iter().map(|value| value as f32)));
+
+    let labels: Vec<String> = column(&sawmill(&["predict", path, &rows, "--kind", "label"]).ok(), "label");
+    let expected: Vec<&str> =
+        case.outputs[0]["values"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
+    assert_eq!(labels, expected);
+
+    let out = folder.path("label.npy");
+    let complaint = sawmill(&["predict", path, &rows, "--kind", "label", "-o", &out]).fails(1);
+    assert!(complaint.ends_with("strings are not written as .npy; write .csv"), "{complaint}");
+}
+
+#[test]
+fn an_output_of_a_graph_is_chosen_by_its_name() {
+    let folder = Folder::new();
+    let case = OnnxCase::named("mixed_forest_names");
+    let path = case.path.to_str().unwrap();
+    let rows = folder.write("people.csv", pipeline_rows(&case));
+    let predict = |arguments: &[&str]| sawmill(&[&["predict", path, rows.as_str()], arguments].concat());
+    assert_eq!(predict(&["--output", "probabilities"]).ok(), predict(&[]).ok());
+    let labels = predict(&["--kind", "label"]).ok();
+    assert_eq!(
+        predict(&["--output", "label"]).ok().lines().skip(1).collect::<Vec<_>>(),
+        labels.lines().skip(1).collect::<Vec<_>>()
+    );
+    let complaint = predict(&["--output", "scores"]).fails(1);
+    assert!(complaint.ends_with("no output of this name; there are: label, probabilities"), "{complaint}");
+    assert!(predict(&["--kind", "margin"]).fails(1).ends_with("a pipeline has outputs only: label, probabilities"));
+    let complaint = sawmill(&["predict", &model(XGBOOST), &beside(XGBOOST, "rows.csv"), "--output", "x"]).fails(1);
+    assert!(complaint.ends_with("an output asked for by name of a model that is no ONNX graph"), "{complaint}");
+}
+
+#[test]
+fn text_with_commas_and_quotes_reaches_a_pipeline_whole() {
+    let case = OnnxCase::named("words_logistic");
+    let texts = ["Some words, abc d1 and d2!", "d3, \"d1\", and\nmore", "", "words"];
+    let quoted: Vec<_> = texts.iter().map(|text| format!("\"{}\"", text.replace('"', "\"\""))).collect();
+    let csv = format!("X\n{}\n", quoted.join("\n"));
+    let found = sawmill_with(&["predict", case.path.to_str().unwrap(), "-"], csv.as_bytes()).ok();
+    let columns: Strings = texts.into_iter().collect();
+    let expected = Model::load(&case.path).unwrap().predict(Rows::columns(&[Column::Text(&columns)]).unwrap()).unwrap();
+    assert_eq!(found.lines().next(), Some("value_0,value_1"));
+    let found = found.lines().skip(1).flat_map(|line| line.split(',')).map(|cell| cell.parse().unwrap());
+    assert_eq!(bits32(found), bits32(expected.as_f32().unwrap().iter().copied()));
+}
+
+#[test]
+fn a_cell_that_is_not_of_its_columns_type_is_named() {
+    let case = OnnxCase::named("mixed_forest_names");
+    let predict = |row: &str| {
+        let csv = format!("age,fare,parents,sex,port\n{row}\n");
+        sawmill_with(&["predict", case.path.to_str().unwrap(), "-"], csv.as_bytes())
+    };
+    // Whole numbers may be written as the decimals that pandas makes of a column with gaps.
+    assert_eq!(predict(",7.5,2.0,m,S").ok(), predict("nan,7.5,2,m,S").ok());
+    for (row, complaint) in [
+        ("old,7.5,2,m,S", "line 2, column \"age\": \"old\" is not a number"),
+        ("30,7.5,2.5,m,S", "line 2, column \"parents\": \"2.5\" is not a whole number"),
+        ("30,7.5,,m,S", "line 2, column \"parents\": \"\" is not a whole number"),
+    ] {
+        assert!(predict(row).fails(1).ends_with(complaint), "{row}");
+    }
+}
+
+#[test]
+fn inspect_draws_a_pipeline() {
+    let case = OnnxCase::named("mixed_forest_names");
+    let drawn = sawmill(&["inspect", case.path.to_str().unwrap()]).ok();
+    for line in [
+        "→ age: float [1]",
+        "→ sex: string [1]",
+        "Imputer",
+        "OneHotEncoder",
+        "└─ TreeEnsembleClassifier",
+        "← label",
+        "← probabilities",
+    ] {
+        assert!(drawn.contains(line), "{line}: {drawn}");
+    }
+    assert!(drawn.contains("classes         blue, green, red"), "{drawn}");
+}
+
+#[test]
+fn what_a_converter_lost_is_said_wherever_the_model_is_looked_at() {
+    let path = model("onnx/k24_forest_with_holes.onnx");
+    let remedy = "export with python/export_sklearn.py";
+    let run = sawmill_with(&["predict", &path, "-"], b"0.5,1,2,3\n");
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.starts_with("sawmill: warning: ") && run.stderr.contains(remedy), "{}", run.stderr);
+    assert!(sawmill(&["inspect", &path]).ok().contains(remedy));
+    let about: Value = serde_json::from_str(&sawmill(&["inspect", "--json", &path]).ok()).unwrap();
+    assert!(about["source"]["warnings"][0].as_str().unwrap().contains(remedy));
+    assert!(sawmill(&["validate", &path]).stdout.contains(remedy));
+}
+
 // ---- help
 
 #[test]
@@ -830,5 +964,5 @@ fn a_compiled_model_takes_the_place_of_its_source() {
     fs::write(&saw, bytes).unwrap();
     let complaint = sawmill(&["predict", &saw, &model("xgboost/breast_cancer/rows.csv")]).fails(1);
     assert!(complaint.ends_with("a damaged compiled model: a checksum is wrong"), "{complaint}");
-    assert!(sawmill(&["compile", &model(XGBOOST)]).fails(2).contains("--output"));
+    assert!(sawmill(&["compile", &model(XGBOOST)]).fails(2).contains("--out"));
 }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use onnx_case::{Distance, OnnxCase, answer, folder};
+use sawmill::Model;
 
 /// Greatest relative distance to ONNX Runtime where products of matrices and its approximations of `exp` come in.
 const TOLERANCE: f64 = 1e-6;
@@ -52,6 +53,30 @@ fn every_case_answers_as_onnx_runtime_did() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), table, "COVERAGE.md is out of date");
+}
+
+#[test]
+fn what_a_converter_is_known_to_lose_is_warned_of() {
+    let warnings = |name: &str| Model::load(OnnxCase::named(name).path).unwrap().source().warnings.clone();
+    for (name, remedy) in [
+        // Missing values of forests, thresholds and categories of histograms.
+        ("k24_forest_with_holes", "python/export_sklearn.py"),
+        ("k24_regressor_with_holes", "python/export_sklearn.py"),
+        ("scaled_forest", "python/export_sklearn.py"),
+        ("hist_with_holes", "python/export_sklearn.py"),
+        ("converted_lightgbm", "load LightGBM's own file"),
+        ("converted_xgboost", "load XGBoost's own file"),
+    ] {
+        let found = warnings(name);
+        assert!(found.len() == 1 && found[0].contains(remedy), "{name}: {found:?}");
+    }
+    assert_ne!(warnings("hist_with_holes"), warnings("k24_forest_with_holes"));
+    // Filled in before the trees; boosting that knows no missing values; nothing of trees; not of a converter.
+    for name in ["imputed_forest", "mixed_forest", "GradientBoostingClassifier", "mixed_logistic", "k17_votes"] {
+        assert!(warnings(name).is_empty(), "{name}: {:?}", warnings(name));
+    }
+    let report = Model::load(OnnxCase::named("k24_forest_with_holes").path).unwrap().validate();
+    assert!(report.ok && report.checks.iter().any(|check| check.name == "conversion" && check.ok), "{report:?}");
 }
 
 fn coverage(rows: &BTreeMap<String, String>, loaded: usize) -> String {

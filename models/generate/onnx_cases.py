@@ -15,9 +15,13 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 warnings.filterwarnings("ignore")
 
+import lightgbm as lgb
 import numpy as np
 import onnxruntime as rt
 import pandas as pd
+import xgboost as xgb
+from onnxmltools import convert_lightgbm, convert_xgboost
+from onnxmltools.convert.common.data_types import FloatTensorType as ToolsFloats
 from skl2onnx import to_onnx
 from skl2onnx._supported_operators import sklearn_operator_name_map
 from skl2onnx.common.data_types import (
@@ -229,6 +233,12 @@ def plain(estimator, rows, target, types=FLOATS, options=None):
     return estimator, rows, types, options if by_type or not options else {id(estimator): options}
 
 
+def converted(convert, estimator, target) -> tuple:
+    """A model of another library, as OnnxMLTools has it."""
+    model = convert(estimator.fit(X, target), initial_types=[("X", ToolsFloats([None, X.shape[1]]))])
+    return model.SerializeToString(), X
+
+
 def pipelines() -> dict:
     forest = lambda **k: RandomForestClassifier(n_estimators=4, max_depth=3, random_state=0, **k)
     boosted = lambda **k: GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=0, **k)
@@ -291,6 +301,10 @@ def pipelines() -> dict:
         "words_logistic": lambda: plain(
             make_pipeline(TfidfVectorizer(), LogisticRegression()), TEXTS, BINARY, [("X", StringTensorType([None, 1]))],
             locale),
+        "converted_lightgbm": lambda: converted(
+            convert_lightgbm, lgb.LGBMRegressor(n_estimators=3, min_child_samples=5, n_jobs=1, verbose=-1), REAL),
+        "converted_xgboost": lambda: converted(
+            convert_xgboost, xgb.XGBClassifier(n_estimators=2, max_depth=2, num_parallel_tree=2, n_jobs=1), MULTI),
         "neighbours_weighted": lambda: plain(KNeighborsRegressor(3, weights="distance"), X, REAL),
         "ordinal_unknown": lambda: plain(
             make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), Ridge()),

@@ -327,16 +327,21 @@ pub struct Source {
     /// library's own booster does, unless [`ModelOptions::best_iteration`](crate::ModelOptions::best_iteration) or
     /// [`iterations`](crate::ModelOptions::iterations) says otherwise.
     pub best_iteration: Option<usize>,
+    /// What the conversion to this format is known, or likely, to have lost, with the remedy. Answers are right for the
+    /// file as it stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Source {
     /// A forest built by hand.
     pub(crate) fn custom() -> Self {
-        Self { format: None, producer: "custom".to_owned(), digest: String::new(), best_iteration: None }
+        let (producer, warnings) = ("custom".to_owned(), Vec::new());
+        Self { format: None, producer, digest: String::new(), best_iteration: None, warnings }
     }
 }
 
-stored!(struct Source { format, producer, digest, best_iteration });
+stored!(struct Source { format, producer, digest, best_iteration, warnings });
 stored!(enum Format {
     0 => XgBoostJson, 1 => XgBoostUbjson, 2 => XgBoostBinary, 3 => LightGbmText, 4 => LightGbmJson, 5 => Treelite,
     6 => CatBoostJson, 7 => SklearnJson, 8 => Onnx,

@@ -113,7 +113,13 @@ impl Head {
         let forest = builder.finish()?;
         let range = options.iterations.within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
-        let source = Source { format: None, producer: self.library, digest: String::new(), best_iteration: None };
+        let source = Source {
+            format: None,
+            producer: self.library,
+            digest: String::new(),
+            best_iteration: None,
+            warnings: Vec::new(),
+        };
         Ok(Loaded { schema, source, forest })
     }
 

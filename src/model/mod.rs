@@ -28,7 +28,7 @@ use crate::ir::{Facts, Forest};
 use crate::load::Source;
 use crate::plan::{self, Plan, Runner};
 use crate::rows::Rows;
-use crate::schema::Schema;
+use crate::schema::{Classes, Schema};
 use pipeline::Piped;
 
 /// A model that predicts. Immutable, cheap to clone, `Send + Sync`; it takes no locks, keeps no globals and starts no
@@ -221,6 +221,16 @@ impl Model {
             Kind::Forest(inner) => inner.n_columns(inner.output),
             Kind::Graph(piped) => piped.graph.outputs[0].n_columns,
         }
+    }
+
+    /// The classes that the columns of a prediction are scores of, where the model names them.
+    pub fn scored_classes(&self) -> Option<&Classes> {
+        let classes = match &self.kind {
+            Kind::Forest(inner) if matches!(inner.output, Output::Value | Output::Margin) => &inner.schema.classes,
+            Kind::Forest(_) => &None,
+            Kind::Graph(piped) => &piped.graph.outputs[0].classes,
+        };
+        classes.as_ref().filter(|classes| classes.len() == self.n_columns())
     }
 
     /// What [`predict`](Self::predict) must return, computed by the reference evaluator: the definition of a right

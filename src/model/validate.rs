@@ -7,6 +7,7 @@ use super::pipeline::Piped;
 use super::run::{self, Scratch};
 use super::{Inner, Output, Predictions, Values, reference, sample};
 use crate::ir::eval::Storage;
+use crate::load::Source;
 use crate::rows::{Batch, Column, Csr, Dense, Flat, Table};
 use crate::schema::FeatureKind;
 use crate::strings::Strings;
@@ -53,8 +54,7 @@ const MAX_CELLS: usize = 1 << 22;
 pub(super) fn validate(model: &Inner) -> ValidationReport {
     let mut report = ValidationReport { ok: true, checks: Vec::new() };
     let (source, schema, facts) = (&model.source, &model.schema, &model.facts);
-    let format = source.format.map_or("built by hand".to_owned(), |format| format.to_string());
-    report.push("source", true, format!("{}, {format}, blake3 {}", source.producer, or_none(&source.digest)));
+    report.push_source(source);
     report.push(
         "schema",
         true,
@@ -81,8 +81,7 @@ pub(super) fn validate(model: &Inner) -> ValidationReport {
 pub(super) fn validate_graph(model: &Piped) -> ValidationReport {
     let mut report = ValidationReport { ok: true, checks: Vec::new() };
     let (source, schema) = (&model.source, &model.schema);
-    let format = source.format.map_or("built by hand".to_owned(), |format| format.to_string());
-    report.push("source", true, format!("{}, {format}, blake3 {}", source.producer, or_none(&source.digest)));
+    report.push_source(source);
     let inputs = model.pipeline.inputs.len();
     report.push("schema", true, format!("{} features in {inputs} inputs", schema.n_features()));
     report.push("plan", true, model.plan.to_string());
@@ -124,6 +123,15 @@ fn or_none(text: &str) -> &str {
 }
 
 impl ValidationReport {
+    /// Where the model comes from, and what was lost on the way.
+    fn push_source(&mut self, source: &Source) {
+        let format = source.format.map_or("built by hand".to_owned(), |format| format.to_string());
+        self.push("source", true, format!("{}, {format}, blake3 {}", source.producer, or_none(&source.digest)));
+        for warning in &source.warnings {
+            self.push("conversion", true, format!("warning: {warning}"));
+        }
+    }
+
     /// Kernels against the reference evaluator, on values and leaves, one row at a time.
     fn push_comparison(&mut self, model: &Inner, name: &'static str, rows: &Array2<f64>, storage: Storage) {
         let differs = |row: &Vec<f64>| {

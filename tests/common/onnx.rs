@@ -11,6 +11,10 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/onnx")
 }
 
+pub fn networks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/onnx_networks")
+}
+
 pub fn number(value: &Value) -> f64 {
     match value {
         Value::String(text) => text.parse().unwrap(),
@@ -51,6 +55,16 @@ impl Owned {
         }
     }
 
+    pub fn repeated(&self, times: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(values.repeat(times)),
+            Self::F64(values) => Self::F64(values.repeat(times)),
+            Self::I64(values) => Self::I64(values.repeat(times)),
+            Self::Bool(values) => Self::Bool(values.repeat(times)),
+            Self::Text(values) => Self::Text((0..times).flat_map(|_| values.iter()).collect()),
+        }
+    }
+
     pub fn borrowed(&self) -> Column<'_> {
         match self {
             Self::F32(values) => Column::F32(values),
@@ -74,7 +88,16 @@ pub struct OnnxCase {
 
 impl OnnxCase {
     pub fn all() -> Vec<Self> {
-        let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+        Self::of(&folder())
+    }
+
+    /// Those of neural networks.
+    pub fn networks() -> Vec<Self> {
+        Self::of(&networks())
+    }
+
+    fn of(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let mut paths: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "onnx")).collect();
         paths.sort();
         paths.into_iter().map(Self::read).collect()
@@ -82,6 +105,10 @@ impl OnnxCase {
 
     pub fn named(name: &str) -> Self {
         Self::read(folder().join(format!("{name}.onnx")))
+    }
+
+    pub fn named_network(name: &str) -> Self {
+        Self::read(networks().join(format!("{name}.onnx")))
     }
 
     fn read(path: PathBuf) -> Self {

@@ -10,7 +10,7 @@ use sawmill::{Format, InputCast, Isa, Model, ModelOptions, Output, Precision, Pr
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
 /// Loads models that XGBoost saved as JSON, UBJSON or in its old binary format, LightGBM as text or JSON, Treelite
-/// as checkpoints, and CatBoost as JSON.
+/// as checkpoints, CatBoost as JSON, and pipelines of scikit-learn as ONNX.
 #[derive(Parser)]
 #[command(name = "sawmill", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
 pub struct Cli {
@@ -61,16 +61,9 @@ pub struct PredictArgs {
     /// Where the predictions go: a .npy, .csv or .parquet file, or - for CSV on stdout
     ///
     /// One number per row makes an array of shape [n], several make [n, k]. Numbers have the type the model computes
-    /// in (float32 for XGBoost, float64 for LightGBM); leaves and labels are int32. The file appears when it is
-    /// complete.
-    #[arg(
-        short,
-        long = "output",
-        display_order = 0,
-        value_name = "OUT",
-        default_value = "-",
-        hide_default_value = true
-    )]
+    /// in (float32 for XGBoost, float64 for LightGBM); leaves and labels are int32, unless the model has names for its
+    /// classes: labels are these then, and columns of scores are called after them. The file appears when it is complete.
+    #[arg(short, long, display_order = 0, value_name = "OUT", default_value = "-", hide_default_value = true)]
     pub out: PathBuf,
 
     /// What to predict
@@ -97,6 +90,8 @@ Examples:
   sawmill predict model.txt rows.csv --kind leaf         the leaf every tree ends in
   sawmill predict model.json X.npy --iterations 0..50    the first 50 boosting rounds only
   sawmill predict model.json X.npy --staged -o s.npy     the value after every boosting round
+  sawmill predict pipeline.onnx people.csv --kind label  columns by name, classes as the pipeline calls them
+  sawmill predict model.onnx rows.csv --output scores    an output of the graph by its name
   zcat big.csv.gz | sawmill predict model.json - | head  CSV streams; memory stays bounded";
 
 /// Show what a model is: its task, features, trees, arithmetic, and how it will run.
@@ -302,7 +297,7 @@ pub struct CompileArgs {
 
     /// The file to write
     #[arg(short, long, value_name = "MODEL.saw")]
-    pub output: PathBuf,
+    pub out: PathBuf,
 }
 
 const COMPILE_EXAMPLES: &str = "\
@@ -357,7 +352,7 @@ pub struct ModelArgs {
     pub category_codes: bool,
 
     /// The output of an ONNX graph to predict; the last if not given, with --kind label the first
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "output", value_name = "NAME")]
     pub graph_output: Option<String>,
 
     /// Force an instruction set; the best of this machine if not given
@@ -410,7 +405,11 @@ impl ModelArgs {
         if let Some(name) = &self.graph_output {
             options = options.graph_output(name);
         }
-        Ok(options.load(&self.path)?)
+        let model = options.load(&self.path)?;
+        for warning in &model.source().warnings {
+            crate::complain(&format!("warning: {}: {warning}", self.path.display()));
+        }
+        Ok(model)
     }
 
     /// The columns of the rows to read.

@@ -7,5 +7,5 @@ use crate::args::{CompileArgs, Kind};
 /// Writes the compiled model.
 pub fn run(args: &CompileArgs) -> Result<()> {
     let model = args.model.load_on(Kind::Value, 1)?;
-    Ok(model.save(&args.output)?)
+    Ok(model.save(&args.out)?)
 }

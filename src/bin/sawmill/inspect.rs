@@ -104,6 +104,9 @@ fn source(text: &mut Text, path: &Path, model: &Model) {
     text.entry("format", &source.format.map_or("built by hand".to_owned(), |format| format.to_string()));
     text.entry("producer", &source.producer);
     text.entry("blake3", &source.digest);
+    for warning in &source.warnings {
+        text.entry("warning", warning);
+    }
 }
 
 fn task(text: &mut Text, model: &Model) {
@@ -125,10 +128,8 @@ fn task(text: &mut Text, model: &Model) {
 
 /// The first few names of classes.
 fn class_names(classes: &Classes) -> String {
-    let names: Vec<String> = match classes {
-        Classes::Integers(classes) => classes.iter().take(8).map(ToString::to_string).collect(),
-        Classes::Names(classes) => classes.iter().take(8).cloned().collect(),
-    };
+    let mut names = classes.names();
+    names.truncate(8);
     let more = if classes.len() > names.len() { ", …" } else { "" };
     format!("{}{more}", names.join(", "))
 }

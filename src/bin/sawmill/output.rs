@@ -29,6 +29,8 @@ pub struct PredictionWriter {
     started: bool,
     /// Numbers for each tree or round, where a row has one or more for each.
     inner: Option<usize>,
+    /// What the columns are scores of, if the model has names for that.
+    classes: Vec<String>,
     #[cfg(feature = "parquet")]
     parquet: Option<parquet::ParquetFile>,
 }
@@ -83,6 +85,7 @@ impl PredictionWriter {
             n_rows: 0,
             started: false,
             inner: None,
+            classes: Vec::new(),
             #[cfg(feature = "parquet")]
             parquet,
         })
@@ -91,6 +94,11 @@ impl PredictionWriter {
     /// Makes every row an array of its own, `inner` numbers for each of its trees or rounds.
     pub fn set_inner(&mut self, inner: Option<usize>) {
         self.inner = inner;
+    }
+
+    /// Calls columns after the classes that they are scores of.
+    pub fn set_classes(&mut self, classes: Vec<String>) {
+        self.classes = classes;
     }
 
     /// Adds the rows of `predictions`.
@@ -126,7 +134,9 @@ impl PredictionWriter {
 
     fn write_csv(&mut self, predictions: &Predictions) -> io::Result<()> {
         if !self.started {
-            writeln!(self.out, "{}", self.column_names().join(","))?;
+            let names = self.column_names();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            write_records(&mut self.out, &names, names.len(), write_text)?;
         }
         let (out, width) = (&mut self.out, self.n_columns);
         match predictions.values() {
@@ -152,6 +162,7 @@ impl PredictionWriter {
             return vec![kind.to_owned()];
         }
         let name = |column: usize| match self.inner {
+            None if self.classes.len() == self.n_columns => format!("{kind}_{}", self.classes[column]),
             Some(inner) if inner > 1 => format!("{kind}_{}_{}", column / inner, column % inner),
             _ => format!("{kind}_{column}"),
         };

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
-use sawmill::{Float, Model, Predictions, Scratch};
+use sawmill::{Classes, Float, Model, Predictions, Scratch};
 
 use crate::args::{Kind, PredictArgs};
 use crate::input::table::Table;
@@ -28,6 +28,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         None => Way::Plain,
     };
     writer.set_inner(inner(&model, args));
+    writer.set_classes(model.scored_classes().map_or_else(Vec::new, Classes::names));
     let mut input = Input::open(&args.input, &args.model.rows_schema(&model))?;
     let shares_terminal = is_standard_stream(&args.out) && io::stdout().is_terminal();
     let mut progress = Progress::new(shares_terminal);

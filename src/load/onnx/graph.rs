@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::attributes::{Attributes, shown};
 use super::lower::lower;
-use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use super::trees::{Kind, Trees};
 use super::{ops, tensor};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::schema::Classes;
 const MAX_NODES: usize = 1 << 18;
 const MAX_DEPTH: usize = 32;
 
-const ML: &str = "ai.onnx.ml";
+pub(super) const ML: &str = "ai.onnx.ml";
 const MICROSOFT: &str = "com.microsoft";
 
 /// What a file's graph became.
@@ -40,64 +40,71 @@ const VALUE_BYTES_PER_BYTE: usize = 16;
 
 /// Loads a model that takes `n_bytes` in its file.
 pub(super) fn load(model: &ModelProto, n_bytes: usize, compat: OnnxCompat, limits: &Limits) -> Result<LoadedNodes> {
-    let graph = model.graph.as_ref().ok_or_else(|| Error::invalid_model("no graph in the file"))?;
-    let versions = model.opset_import.iter().map(|set| (domain(&set.domain), set.version)).collect();
-    let functions = model.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect();
-    let mut loader = Loader {
-        builder: GraphBuilder::new(MIN_VALUE_BYTES.saturating_add(n_bytes.saturating_mul(VALUE_BYTES_PER_BYTE))),
-        versions,
-        functions,
-        scopes: vec![HashMap::new()],
-        classes: HashMap::new(),
-        column_names: HashMap::new(),
-        n_nodes: 0,
-        depth: 0,
-        compat,
-        limits,
-    };
+    let graph = model.graph.as_ref().ok_or_else(no_graph)?;
+    let mut loader = Loader::new(model, n_bytes, compat, limits);
     loader.initializers(graph)?;
-    for input in &graph.input {
-        if !loader.scopes[0].contains_key(input.name.as_str()) {
-            loader.input(graph, input).map_err(|error| error.at(format!("input \"{}\"", shown(&input.name))))?;
-        }
-    }
+    loader.inputs(graph)?;
     let nodes = loader.nodes(&graph.node)?;
-    let mut outputs = Vec::new();
-    for output in &graph.output {
-        let value = loader.resolve(&output.name)?;
-        let n_columns = loader.builder.sample(value).map_or(1, crate::graph::n_columns);
-        let ty = loader.builder.sample(value).map_or(Type::F32, crate::graph::type_of);
-        let classes = loader.classes.get(&value).cloned();
-        outputs.push(OutputValue { name: output.name.clone(), value, n_columns, ty, classes });
-    }
-    if outputs.is_empty() {
-        return Err(Error::invalid_model("a graph without outputs"));
-    }
-    let samples = outputs.iter().map(|output| loader.builder.sample(output.value).cloned()).collect();
-    let column_names = loader.column_names;
-    Ok(LoadedNodes { graph: loader.builder.finish(nodes, outputs), column_names, samples })
+    loader.finish(graph, nodes)
+}
+
+fn no_graph() -> Error {
+    Error::invalid_model("no graph in the file")
 }
 
 fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
 
-struct Loader<'a> {
-    builder: GraphBuilder,
+pub(super) struct Loader<'a> {
+    pub(super) builder: GraphBuilder,
     versions: HashMap<&'a str, i64>,
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     /// Values by name, the innermost graph last.
     scopes: Vec<HashMap<String, usize>>,
     /// What the columns of a value stand for.
     classes: HashMap<usize, Classes>,
-    column_names: HashMap<usize, Vec<String>>,
+    pub(super) column_names: HashMap<usize, Vec<String>>,
     n_nodes: usize,
     depth: usize,
     compat: OnnxCompat,
-    limits: &'a Limits,
+    pub(super) limits: &'a Limits,
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    fn new(model: &'a ModelProto, n_bytes: usize, compat: OnnxCompat, limits: &'a Limits) -> Self {
+        Self {
+            builder: GraphBuilder::new(MIN_VALUE_BYTES.saturating_add(n_bytes.saturating_mul(VALUE_BYTES_PER_BYTE))),
+            versions: model.opset_import.iter().map(|set| (domain(&set.domain), set.version)).collect(),
+            functions: model.functions.iter().map(|f| ((domain(&f.domain), f.name.as_str()), f)).collect(),
+            scopes: vec![HashMap::new()],
+            classes: HashMap::new(),
+            column_names: HashMap::new(),
+            n_nodes: 0,
+            depth: 0,
+            compat,
+            limits,
+        }
+    }
+
+    /// The graph of `nodes`, with the outputs of the file's.
+    fn finish(self, graph: &GraphProto, nodes: Vec<Node>) -> Result<LoadedNodes> {
+        let mut outputs = Vec::new();
+        for output in &graph.output {
+            let value = self.resolve(&output.name)?;
+            let n_columns = self.builder.sample(value).map_or(1, crate::graph::n_columns);
+            let ty = self.builder.sample(value).map_or(Type::F32, crate::graph::type_of);
+            let classes = self.classes.get(&value).cloned();
+            outputs.push(OutputValue { name: output.name.clone(), value, n_columns, ty, classes });
+        }
+        if outputs.is_empty() {
+            return Err(Error::invalid_model("a graph without outputs"));
+        }
+        let samples = outputs.iter().map(|output| self.builder.sample(output.value).cloned()).collect();
+        let column_names = self.column_names;
+        Ok(LoadedNodes { graph: self.builder.finish(nodes, outputs), column_names, samples })
+    }
+
     fn initializers(&mut self, graph: &GraphProto) -> Result<()> {
         if !graph.sparse_initializer.is_empty() {
             return Err(Error::unsupported("sparse initializers"));
@@ -111,97 +118,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// An input of the whole graph.
-    fn input(&mut self, graph: &GraphProto, info: &ValueInfoProto) -> Result<()> {
-        let missing = || Error::invalid_model("no type");
-        let kind = info.r#type.as_ref().ok_or_else(missing)?;
-        if let TypeProto { map_type: Some(_), .. } = kind {
-            return self.dictionary(graph, info);
-        }
-        let Some(of) = &kind.tensor_type else {
-            return Err(Error::unsupported("an input that is no tensor"));
-        };
-        let ty = tensor::element_type(of.elem_type)?;
-        let dims = of.shape.as_ref().map(|shape| &*shape.dim);
-        let tail = match dims {
-            None => vec![self.undeclared_width(graph, &info.name)?],
-            Some([_, width]) if width.dim_value.is_none_or(|size| size < 1) => {
-                vec![self.undeclared_width(graph, &info.name)?]
-            }
-            Some(dims) => {
-                let sizes = dims.iter().skip(1).map(|dim| dim.dim_value.filter(|&size| size > 0));
-                let sizes = sizes.map(|size| size.and_then(|size| usize::try_from(size).ok()));
-                let sizes: Option<Vec<usize>> = sizes.collect();
-                sizes.ok_or_else(|| Error::unsupported("an input of several dimensions of no declared size"))?
-            }
-        };
-        let columns = tail.iter().try_fold(1u64, |total, &size| total.checked_mul(size as u64));
-        self.limits.features(columns.unwrap_or(u64::MAX))?;
-        let value = self.builder.input(&info.name, ty, tail);
-        self.define(&info.name, value)
-    }
-
-    /// An input that is a dictionary becomes one column for every key of the vectorizer that reads it.
-    fn dictionary(&mut self, graph: &GraphProto, info: &ValueInfoProto) -> Result<()> {
-        let reader = graph.node.iter().find(|node| node.input.first() == Some(&info.name));
-        let reader = reader.filter(|node| node.op_type == "DictVectorizer" && node.domain == ML);
-        let reader = reader.ok_or_else(|| Error::unsupported("a dictionary that is not read by a DictVectorizer"))?;
-        let mut attributes = Attributes::new(reader);
-        let integers = attributes.ints("int64_vocabulary")?.unwrap_or_default();
-        let names = attributes.strings("string_vocabulary")?.unwrap_or_default();
-        let names: Vec<String> = match names.is_empty() {
-            true => integers.iter().map(ToString::to_string).collect(),
-            false => names.iter().map(str::to_owned).collect(),
-        };
-        self.limits.features(names.len() as u64)?;
-        let value = self.builder.input(&info.name, Type::F32, vec![names.len()]);
-        self.column_names.insert(value, names);
-        self.define(&info.name, value)
-    }
-
-    /// The number of columns of an input that does not declare it, from the first node that tells.
-    fn undeclared_width(&self, graph: &GraphProto, name: &str) -> Result<usize> {
-        let (mut name, mut nodes) = (name, graph.node.iter());
-        while let Some(node) = nodes.find(|node| node.input.iter().any(|input| input == name)) {
-            let list = |names: &[&str]| {
-                let found = node.attribute.iter().find(|attribute| names.contains(&attribute.name.as_str()));
-                found.map(|attribute| attribute.floats.len().max(attribute.ints.len()))
-            };
-            let ints = |name: &str| node.attribute.iter().find(|a| a.name == name).map(|a| &*a.ints);
-            let width = match node.op_type.as_str() {
-                "TreeEnsembleClassifier" | "TreeEnsembleRegressor" | "TreeEnsemble" => ints("nodes_featureids")
-                    .and_then(|features| features.iter().max())
-                    .and_then(|&feature| usize::try_from(feature).ok()?.checked_add(1)),
-                "Scaler" => list(&["offset"]).max(list(&["scale"])),
-                "Imputer" => list(&["imputed_value_floats"]).max(list(&["imputed_value_int64s"])),
-                "LinearRegressor" => {
-                    let targets = node.attribute.iter().find(|a| a.name == "targets").map_or(1, |a| a.i.max(1));
-                    list(&["coefficients"]).map(|count| count / targets as usize)
-                }
-                "LinearClassifier" => {
-                    list(&["coefficients"]).zip(list(&["intercepts"])).map(|(count, rows)| count / rows.max(1))
-                }
-                "MatMul" | "Gemm" | "Sub" | "Add" | "Mul" | "Div" => {
-                    let other = node.input.iter().find(|input| *input != name);
-                    let shape = other.and_then(|other| graph.initializer.iter().find(|tensor| tensor.name == *other));
-                    let dims = shape.map(|tensor| &*tensor.dims);
-                    let size =
-                        if node.op_type == "MatMul" { dims.and_then(<[_]>::first) } else { dims.and_then(<[_]>::last) };
-                    size.and_then(|&size| usize::try_from(size).ok())
-                }
-                _ => None,
-            };
-            if let Some(width) = width.filter(|&width| width > 0) {
-                self.limits.features(width as u64)?;
-                return Ok(width);
-            }
-            let Some(output) = node.output.first() else { break };
-            name = output;
-        }
-        Err(Error::unsupported("its number of columns is not declared; export the model with a declared shape"))
-    }
-
-    fn define(&mut self, name: &str, value: usize) -> Result<()> {
+    pub(super) fn define(&mut self, name: &str, value: usize) -> Result<()> {
         let scope = self.scopes.last_mut().ok_or_else(|| Error::invalid_model("no scope"))?;
         match scope.insert(name.to_owned(), value) {
             None => Ok(()),
@@ -271,7 +188,27 @@ impl Loader<'_> {
         {
             return self.rename(proto, &inputs);
         }
-        self.add(proto, op, inputs, nodes)
+        let classes = match &op {
+            Op::LinearClassifier { classes, .. } => classes_of(classes),
+            Op::SvmClassifier(classifier) => classes_of(&classifier.classes),
+            // Scores that are scaled are scores.
+            Op::Normalizer(_) => {
+                inputs.first().copied().flatten().and_then(|scores| self.classes.get(&scores).cloned())
+            }
+            _ => None,
+        };
+        let scores = if matches!(op, Op::Normalizer(_)) { proto.output.first() } else { proto.output.get(1) };
+        self.add(proto, op, inputs, nodes)?;
+        self.name_scores(scores, classes)
+    }
+
+    /// Says what the columns of a value stand for, where it is wanted.
+    fn name_scores(&mut self, scores: Option<&String>, classes: Option<Classes>) -> Result<()> {
+        if let (Some(name), Some(classes)) = (scores.filter(|name| !name.is_empty()), classes) {
+            let value = self.resolve(name)?;
+            self.classes.insert(value, classes);
+        }
+        Ok(())
     }
 
     /// Adds a node under the names the file gives its outputs.
@@ -397,11 +334,7 @@ impl Loader<'_> {
         let scores = if ensemble.classes.is_some() { proto.output.get(1) } else { None };
         let classes = ensemble.classes.as_ref().and_then(classes_of);
         self.add(proto, Op::Ensemble(ensemble), vec![Some(value)], nodes)?;
-        if let (Some(name), Some(classes)) = (scores.filter(|name| !name.is_empty()), classes) {
-            let value = self.resolve(name)?;
-            self.classes.insert(value, classes);
-        }
-        Ok(())
+        self.name_scores(scores, classes)
     }
 
     /// Writes a function out: its values are in a scope of their own that sees nothing else.

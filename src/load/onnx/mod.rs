@@ -6,6 +6,8 @@
 
 mod attributes;
 mod graph;
+mod inputs;
+mod lossy;
 mod lower;
 mod ops;
 mod proto;
@@ -53,7 +55,13 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
         (name, version) => format!("{name} {version}").trim_end().to_owned(),
     };
     let producer = format!("{producer} ({})", versions.join(", "));
-    let source = Source { format: None, producer, digest: String::new(), best_iteration: None };
+    let source = Source {
+        format: None,
+        producer,
+        digest: String::new(),
+        best_iteration: None,
+        warnings: lossy::warnings(&model),
+    };
     match if options.keep_graph { Err(Box::new(graph)) } else { graph.into_forest() } {
         Ok(forest) => {
             let range = options.iterations.within(forest.n_iterations())?;

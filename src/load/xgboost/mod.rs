@@ -143,6 +143,7 @@ impl Learner {
             producer: format!("XGBoost {}", self.version),
             digest: String::new(),
             best_iteration: self.best_iteration,
+            warnings: Vec::new(),
         };
         Ok(Loaded { schema, source, forest })
     }

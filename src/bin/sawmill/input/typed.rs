@@ -47,9 +47,9 @@ impl Cells {
             Self::Numbers(values) => {
                 values.push(number(field).with_context(|| format!("{} is not a number", shown(field)))?);
             }
-            Self::Integers(values) => match text.trim().parse() {
-                Ok(value) => values.push(value),
-                Err(_) => bail!("{} is not a whole number", shown(field)),
+            Self::Integers(values) => match whole(text.trim()) {
+                Some(value) => values.push(value),
+                None => bail!("{} is not a whole number", shown(field)),
             },
             Self::Truths(values) => match text.trim().to_ascii_lowercase().as_str() {
                 "true" | "1" => values.push(true),
@@ -71,3 +71,12 @@ impl Cells {
         }
     }
 }
+
+/// A whole number, perhaps written as a decimal.
+fn whole(text: &str) -> Option<i64> {
+    let decimal = || text.parse::<f64>().ok().filter(|value| value.trunc() == *value && value.abs() < EXACT);
+    text.parse().ok().or_else(|| decimal().map(|value| value as i64))
+}
+
+/// Below it every whole number is a double.
+const EXACT: f64 = (1u64 << 53) as f64;
