@@ -105,7 +105,7 @@ impl Link {
                 T::exp_all(rows);
                 map(rows, T::ln_1p);
             }
-            Self::SignedSquare => map(rows, |x| sign(x) * x * x),
+            Self::SignedSquare => map(rows, |x| x.sign() * x * x),
             Self::Softmax => softmax(rows, width),
             Self::SoftmaxF32 => rows.chunks_exact_mut(width).for_each(softmax_f32),
             Self::IsolationScore { ratio, offset } => {
@@ -200,17 +200,6 @@ fn logistic<T: Real>(x: T) -> T {
 fn map<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
     for x in values {
         *x = f(*x);
-    }
-}
-
-#[inline(always)]
-fn sign<T: Real>(x: T) -> T {
-    if x > T::ZERO {
-        T::ONE
-    } else if x < T::ZERO {
-        -T::ONE
-    } else {
-        T::ZERO
     }
 }
 

@@ -346,7 +346,7 @@ impl std::fmt::Debug for Child {
 
 /// A set of category codes: its non-empty 32-bit words, by ascending index. Memory follows what the model file
 /// lists, however large a single code is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CategorySet {
     words: Box<[(u32, u32)]>,
 }
@@ -371,6 +371,11 @@ impl CategorySet {
     pub fn from_words(words: &[u32]) -> Self {
         let indexed = words.iter().enumerate().filter(|(_, bits)| **bits != 0);
         Self { words: indexed.map(|(index, bits)| (index as u32, *bits)).collect() }
+    }
+
+    /// Its non-empty words and their indices, ascending.
+    pub(crate) fn words(&self) -> &[(u32, u32)] {
+        &self.words
     }
 
     /// Whether the set has `code`. Cost: a binary search over the set's words.

@@ -35,6 +35,18 @@ pub(crate) trait Real:
     fn exp2(self) -> Self;
     fn powf(self, exponent: Self) -> Self;
     fn ln_1p(self) -> Self;
+
+    /// 1, -1, or 0 for zeros and NaN.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        if self > Self::ZERO {
+            Self::ONE
+        } else if self < Self::ZERO {
+            -Self::ONE
+        } else {
+            Self::ZERO
+        }
+    }
 }
 
 macro_rules! real {

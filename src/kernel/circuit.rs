@@ -7,9 +7,9 @@
 use super::level::{Chunk, Level, Work};
 use super::{CHUNK, Sum};
 use crate::ir::Target;
+use crate::layout::byte_tests::ByteTest;
 use crate::layout::circuit::{CircuitLayout, Group, Instruction};
 use crate::layout::program::Tile;
-use crate::layout::ranks::ByteTest;
 
 /// Chunks that a program is run on at once, where there are as many: enough that what it takes to find columns is small
 /// beside the work on them, few enough that slots stay in the nearest cache.

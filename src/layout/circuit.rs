@@ -8,9 +8,12 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::byte_tests::{ByteTest, ByteTests, has_byte_test};
+use super::classes::MAX_CLASSES;
 use super::program::{Height, Op, Program, Tile, heights};
-use super::ranks::{ByteTest, MAX_CLASSES, RankIndex, Ranks, has_byte_test};
+use super::ranks::Ranks;
 use crate::ir::real::Real;
 use crate::ir::{Forest, SplitTest, Target};
 use crate::store::Array;
@@ -25,7 +28,7 @@ const GROUP_COLUMNS: usize = 128;
 /// Circuits of some trees of a forest.
 #[derive(Debug)]
 pub(crate) struct CircuitLayout<S: 'static> {
-    pub(crate) ranks: Ranks,
+    pub(crate) ranks: Arc<Ranks>,
     pub(crate) groups: Array<Group>,
     pub(crate) runs: Array<Run>,
     pub(crate) instructions: Array<Instruction>,
@@ -139,18 +142,15 @@ pub(crate) fn refusal(forest: &Forest, tree: usize) -> Option<Refusal> {
 }
 
 impl<S: Real> CircuitLayout<S> {
-    /// Circuits for the trees that `chosen` names.
+    /// Circuits for the trees that `chosen` names, whose splits are in `tests`.
     ///
-    /// Cost: a sort of each feature's cuts and a pass over the splits.
-    pub(crate) fn new(forest: &Forest, chosen: impl Fn(usize) -> bool) -> Result<Self, Refusal> {
-        let trees = (0..forest.n_trees()).filter(|&tree| chosen(tree));
-        let splits = trees.flat_map(|tree| &forest.splits()[forest.splits_of(tree)]);
-        let (ranks, index) = Ranks::new(forest, splits.collect::<Vec<_>>().iter().copied());
-        if ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES) {
+    /// Cost: a pass over the splits.
+    pub(crate) fn new(forest: &Forest, tests: &ByteTests, chosen: impl Fn(usize) -> bool) -> Result<Self, Refusal> {
+        if tests.ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES) {
             return Err(Refusal::Classes);
         }
         let mut layout = Self {
-            ranks,
+            ranks: tests.ranks.clone(),
             groups: Array::new(),
             runs: Array::new(),
             instructions: Array::new(),
@@ -168,12 +168,12 @@ impl<S: Real> CircuitLayout<S> {
         let mut columns = 0;
         for tree in 0..forest.n_trees() {
             if !chosen(tree) {
-                layout.add_group(forest, &index, tree, &mut group);
+                layout.add_group(forest, tests, tree, &mut group);
                 continue;
             }
             let program = program(forest, &heights, tree);
             if columns + program.columns() > GROUP_COLUMNS {
-                layout.add_group(forest, &index, tree, &mut group);
+                layout.add_group(forest, tests, tree, &mut group);
             }
             if group.is_empty() {
                 columns = 0;
@@ -182,7 +182,7 @@ impl<S: Real> CircuitLayout<S> {
             layout.add_leaves(forest, tree, &program);
             group.push(program);
         }
-        layout.add_group(forest, &index, forest.n_trees(), &mut group);
+        layout.add_group(forest, tests, forest.n_trees(), &mut group);
         Ok(layout)
     }
 
@@ -202,7 +202,7 @@ impl<S: Real> CircuitLayout<S> {
     }
 
     /// Writes the programs of the trees before tree `end` as a group.
-    fn add_group(&mut self, forest: &Forest, index: &RankIndex, end: usize, programs: &mut Vec<Program<'_>>) {
+    fn add_group(&mut self, forest: &Forest, tests: &ByteTests, end: usize, programs: &mut Vec<Program<'_>>) {
         if programs.is_empty() {
             return;
         }
@@ -235,12 +235,13 @@ impl<S: Real> CircuitLayout<S> {
                     let test = match split {
                         // Padding: both sides are the same leaf, so that any outcome is right.
                         None => ByteTest { column: 0, from: 0 },
-                        Some(split) => match split.test {
-                            SplitTest::Threshold(threshold) => index.byte_test(forest, split, threshold),
-                            SplitTest::Set(set) => {
-                                let coded = index.coded(&self.ranks, split.feature);
-                                for (segment, left) in coded.left_classes(forest, split, set).into_iter().enumerate() {
-                                    let column = coded.first_column + 2 * segment as u32;
+                        Some(split) => match forest.splits()[*split].test {
+                            SplitTest::Threshold(_) => tests.numeric(*split),
+                            SplitTest::Set(_) => {
+                                let (coded, test) = tests.category(*split);
+                                let first_column = self.ranks.coded[coded].first_column;
+                                for (segment, &left) in tests.left(coded, test).iter().enumerate() {
+                                    let column = first_column + 2 * segment as u32;
                                     self.sets.edit().push(SetTest { column, continues: segment > 0, left });
                                 }
                                 results += 1;

@@ -1,6 +1,8 @@
 //! Flat arrays that kernels read, built once from a [`Forest`](crate::ir::Forest).
 
+pub(crate) mod byte_tests;
 pub(crate) mod circuit;
+mod classes;
 pub(crate) mod program;
 pub(crate) mod ranks;
 pub(crate) mod row;

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::circuit::MAX_LEAVES;
-use crate::ir::{Child, Forest, Position, Split, SplitTest};
+use crate::ir::{Child, Forest, Position, SplitTest};
 
 /// The kinds of tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ pub(super) struct Program<'a> {
     /// Whether tiles may be padded.
     padded: bool,
     pub(super) ops: Vec<Op>,
-    /// The splits of the operations; `None` where padding stands.
-    pub(super) splits: Vec<Option<&'a Split>>,
+    /// The forest's indices of the splits of the operations; `None` where padding stands.
+    pub(super) splits: Vec<Option<usize>>,
     /// The forest's index of each numbered leaf.
     pub(super) leaves: Vec<usize>,
 }
@@ -108,7 +108,8 @@ impl<'a> Program<'a> {
     /// Byte columns it fills: one for every tile over leaves, one for every set test.
     pub(super) fn columns(&self) -> usize {
         let tiles = self.ops.iter().filter(|op| op.operands.is_empty()).count();
-        let sets = self.splits.iter().flatten().filter(|split| matches!(split.test, SplitTest::Set(_))).count();
+        let is_set = |&&split: &&usize| matches!(self.forest.splits()[split].test, SplitTest::Set(_));
+        let sets = self.splits.iter().flatten().filter(is_set).count();
         tiles + sets
     }
 
@@ -134,11 +135,11 @@ impl<'a> Program<'a> {
             }
             match (split.left.position(), split.right.position()) {
                 (Position::Leaf(leaf), _) => {
-                    chain.push((Tile::LeafLeft, leaf, split));
+                    chain.push((Tile::LeafLeft, leaf, index));
                     at = split.right;
                 }
                 (_, Position::Leaf(leaf)) => {
-                    chain.push((Tile::LeafRight, leaf, split));
+                    chain.push((Tile::LeafRight, leaf, index));
                     at = split.left;
                 }
                 _ => break self.emit_join(at),
@@ -204,7 +205,7 @@ impl<'a> Program<'a> {
             match child.position() {
                 Position::Split(index) => {
                     let split = &self.forest.splits()[index];
-                    self.splits.push(Some(split));
+                    self.splits.push(Some(index));
                     below.extend([split.left, split.right]);
                 }
                 Position::Leaf(_) => {

@@ -5,12 +5,14 @@
 //! similar depth share a group, so that few steps are idle; a group never reaches beyond its window, and the leaves of a
 //! window are summed in tree order while the next is walked.
 
-use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
+use super::byte_tests::ByteTests;
 use super::circuit::{Refusal, refusal};
-use super::ranks::{MAX_CLASSES, Ranks};
+use super::classes::MAX_CLASSES;
+use super::ranks::Ranks;
 use crate::ir::real::Real;
-use crate::ir::{Forest, Missing, Position, SplitTest, Target, facts};
+use crate::ir::{Forest, Position, SplitTest, Target};
 use crate::store::Array;
 
 /// Walks in flight.
@@ -25,7 +27,7 @@ const MAX_OUTCOMES: usize = 1 << 22;
 /// A forest as trees of byte tests.
 #[derive(Debug)]
 pub(crate) struct RowLayout<S: 'static> {
-    pub(crate) ranks: Ranks,
+    pub(crate) ranks: Arc<Ranks>,
     /// For every coded feature of the ranks, the outcomes of its tests.
     pub(crate) outcomes: Vec<Outcomes>,
     pub(crate) nodes: Array<RowNode>,
@@ -77,104 +79,78 @@ pub(crate) fn row_refusal(forest: &Forest) -> Option<Refusal> {
 }
 
 impl<S: Real> RowLayout<S> {
-    /// Cost: a sort of each feature's cuts and a pass over the splits.
-    pub(crate) fn new(forest: &Forest) -> Result<Self, Refusal> {
-        if let Some(refusal) = row_refusal(forest) {
-            return Err(refusal);
-        }
-        let (ranks, index) = Ranks::new(forest, forest.splits().iter());
-        if ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES) {
+    /// A layout of trees of these depths, whose splits are all in `tests`; there is no [`row_refusal`].
+    ///
+    /// Cost: a pass over the splits, and over the tests of each class of categories.
+    pub(crate) fn new(forest: &Forest, tests: &ByteTests, depths: &[usize]) -> Result<Self, Refusal> {
+        let ranks = tests.ranks.clone();
+        let bytes = |coded: usize| ranks.coded[coded].n_classes * tests.n_tests(coded);
+        let too_many = ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES);
+        if too_many || (0..ranks.coded.len()).map(bytes).sum::<usize>() > MAX_OUTCOMES {
             return Err(Refusal::Classes);
         }
         // Columns of classes are not needed: those of outcomes take their place.
         let mut n_columns = ranks.n_numeric();
-        let mut tests: HashMap<(u32, u32, Missing), usize> = HashMap::new();
-        let mut outcomes = Vec::new();
-        for coded in &ranks.coded {
-            let mut of_feature = Vec::new();
-            for split in forest.splits().iter().filter(|split| split.feature == coded.feature) {
-                if let SplitTest::Set(set) = split.test {
-                    tests.entry((coded.feature, set, split.missing)).or_insert_with(|| {
-                        of_feature.push(coded.left_classes(forest, split, set));
-                        n_columns + of_feature.len() - 1
-                    });
-                }
-            }
-            let n_tests = of_feature.len();
-            if outcomes.iter().map(|outcomes: &Outcomes| outcomes.by_class.len()).sum::<usize>()
-                + coded.n_classes * n_tests
-                > MAX_OUTCOMES
-            {
-                return Err(Refusal::Classes);
-            }
-            let outcome = |class: usize, left: &Vec<[u8; 32]>| {
-                let is_left = left[class >> 8][class >> 3 & 31] >> (class & 7) & 1 == 1;
-                if is_left { 0 } else { 255 }
-            };
-            let by_class =
-                (0..coded.n_classes).flat_map(|class| of_feature.iter().map(move |left| outcome(class, left)));
-            outcomes.push(Outcomes { n_tests, by_class: by_class.collect(), first_column: n_columns });
-            n_columns += n_tests;
+        let mut first_columns = Vec::with_capacity(ranks.coded.len());
+        for coded in 0..ranks.coded.len() {
+            first_columns.push(n_columns);
+            n_columns += tests.n_tests(coded);
         }
         if n_columns > usize::from(u16::MAX) {
             return Err(Refusal::Columns);
         }
-        let depths = facts::tree_depths(forest);
-        let mut layout = Self {
-            ranks,
-            outcomes,
-            nodes: vec![RowNode::arrival(0)].into(),
-            values: vec![S::ZERO].into(),
-            groups: Vec::new(),
-            outputs: Vec::with_capacity(forest.n_trees()),
-            n_columns: n_columns.max(1),
-        };
-        let mut roots = Vec::with_capacity(forest.n_trees());
-        let mut queue = VecDeque::new();
+        let outcomes = (0..).zip(&first_columns).map(|(coded, &first)| Outcomes::of(tests, coded, first)).collect();
+
+        let n_nodes = 1 + forest.splits().len() + forest.n_leaves();
+        let mut nodes = Vec::with_capacity(n_nodes);
+        let mut values = Vec::with_capacity(n_nodes);
+        nodes.push(RowNode::arrival(0));
+        values.push(S::ZERO);
+        let (mut roots, mut outputs) = (Vec::with_capacity(forest.n_trees()), Vec::with_capacity(forest.n_trees()));
+        let mut level_order = Vec::new();
         for tree in forest.trees() {
             let weight = S::from_f64(tree.weight);
-            let Target::One(output) = tree.target else { unreachable!("refused above") };
-            layout.outputs.push(output);
-            let root = layout.reserve(1);
+            let Target::One(output) = tree.target else { unreachable!("a row refusal") };
+            outputs.push(output);
+            let root = nodes.len();
             roots.push(root as u32);
-            queue.push_back((root, tree.root));
-            while let Some((at, child)) = queue.pop_front() {
+            level_order.clear();
+            level_order.push(tree.root);
+            while let Some(child) = level_order.get(nodes.len() - root) {
                 match child.position() {
                     Position::Leaf(leaf) => {
-                        layout.nodes.edit()[at] = RowNode::arrival(at);
-                        layout.values.edit()[at] = S::from_f64(forest.leaf(leaf)[0]) * weight;
+                        nodes.push(RowNode::arrival(nodes.len()));
+                        values.push(S::from_f64(forest.leaf(leaf)[0]) * weight);
                     }
-                    Position::Split(split) => {
-                        let split = &forest.splits()[split];
-                        let left = layout.reserve(2);
-                        queue.extend([(left, split.left), (left + 1, split.right)]);
+                    Position::Split(index) => {
+                        let split = &forest.splits()[index];
+                        let left = (root + level_order.len()) as u32;
+                        level_order.extend([split.left, split.right]);
                         let (column, from) = match split.test {
-                            SplitTest::Threshold(threshold) => {
-                                let test = index.byte_test(forest, split, threshold);
+                            SplitTest::Threshold(_) => {
+                                let test = tests.numeric(index);
                                 (test.column as usize, u16::from(test.from.to_ne_bytes()[0]))
                             }
-                            SplitTest::Set(set) => (tests[&(split.feature, set, split.missing)], 1),
+                            SplitTest::Set(_) => {
+                                let (coded, test) = tests.category(index);
+                                (first_columns[coded] + test, 1)
+                            }
                         };
-                        layout.nodes.edit()[at] = RowNode { left: left as u32, column: column as u16, from };
+                        nodes.push(RowNode { left, column: column as u16, from });
+                        values.push(S::ZERO);
                     }
                 }
             }
         }
-        layout.groups = groups(&roots, &depths);
-        Ok(layout)
+        let (nodes, values) = (nodes.into(), values.into());
+        let n_columns = n_columns.max(1);
+        Ok(Self { ranks, outcomes, nodes, values, groups: groups(&roots, depths), outputs, n_columns })
     }
 
     /// Number of leaves.
     pub(crate) fn n_leaves(&self) -> usize {
         // A tree has one more than splits, and the first node is of no tree.
         (self.nodes.len() - 1 + self.outputs.len()) / 2
-    }
-
-    fn reserve(&mut self, count: usize) -> usize {
-        let first = self.nodes.len();
-        self.nodes.edit().resize(first + count, RowNode::arrival(0));
-        self.values.edit().resize(first + count, S::ZERO);
-        first
     }
 
     /// Bytes the arrays hold.
@@ -186,6 +162,26 @@ impl<S: Real> RowLayout<S> {
             + size_of_val(&*self.values)
             + size_of_val(&*self.groups)
             + size_of_val(&*self.outputs)
+    }
+}
+
+impl Outcomes {
+    /// Of a coded feature whose columns start at `first_column`.
+    fn of(tests: &ByteTests, coded: usize, first_column: usize) -> Self {
+        /// Tests whose classes stay in the nearest cache.
+        const BLOCK: usize = 64;
+        let (n_tests, n_classes) = (tests.n_tests(coded), tests.ranks.coded[coded].n_classes);
+        let mut by_class = vec![0; n_classes * n_tests];
+        for first in (0..n_tests).step_by(BLOCK) {
+            let end = n_tests.min(first + BLOCK);
+            for (class, outcomes) in by_class.chunks_exact_mut(n_tests).enumerate() {
+                for (test, outcome) in (first..).zip(&mut outcomes[first..end]) {
+                    let is_left = tests.left(coded, test)[class >> 8][class >> 3 & 31] >> (class & 7) & 1 == 1;
+                    *outcome = if is_left { 0 } else { 255 };
+                }
+            }
+        }
+        Self { n_tests, by_class, first_column }
     }
 }
 

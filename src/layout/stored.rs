@@ -3,10 +3,12 @@
 //! are as deep as programs need.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::byte_tests::ByteTest;
 use super::circuit::{CircuitLayout, CircuitTree, Group, Instruction, MAX_LEAVES, Run, SetTest};
 use super::program::Tile;
-use super::ranks::{ByteTest, Ranks, SEGMENT};
+use super::ranks::{Ranks, SEGMENT};
 use super::row::{Outcomes, RowLayout, RowNode, groups};
 use crate::error::{Error, Result};
 use crate::ir::real::Real;
@@ -53,7 +55,7 @@ impl<S: StoredReal> RowLayout<S> {
     ///
     /// Cost: a look at every node.
     pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
-        let ranks = Ranks::get(from)?;
+        let ranks = Arc::new(Ranks::get(from)?);
         check_ranks(&ranks, forest)?;
         let mut n_columns = ranks.n_numeric();
         let mut all_outcomes = Vec::with_capacity(ranks.coded.len());
@@ -173,7 +175,7 @@ impl<S: StoredReal> RowLayout<S> {
         for (coded, outcomes) in self.ranks.coded.iter().zip(&self.outcomes) {
             for test in 0..outcomes.n_tests {
                 let goes_left = |class: u16| outcomes.by_class[usize::from(class) * outcomes.n_tests + test] == 0;
-                let codes = coded.classes.iter().filter(|&(_, &class)| goes_left(class)).map(|(&code, _)| code);
+                let codes = coded.classes.iter().filter(|of| goes_left(of.1)).map(|of| of.0);
                 let set = CategorySet::from_codes(&codes.collect::<Vec<_>>());
                 let missing = if goes_left(coded.nan) { Missing::Left } else { Missing::Right };
                 asked.push(Asked::Categories { feature: coded.feature, missing, set });
@@ -257,7 +259,7 @@ impl<S: StoredReal> CircuitLayout<S> {
     ///
     /// Cost: a look at every instruction and test.
     pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
-        let ranks = Ranks::get(from)?;
+        let ranks = Arc::new(Ranks::get(from)?);
         check_ranks(&ranks, forest)?;
         let sets: Vec<SetTest> = Stored::get(from)?;
         let coded = ranks.n_numeric()..ranks.n_columns.saturating_sub(1);

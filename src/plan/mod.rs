@@ -3,6 +3,7 @@
 mod cost;
 mod stored;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use crate::kernel::forest::{Circuits, ForestKernel};
 use crate::kernel::level::Portable;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
+use crate::layout::byte_tests::ByteTests;
 use crate::layout::circuit::{self, CircuitLayout, Refusal};
-use crate::layout::row::RowLayout;
+use crate::layout::row::{RowLayout, row_refusal};
 use crate::layout::walk::MAX_FEATURES;
 
 /// An instruction set that kernels are compiled for.
@@ -147,8 +149,8 @@ pub(crate) fn choose(forest: &Forest, isa: Isa, sentinel: Option<f64>) -> Result
         sentinel: Option<f64>,
         runner: fn(Box<dyn Kernel<S>>) -> Runner,
     ) -> Result<(Plan, Runner)> {
-        let depths = facts::tree_depths(forest);
-        let (circuits, rows) = (circuits_of::<S>(forest, &depths), rows_of::<S>(forest, &depths));
+        let laid_out = LaidOut::new(forest);
+        let (circuits, rows) = (laid_out.circuits::<S>(), laid_out.rows::<S>());
         compile::<T, S>(forest, isa, sentinel, circuits, rows, runner)
     }
     match (forest.profile().input, forest.profile().sum) {
@@ -170,23 +172,52 @@ struct Candidate<'a, L> {
     layout: Box<dyn FnOnce() -> Result<L, Refusal> + 'a>,
 }
 
-/// Circuits for the trees that can have one.
-fn circuits_of<'a, S: Sum>(forest: &'a Forest, depths: &[usize]) -> Candidate<'a, CircuitLayout<S>> {
-    let refusals: Vec<_> = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
-    let chosen: Vec<bool> = refusals.iter().map(Option::is_none).collect();
-    Candidate {
-        trees: chosen.iter().filter(|&&chosen| chosen).count(),
-        refused: cost::refusals(&refusals),
-        work: Work::of(forest, depths, &chosen),
-        layout: Box::new(move || CircuitLayout::new(forest, |tree| chosen[tree])),
-    }
+/// What the candidates for a forest have in common.
+struct LaidOut<'a> {
+    forest: &'a Forest,
+    depths: Vec<usize>,
+    /// By tree, why it has no circuit.
+    refusals: Vec<Option<Refusal>>,
+    /// Tests of all splits, once some layout needs them.
+    tests: OnceCell<ByteTests>,
 }
 
-/// Ranked rows.
-fn rows_of<'a, S: Sum>(forest: &'a Forest, depths: &[usize]) -> Candidate<'a, Arc<RowLayout<S>>> {
-    let trees = forest.n_trees();
-    let work = Work::of(forest, depths, &vec![true; trees]);
-    Candidate { trees, refused: None, work, layout: Box::new(|| RowLayout::new(forest).map(Arc::new)) }
+impl<'a> LaidOut<'a> {
+    fn new(forest: &'a Forest) -> Self {
+        let refusals = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
+        Self { forest, depths: facts::tree_depths(forest), refusals, tests: OnceCell::new() }
+    }
+
+    fn tests(&self) -> &ByteTests {
+        self.tests.get_or_init(|| ByteTests::new(self.forest, |_| true))
+    }
+
+    /// Circuits for the trees that can have one.
+    fn circuits<S: Sum>(&self) -> Candidate<'_, CircuitLayout<S>> {
+        let chosen: Vec<bool> = self.refusals.iter().map(Option::is_none).collect();
+        let trees = chosen.iter().filter(|&&chosen| chosen).count();
+        let work = Work::of(self.forest, &self.depths, &chosen);
+        let layout = move || {
+            let chosen = |tree: usize| chosen[tree];
+            match trees == self.forest.n_trees() {
+                true => CircuitLayout::new(self.forest, self.tests(), chosen),
+                // Cuts of other trees would only lengthen the search.
+                false => CircuitLayout::new(self.forest, &ByteTests::new(self.forest, chosen), chosen),
+            }
+        };
+        Candidate { trees, refused: cost::refusals(&self.refusals), work, layout: Box::new(layout) }
+    }
+
+    /// Ranked rows.
+    fn rows<S: Sum>(&self) -> Candidate<'_, Arc<RowLayout<S>>> {
+        let trees = self.forest.n_trees();
+        let layout = || match row_refusal(self.forest) {
+            Some(refusal) => Err(refusal),
+            None => RowLayout::new(self.forest, self.tests(), &self.depths).map(Arc::new),
+        };
+        let work = Work::of(self.forest, &self.depths, &vec![true; trees]);
+        Candidate { trees, refused: None, work, layout: Box::new(layout) }
+    }
 }
 
 /// Takes the candidates that pay.

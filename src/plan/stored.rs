@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::cost::Work;
-use super::{Candidate, Isa, Plan, Runner, circuits_of, compile, rows_of};
+use super::{Candidate, Isa, LaidOut, Plan, Runner, compile};
 use crate::error::{Error, Result};
-use crate::ir::{Float, Forest, facts};
+use crate::ir::{Float, Forest};
 use crate::kernel::Sum;
 use crate::layout::circuit::{CircuitLayout, Refusal};
 use crate::layout::row::RowLayout;
@@ -60,8 +60,8 @@ pub(crate) fn put(forest: &Forest, to: &mut Writer) {
 }
 
 fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
-    let depths = facts::tree_depths(forest);
-    let rows = rows_of::<S>(forest, &depths);
+    let laid_out = LaidOut::new(forest);
+    let rows = laid_out.rows::<S>();
     let pays = rows.work.row() <= rows.work.walk();
     let layout = if pays { (rows.layout)().ok() } else { None };
     layout.is_some().put(to);
@@ -71,7 +71,7 @@ fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     rows.work.put(to);
     layout.put(to);
 
-    let circuits = circuits_of::<S>(forest, &depths);
+    let circuits = laid_out.circuits::<S>();
     let made = circuits.trees > 0 && circuits.work.pays_somewhere();
     let (trees, refused, layout) = match made.then(circuits.layout) {
         None => (circuits.trees, circuits.refused, None),

@@ -171,15 +171,7 @@ impl Unary {
             }
             Self::Round => x.round_even(),
             Self::Sigmoid => logistic(x),
-            Self::Sign => {
-                if x > T::ZERO {
-                    T::ONE
-                } else if x < T::ZERO {
-                    -T::ONE
-                } else {
-                    T::ZERO
-                }
-            }
+            Self::Sign => x.sign(),
             Self::Sin => x.sin(),
             Self::Softplus => {
                 if x > T::ZERO {

@@ -1,0 +1,231 @@
+//! Classes of categories: codes that no set of a model tells apart are one class, and class 0 is in no set.
+
+use std::collections::HashMap;
+
+use crate::ir::CategorySet;
+
+/// A set, and whether NaN is in it.
+pub(super) type SetAndNan<'a> = (&'a CategorySet, bool);
+
+/// The classes of the codes of some sets.
+pub(super) struct Classes {
+    /// The class of every code that some set has, by ascending code.
+    pub(super) of_codes: Vec<(u32, u16)>,
+    /// The class of NaN.
+    pub(super) nan: u16,
+    /// Counted no further than [`MAX_CLASSES`].
+    pub(super) n_classes: usize,
+    words: Vec<Word>,
+}
+
+/// Classes beyond this are too many for 16 bits, the last of which marks the overflow.
+pub(crate) const MAX_CLASSES: usize = u16::MAX as usize;
+
+/// 32 codes, some of which are in some set.
+struct Word {
+    index: u32,
+    /// The codes that some set has.
+    bits: u32,
+    /// The place of the first of these among all codes that some set has.
+    first: usize,
+    /// The first code of every class whose first code is here.
+    firsts: u32,
+    /// The class of the first of these; those of the others follow.
+    class: u16,
+}
+
+impl Word {
+    fn codes(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.bits.count_ones() as usize
+    }
+}
+
+/// Sets that codes are parted by at once.
+const BLOCK: usize = 64;
+
+/// Codes, parted into those that have been in the same sets so far.
+struct Parts {
+    part_of: Vec<u32>,
+    sizes: Vec<usize>,
+    /// Parts with a code in them.
+    filled: usize,
+}
+
+impl Classes {
+    /// Cost: a look at the words of each set, until all codes are told apart.
+    pub(super) fn of(sets: &[SetAndNan<'_>]) -> Self {
+        let words = union(sets);
+        let n_codes = words.last().map_or(0, |word| word.codes().end);
+        // NaN takes part behind the last code, if some set has it: whatever takes part is in some set.
+        let some_nan = usize::from(sets.iter().any(|set| set.1));
+        let mut parts = Parts::new(n_codes + some_nan);
+        // By code, in which of the sets of a block it is; by word, whether the block has been in it.
+        let (mut masks, mut met) = (vec![0; n_codes + some_nan], vec![false; words.len()]);
+        let mut met_words = Vec::new();
+        for block in sets.chunks(BLOCK) {
+            if parts.filled == n_codes + some_nan {
+                break;
+            }
+            for (place, &(set, nan)) in block.iter().enumerate() {
+                for &(index, bits) in set.words() {
+                    let at = position(&words, index);
+                    if !std::mem::replace(&mut met[at], true) {
+                        met_words.push(at);
+                    }
+                    for (mask, bit) in masks[words[at].codes()].iter_mut().zip(ones(words[at].bits)) {
+                        *mask |= u64::from(bits >> bit & 1) << place;
+                    }
+                }
+                masks[n_codes..].iter_mut().for_each(|mask| *mask |= u64::from(nan) << place);
+            }
+            let codes = met_words.iter().flat_map(|&at| words[at].codes());
+            parts.part(codes.chain(n_codes..masks.len()), &masks);
+            for at in met_words.drain(..) {
+                met[at] = false;
+                masks[words[at].codes()].fill(0);
+            }
+            masks[n_codes..].fill(0);
+        }
+        Self::numbered(words, &parts, n_codes, some_nan == 1)
+    }
+
+    /// Numbers parts as classes in the order of their codes.
+    fn numbered(mut words: Vec<Word>, parts: &Parts, n_codes: usize, some_nan: bool) -> Self {
+        let mut numbers = vec![0; parts.sizes.len()];
+        let mut n_classes = 1;
+        let mut number = |code: usize| {
+            let class: &mut u16 = &mut numbers[parts.part_of[code] as usize];
+            let is_new = *class == 0;
+            if is_new {
+                *class = n_classes as u16;
+                n_classes = (n_classes + 1).min(MAX_CLASSES);
+            }
+            (*class, is_new)
+        };
+        let mut of_codes = Vec::with_capacity(n_codes);
+        for word in &mut words {
+            for bit in ones(word.bits) {
+                let (class, is_new) = number(of_codes.len());
+                if is_new {
+                    word.class = if word.firsts == 0 { class } else { word.class };
+                    word.firsts |= 1 << bit;
+                }
+                of_codes.push((word.index * 32 + bit, class));
+            }
+        }
+        let nan = if some_nan { number(n_codes).0 } else { 0 };
+        Self { of_codes, nan, n_classes, words }
+    }
+
+    /// Marks the classes that one of the sets has, in 256 bits for each segment.
+    pub(super) fn mark(&self, (set, nan): SetAndNan<'_>, segments: &mut [[u8; 32]]) {
+        let bits = segments.as_flattened_mut();
+        for &(index, codes) in set.words() {
+            let word = &self.words[position(&self.words, index)];
+            for (class, bit) in (usize::from(word.class)..).zip(ones(word.firsts)) {
+                bits[class >> 3] |= ((codes >> bit & 1) as u8) << (class & 7);
+            }
+        }
+        let nan_class = usize::from(self.nan);
+        bits[nan_class >> 3] |= u8::from(nan) << (nan_class & 7);
+    }
+}
+
+impl Parts {
+    /// All in one part.
+    fn new(n_codes: usize) -> Self {
+        Self { part_of: vec![0; n_codes], sizes: vec![n_codes], filled: usize::from(n_codes > 0) }
+    }
+
+    /// Parts `codes` by their masks from each other and, unless that is 0, from the codes that are not listed.
+    fn part(&mut self, codes: impl Iterator<Item = usize>, masks: &[u64]) {
+        let mut new: HashMap<(u32, u64), u32> = HashMap::new();
+        for code in codes.filter(|&code| masks[code] != 0) {
+            let part = &mut self.part_of[code];
+            let next = self.sizes.len() as u32;
+            let to = *new.entry((*part, masks[code])).or_insert(next);
+            if to == next {
+                self.sizes.push(0);
+                self.filled += 1;
+            }
+            self.sizes[*part as usize] -= 1;
+            self.filled -= usize::from(self.sizes[*part as usize] == 0);
+            self.sizes[to as usize] += 1;
+            *part = to;
+        }
+    }
+}
+
+/// The words of all sets together.
+fn union(sets: &[SetAndNan<'_>]) -> Vec<Word> {
+    let mut words: Vec<(u32, u32)> = sets.iter().flat_map(|set| set.0.words()).copied().collect();
+    words.sort_unstable_by_key(|word| word.0);
+    words.dedup_by(|word, kept| {
+        let same = word.0 == kept.0;
+        kept.1 |= if same { word.1 } else { 0 };
+        same
+    });
+    let mut first = 0;
+    let word = |(index, bits): (u32, u32)| {
+        let word = Word { index, bits, first, firsts: 0, class: 0 };
+        first = word.codes().end;
+        word
+    };
+    words.into_iter().map(word).collect()
+}
+
+/// Where the word of that index is.
+fn position(words: &[Word], index: u32) -> usize {
+    match words.get(index as usize) {
+        // Codes as dense as most are.
+        Some(word) if word.index == index => index as usize,
+        _ => words.binary_search_by_key(&index, |word| word.index).expect("the union has every word"),
+    }
+}
+
+/// The places of the ones of a word, ascending.
+fn ones(mut bits: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let next = (bits != 0).then(|| bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+        next
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_share_a_class_just_if_they_are_in_the_same_sets() {
+        // More sets than a block, codes far apart, one code that is told from another by the last set alone.
+        let codes = |number: u32| -> Vec<u32> {
+            let scattered = (0..90).filter(|code| (code * 7 + number * code / 3) % (number + 2) == 0);
+            scattered.chain([1_000_000, 2_000_000]).chain((number == 150).then_some(3)).collect()
+        };
+        let sets: Vec<CategorySet> = (0..151).map(|number| CategorySet::from_codes(&codes(number))).collect();
+        for nan in [|_| false, |set| set % 3 == 1] {
+            let sets: Vec<SetAndNan<'_>> = sets.iter().enumerate().map(|(at, set)| (set, nan(at))).collect();
+            let classes = Classes::of(&sets);
+            let held = |code: u32| sets.iter().map(|set| set.0.contains(code)).collect::<Vec<_>>();
+            let mut class_of = HashMap::from([(vec![false; sets.len()], 0)]);
+            for code in (0..100).chain([1_000_000, 2_000_000]) {
+                let found = classes.of_codes.iter().find(|of| of.0 == code).map_or(0, |of| of.1);
+                assert_eq!(*class_of.entry(held(code)).or_insert(found), found, "code {code}");
+            }
+            let nan = sets.iter().map(|set| set.1).collect::<Vec<_>>();
+            assert_eq!(*class_of.entry(nan).or_insert(classes.nan), classes.nan);
+            assert_eq!(class_of.len(), classes.n_classes, "different codes share no class");
+            for &set in &sets {
+                let mut left = vec![[0; 32]; classes.n_classes.div_ceil(256)];
+                classes.mark(set, &mut left);
+                let goes_left =
+                    |class: u16| left[usize::from(class >> 8)][usize::from(class >> 3 & 31)] >> (class & 7) & 1;
+                assert!(
+                    classes.of_codes.iter().all(|&(code, class)| goes_left(class) == u8::from(set.0.contains(code)))
+                );
+                assert_eq!((goes_left(classes.nan) == 1, goes_left(0)), (set.1, 0));
+            }
+        }
+    }
+}
