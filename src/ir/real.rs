@@ -50,7 +50,7 @@ pub(crate) trait Real:
 }
 
 macro_rules! real {
-    ($float:ident, $exp:path, $exp_all:path, $ln_1p:path) => {
+    ($float:ident, $exp:path, $exp_all:path, $exp2:path, $pow:path, $ln_1p:path) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -74,11 +74,10 @@ macro_rules! real {
                 $exp_all(values);
             }
             fn exp2(self) -> Self {
-                $float::exp2(self)
+                $exp2(self)
             }
             fn powf(self, exponent: Self) -> Self {
-                // Hidden, or the compiler would call `exp2` for a power of 2, which may differ in the last bit.
-                $float::powf(std::hint::black_box(self), exponent)
+                $pow(self, exponent)
             }
             fn ln_1p(self) -> Self {
                 $ln_1p(self)
@@ -87,5 +86,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, math::expf, math::expf_all, math::log1pf);
-real!(f64, math::exp, math::exp_all, math::log1p);
+real!(f32, math::expf, math::expf_all, math::exp2f, math::powf, math::log1pf);
+real!(f64, math::exp, math::exp_all, math::exp2, math::pow, math::log1p);

@@ -1,4 +1,4 @@
-//! `exp` in f32 and f64, one value or a slice.
+//! `exp` in f32 and f64, one value or a slice; `exp2`; and what powers end in.
 //!
 //! Both write x as k ln2/N + r with |r| ≤ ln2/2N, so that e^x = 2^(k/N) e^r: the first factor from a table and the
 //! exponent bits, the second from a short polynomial. The f32 form computes in f64 and rounds once.
@@ -42,11 +42,18 @@ fn reduce(x: f64) -> (u64, u64, f64) {
     let k = shifted.to_bits();
     let rounded = shifted - SHIFT;
     let r = rounded.mul_add(NEG_LN2_N[1], rounded.mul_add(NEG_LN2_N[0], x));
+    let (scale, tmp) = powers(k, r);
+    (k, scale, tmp)
+}
+
+/// The bits of 2^(k/N), whose exponent may have wrapped around, and e^r - 1.
+#[inline(always)]
+fn powers(k: u64, r: f64) -> (u64, f64) {
     let at = 2 * (k % 128) as usize;
     let (tail, scale) = (f64::from_bits(POWERS[at]), POWERS[at + 1].wrapping_add(k << 45));
     let r2 = r * r;
     let low = r2.mul_add(POLY[1].mul_add(r, POLY[0]), tail + r);
-    (k, scale, (r2 * r2).mul_add(POLY[3].mul_add(r, POLY[2]), low))
+    (scale, (r2 * r2).mul_add(POLY[3].mul_add(r, POLY[2]), low))
 }
 
 /// e^x.
@@ -64,13 +71,22 @@ fn exp_far(x: f64) -> f64 {
     } else if x <= -1024.0 {
         return 0.0;
     }
-    let power = |exponent: u64| f64::from_bits((1023 + exponent) << 52);
     let (k, scale, tmp) = reduce(x);
+    scaled(k, scale, tmp)
+}
+
+/// 2^(k/N) (1 + tmp) outside of the normal range; `scale` are the bits of the first factor, as far as they fit.
+fn scaled(k: u64, scale: u64, tmp: f64) -> f64 {
+    let power = |exponent: u64| f64::from_bits((1023 + exponent) << 52);
     if k & 0x8000_0000 == 0 {
         let scale = f64::from_bits(scale.wrapping_sub(1009 << 52));
         return scale.mul_add(tmp, scale) * power(1009);
     }
-    let scale = f64::from_bits(scale.wrapping_add(1022 << 52));
+    below_normal(f64::from_bits(scale.wrapping_add(1022 << 52)), tmp)
+}
+
+/// 2^-1022 scale (1 + tmp).
+fn below_normal(scale: f64, tmp: f64) -> f64 {
     let product = scale * tmp;
     let mut y = scale + product;
     if y < 1.0 {
@@ -80,6 +96,89 @@ fn exp_far(x: f64) -> f64 {
         y = high + (1.0 - high + y + low) - 1.0;
     }
     y * f64::MIN_POSITIVE
+}
+
+/// e^(x + tail), or its negative, for a tail that x rounds away.
+pub(super) fn exp_sum(x: f64, tail: f64, negative: bool) -> f64 {
+    let sign = if negative { -1.0 } else { 1.0 };
+    let size = x.abs();
+    if size < TINY {
+        return sign;
+    } else if size >= 1024.0 {
+        return sign * if x > 0.0 { f64::INFINITY } else { 0.0 };
+    }
+    let shifted = INV_LN2_N.mul_add(x, SHIFT);
+    let (k, rounded) = (shifted.to_bits(), shifted - SHIFT);
+    let r = rounded.mul_add(NEG_LN2_N[1], rounded.mul_add(NEG_LN2_N[0], x)) + tail;
+    let (scale, tmp) = powers(k, r);
+    if size >= FAR {
+        return sign * scaled(k, scale, tmp);
+    }
+    let scale = f64::from_bits(scale);
+    sign * scale.mul_add(tmp, scale)
+}
+
+/// Exponents this small make no difference to 1.
+const TINY: f64 = f64::from_bits(0x3c90_0000_0000_0000);
+
+/// 2^x. Not fused: the library has no version of it for processors that do.
+pub(crate) fn exp2(x: f64) -> f64 {
+    const POLY: [f64; 5] = [
+        f64::from_bits(0x3fe6_2e42_fefa_39ef),
+        f64::from_bits(0x3fce_bfbd_ff82_c424),
+        f64::from_bits(0x3fac_6b08_d70c_f4b5),
+        f64::from_bits(0x3f83_b2ab_d246_50cc),
+        f64::from_bits(0x3f55_d7e0_9b4e_3a84),
+    ];
+    let size = x.abs();
+    if x.is_nan() {
+        return x;
+    } else if size < TINY {
+        return 1.0;
+    } else if x >= 1024.0 {
+        return f64::INFINITY;
+    } else if x <= -1075.0 {
+        return 0.0;
+    }
+    let shifted = x + SHIFT / 128.0;
+    let (k, r) = (shifted.to_bits(), x - (shifted - SHIFT / 128.0));
+    let at = 2 * (k % 128) as usize;
+    let (tail, scale) = (f64::from_bits(POWERS[at]), POWERS[at + 1].wrapping_add(k << 45));
+    let r2 = r * r;
+    let tmp = tail + r * POLY[0] + r2 * (POLY[1] + r * POLY[2]) + r2 * r2 * (POLY[3] + r * POLY[4]);
+    if size <= 928.0 {
+        let scale = f64::from_bits(scale);
+        return scale + scale * tmp;
+    }
+    if k & 0x8000_0000 == 0 {
+        let scale = f64::from_bits(scale.wrapping_sub(1 << 52));
+        return 2.0 * (scale + scale * tmp);
+    }
+    below_normal(f64::from_bits(scale.wrapping_add(1022 << 52)), tmp)
+}
+
+/// 2^x.
+pub(crate) fn exp2f(x: f32) -> f32 {
+    if x.is_nan() { x } else { exp2_wide(x.into()) }
+}
+
+/// 2^x rounded to f32, for any x but NaN.
+pub(super) fn exp2_wide(x: f64) -> f32 {
+    const POLY: [f64; 3] = [
+        f64::from_bits(0x3fac_6af8_4b91_2394),
+        f64::from_bits(0x3fce_bfce_50fa_c4f3),
+        f64::from_bits(0x3fe6_2e42_ff0c_52d6),
+    ];
+    if x >= 128.0 {
+        return f32::INFINITY;
+    } else if x <= -150.0 {
+        return 0.0;
+    }
+    let shifted = x + SHIFT / 32.0;
+    let (k, r) = (shifted.to_bits(), x - (shifted - SHIFT / 32.0));
+    let scale = f64::from_bits(POWERS_32[(k % 32) as usize].wrapping_add(k << 47));
+    let y = POLY[0].mul_add(r, POLY[1]).mul_add(r * r, POLY[2].mul_add(r, 1.0));
+    (y * scale) as f32
 }
 
 /// [`exp`] of each value.

@@ -30,7 +30,7 @@ impl SvmKernel {
     fn of(self, x: &[f32], vector: &[f32]) -> f32 {
         match self.kind {
             KernelKind::Linear => inner(x, vector, usize::MAX),
-            KernelKind::Poly => (self.gamma * inner(x, vector, usize::MAX) + self.coef0).powf(self.degree),
+            KernelKind::Poly => Real::powf(self.gamma * inner(x, vector, usize::MAX) + self.coef0, self.degree),
             KernelKind::Rbf => {
                 let distance = x.iter().zip(vector).fold(0.0f32, |sum, (&a, &b)| sum + (a - b) * (a - b));
                 Real::exp(-self.gamma * distance)
