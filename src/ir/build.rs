@@ -98,7 +98,8 @@ pub struct ForestBuilder {
     leaf_width: Option<usize>,
     /// Tree in which each node number was last met.
     met: Vec<u32>,
-    stack: Vec<(u32, Slot)>,
+    /// Nodes to come: number, splits above, place.
+    stack: Vec<(u32, u32, Slot)>,
     failure: Option<Error>,
 }
 
@@ -333,8 +334,10 @@ impl ForestBuilder {
 
         let mut root = Child::leaf(0);
         self.stack.clear();
-        self.stack.push((0, Slot::Root));
-        while let Some((id, slot)) = self.stack.pop() {
+        self.stack.push((0, 0, Slot::Root));
+        let mut depth = 0;
+        while let Some((id, above, slot)) = self.stack.pop() {
+            depth = depth.max(above);
             let place = || format!("tree {tree}, node {id}");
             match self.met.get_mut(id as usize).filter(|_| (id as usize) < n_nodes) {
                 None => {
@@ -362,8 +365,8 @@ impl ForestBuilder {
                     self.uses_feature(feature, tree, id);
                     let unset = Child::leaf(0);
                     self.nodes.splits.push(Split { feature, left: unset, right: unset, missing, test });
-                    self.stack.push((right, Slot::Right(index)));
-                    self.stack.push((left, Slot::Left(index)));
+                    self.stack.push((right, above + 1, Slot::Right(index)));
+                    self.stack.push((left, above + 1, Slot::Left(index)));
                     Child::split(index)
                 }
                 Node::Leaf { id: leaf_id, values } => {
@@ -395,7 +398,7 @@ impl ForestBuilder {
                 Slot::Right(parent) => self.nodes.splits[parent].right = child,
             }
         }
-        self.nodes.trees.push(FlatTree { root, target, weight, first_split, first_leaf });
+        self.nodes.trees.push(FlatTree { root, target, weight, depth, first_split, first_leaf });
         Ok(())
     }
 

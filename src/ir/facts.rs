@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CategoryRule, Forest, Missing, Position, SplitTest, ZERO_THRESHOLD};
+use super::{CategoryRule, Forest, Missing, SplitTest, ZERO_THRESHOLD};
 
 /// Sizes and shapes of a forest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,7 +37,7 @@ pub struct Facts {
 impl Facts {
     /// Cost: one pass over the splits and a sort of each feature's thresholds.
     pub(crate) fn of(forest: &Forest) -> Self {
-        let depths = tree_depths(forest);
+        let depths = || forest.trees().iter().map(|tree| tree.depth);
         let cuts = cuts(forest);
         let count = |f: fn(&super::Split) -> bool| forest.splits().iter().filter(|split| f(split)).count();
         // A linear model is kept as leaves without splits, which are no trees to anybody else.
@@ -48,8 +48,8 @@ impl Facts {
             splits: forest.splits().len(),
             leaves: if trees == 0 { 0 } else { forest.n_leaves() },
             max_leaves: (0..trees).map(|tree| forest.leaves_of(tree).len()).max().unwrap_or(0),
-            max_depth: depths.iter().copied().max().unwrap_or(0),
-            mean_depth: depths.iter().sum::<usize>() as f64 / depths.len().max(1) as f64,
+            max_depth: depths().max().unwrap_or(0) as usize,
+            mean_depth: depths().map(f64::from).sum::<f64>() / forest.n_trees().max(1) as f64,
             features_used: features_used(forest).len(),
             max_cuts: cuts.iter().map(|(_, cuts)| cuts.len()).max().unwrap_or(0),
             category_splits: count(|split| matches!(split.test, SplitTest::Set(_))),
@@ -81,26 +81,6 @@ impl Facts {
             zero_as_missing_splits: sum(|facts| facts.zero_as_missing_splits),
         }
     }
-}
-
-/// The longest path of every tree, in splits.
-pub(crate) fn tree_depths(forest: &Forest) -> Vec<usize> {
-    // Children stand behind their parents, so one forward pass sees every parent first.
-    let mut depth = vec![1; forest.splits().len()];
-    let mut of_tree = |tree| {
-        let mut max = 0;
-        for index in forest.splits_of(tree) {
-            max = max.max(depth[index]);
-            let split = &forest.splits()[index];
-            for child in [split.left, split.right] {
-                if let Position::Split(child) = child.position() {
-                    depth[child] = depth[index] + 1;
-                }
-            }
-        }
-        max
-    };
-    (0..forest.n_trees()).map(&mut of_tree).collect()
 }
 
 /// The features that some split tests or some linear model uses, ascending.

@@ -247,6 +247,8 @@ pub(crate) struct Tree {
     pub(crate) target: Target,
     /// Every leaf is multiplied by this before it is summed (DART).
     pub(crate) weight: f64,
+    /// Splits on its longest path.
+    pub(crate) depth: u32,
     /// Index of the tree's first split and leaf; those of the next tree end it.
     pub(crate) first_split: u32,
     pub(crate) first_leaf: u32,

@@ -79,10 +79,10 @@ pub(crate) fn row_refusal(forest: &Forest) -> Option<Refusal> {
 }
 
 impl<S: Real> RowLayout<S> {
-    /// A layout of trees of these depths, whose splits are all in `tests`; there is no [`row_refusal`].
+    /// A layout of all trees, whose splits are in `tests`; there is no [`row_refusal`].
     ///
     /// Cost: a pass over the splits, and over the tests of each class of categories.
-    pub(crate) fn new(forest: &Forest, tests: &ByteTests, depths: &[usize]) -> Result<Self, Refusal> {
+    pub(crate) fn new(forest: &Forest, tests: &ByteTests) -> Result<Self, Refusal> {
         let ranks = tests.ranks.clone();
         let bytes = |coded: usize| ranks.coded[coded].n_classes * tests.n_tests(coded);
         let too_many = ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES);
@@ -143,8 +143,9 @@ impl<S: Real> RowLayout<S> {
             }
         }
         let (nodes, values) = (nodes.into(), values.into());
-        let n_columns = n_columns.max(1);
-        Ok(Self { ranks, outcomes, nodes, values, groups: groups(&roots, depths), outputs, n_columns })
+        let depths: Vec<u32> = forest.trees().iter().map(|tree| tree.depth).collect();
+        let (groups, n_columns) = (groups(&roots, &depths), n_columns.max(1));
+        Ok(Self { ranks, outcomes, nodes, values, groups, outputs, n_columns })
     }
 
     /// Number of leaves.
@@ -186,7 +187,7 @@ impl Outcomes {
 }
 
 /// Trees of each window, those of similar depth together.
-pub(super) fn groups(roots: &[u32], depths: &[usize]) -> Vec<Group> {
+pub(super) fn groups(roots: &[u32], depths: &[u32]) -> Vec<Group> {
     let mut groups = Vec::with_capacity(roots.len().div_ceil(LANES));
     for (roots, depths) in roots.chunks(WINDOW).zip(depths.chunks(WINDOW)) {
         let mut places: Vec<usize> = (0..roots.len()).collect();
@@ -196,7 +197,7 @@ pub(super) fn groups(roots: &[u32], depths: &[usize]) -> Vec<Group> {
             for (lane, &place) in places.iter().enumerate() {
                 group.roots[lane] = roots[place];
                 group.places[lane] = place as u8;
-                group.steps = group.steps.max(depths[place] as u32);
+                group.steps = group.steps.max(depths[place]);
             }
             groups.push(group);
         }

@@ -84,7 +84,7 @@ impl<S: StoredReal> RowLayout<S> {
 }
 
 /// Roots and depths of `n_trees` trees, if each is laid out breadth first behind the one before.
-fn shapes(nodes: &[RowNode], n_columns: usize, n_trees: usize) -> Result<(Vec<u32>, Vec<usize>)> {
+fn shapes(nodes: &[RowNode], n_columns: usize, n_trees: usize) -> Result<(Vec<u32>, Vec<u32>)> {
     if nodes.first() != Some(&RowNode::arrival(0)) {
         return Err(wrong("the first node is not the one for lanes without a tree"));
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::ir::real::Real;
 use crate::ir::{
-    CategorySet, Child, Comparison, Forest, LinearLeaf, LinearMissing, Missing, Position, SplitTest, Target, facts,
+    CategorySet, Child, Comparison, Forest, LinearLeaf, LinearMissing, Missing, Position, SplitTest, Target,
 };
 
 /// What the splits of a forest become.
@@ -97,12 +97,11 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
             leaf_values: Vec::with_capacity(forest.n_leaves()),
             linear: Vec::new(),
         };
-        let depths = facts::tree_depths(forest);
         let mut queue = VecDeque::new();
-        for (index, (tree, depth)) in forest.trees().iter().zip(depths).enumerate() {
+        for (index, tree) in forest.trees().iter().enumerate() {
             let root = layout.nodes.len();
             let plain = layout.add_nodes(forest, tree.root, &mut queue);
-            let (root, steps) = (root as u32, depth as u32);
+            let (root, steps) = (root as u32, tree.depth);
             layout.trees.push(WalkTree { root, steps, target: tree.target, plain });
             for leaf in forest.leaves_of(index) {
                 let weighted = |value: &f64| S::from_f64(*value) * S::from_f64(tree.weight);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::options::ModelOptions;
 use super::{Inner, Kind, Model};
@@ -17,12 +18,11 @@ use crate::store::{Reader, SharedBytes, Stored, Writer, stored};
 pub(super) struct About {
     pub(super) source: Source,
     pub(super) schema: Schema,
-    pub(super) facts: Facts,
     /// Whether leaves are those of [`ModelOptions::inplace_dropout`].
     pub(super) inplace_dropout: bool,
 }
 
-stored!(struct About { source, schema, facts, inplace_dropout });
+stored!(struct About { source, schema, inplace_dropout });
 
 impl Model {
     /// Writes the model to a file that [`load`](Self::load) maps instead of parsing it: trees laid out for kernels of every
@@ -66,15 +66,10 @@ impl Model {
             }
             Kind::Forest(inner) => inner,
         };
-        let Inner { schema, source, forest, facts, inplace_dropout, .. } = &**inner;
+        let Inner { schema, source, forest, inplace_dropout, .. } = &**inner;
         let mut to = Writer::default();
-        About {
-            source: source.clone(),
-            schema: schema.clone(),
-            facts: facts.clone(),
-            inplace_dropout: *inplace_dropout,
-        }
-        .put(&mut to);
+        About { source: source.clone(), schema: schema.clone(), inplace_dropout: *inplace_dropout }.put(&mut to);
+        inner.facts().put(&mut to);
         plan::put(forest, &mut to);
         Ok(saw::frame(&to.finish()))
     }
@@ -85,10 +80,10 @@ impl ModelOptions {
     pub(super) fn open(&self, bytes: SharedBytes) -> Result<Model> {
         let (start, digest) = saw::check((*bytes).as_ref())?;
         let mut from = Reader::new(bytes, start)?;
-        let about = About::get(&mut from)?;
+        let (about, facts) = <(About, Facts)>::get(&mut from)?;
         let compiled = Compiled::get(&mut from)?;
         from.finish()?;
-        self.check(&about, &compiled.forest)?;
+        self.check(&about, &facts, &compiled.forest)?;
         let all = 0..compiled.forest.n_iterations();
         let is_linear = compiled.forest.is_linear_model();
         let mut asked = self.iterations.with_best(about.source.best_iteration.filter(|_| !is_linear));
@@ -100,15 +95,16 @@ impl ModelOptions {
         }
         let digest = Some(digest.to_hex().to_string());
         match asked.within(all.end)? {
-            range if range == all => self.assemble(about, digest, |isa, sentinel| compiled.choose(isa, sentinel)),
+            range if range == all => {
+                self.assemble(about, facts.into(), digest, |isa, sentinel| compiled.choose(isa, sentinel))
+            }
             range => {
                 let mut forest = compiled.forest;
                 if range.start > 0 && about.source.format.is_some_and(Format::base_is_of_the_first) {
                     forest = forest.without_base();
                 }
                 let forest = forest.with_iterations(range);
-                let about = About { facts: Facts::of(&forest), ..about };
-                self.assemble(about, digest, |isa, sentinel| {
+                self.assemble(about, OnceLock::new(), digest, |isa, sentinel| {
                     let (plan, runner) = plan::choose(&forest, isa, sentinel)?;
                     Ok((forest, plan, runner))
                 })
@@ -117,8 +113,8 @@ impl ModelOptions {
     }
 
     /// That the parts fit together and are what the options ask for.
-    fn check(&self, about: &About, forest: &Forest) -> Result<()> {
-        let About { schema, facts, .. } = about;
+    fn check(&self, about: &About, facts: &Facts, forest: &Forest) -> Result<()> {
+        let schema = &about.schema;
         let limits: &Limits = &self.limits;
         limits.features(forest.n_features() as u64)?;
         limits.outputs(forest.n_outputs() as u64)?;

@@ -12,7 +12,7 @@ mod trees;
 mod validate;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 
@@ -55,7 +55,8 @@ struct Inner {
     schema: Schema,
     source: Source,
     forest: Forest,
-    facts: Facts,
+    /// Counted when they are first asked for.
+    facts: OnceLock<Facts>,
     plan: Plan,
     runner: Runner,
     output: Output,
@@ -70,6 +71,10 @@ struct Inner {
 }
 
 impl Inner {
+    fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| Facts::of(&self.forest))
+    }
+
     /// Whether `output` is of margins, or of labels that margins tell.
     fn reads_margins(&self, output: Output) -> bool {
         match output {
@@ -300,7 +305,7 @@ impl Model {
     /// The sizes and shapes of its trees; of a pipeline, of all its forests.
     pub fn facts(&self) -> &Facts {
         match &self.kind {
-            Kind::Forest(inner) => &inner.facts,
+            Kind::Forest(inner) => inner.facts(),
             Kind::Graph(piped) => &piped.facts,
         }
     }

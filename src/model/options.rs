@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::compiled::About;
 use super::pipeline::Piped;
@@ -296,23 +296,23 @@ impl ModelOptions {
     }
 
     pub(super) fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
-        let facts = Facts::of(&forest);
-        let about = About { source, schema, facts, inplace_dropout: self.inplace_dropout };
-        self.assemble(about, None, |isa, sentinel| {
+        let about = About { source, schema, inplace_dropout: self.inplace_dropout };
+        self.assemble(about, OnceLock::new(), None, |isa, sentinel| {
             let (plan, runner) = plan::choose(&forest, isa, sentinel)?;
             Ok((forest, plan, runner))
         })
     }
 
     /// A model of the forest and kernels that `plan` gives for an instruction set and sentinel; `file` is a digest of the
-    /// file if that is not the source.
+    /// file if that is not the source, `facts` are what is known of the forest already.
     pub(super) fn assemble(
         &self,
         about: About,
+        facts: OnceLock<Facts>,
         file: Option<String>,
         plan: impl FnOnce(Isa, Option<f64>) -> Result<(Forest, Plan, Runner)>,
     ) -> Result<Model> {
-        let About { source, mut schema, facts, inplace_dropout } = about;
+        let About { source, mut schema, inplace_dropout } = about;
         let (forest, plan, runner) = plan(self.isa.unwrap_or(Isa::available()[0]), self.missing)?;
         if self.output == Output::Label && forest.labels() == Labels::None {
             let objective = &schema.objective;

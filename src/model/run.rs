@@ -308,9 +308,9 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
             work(start..start + out.len() / width, out, buffers);
         }
     };
-    let visits = n_rows as f64 * model.forest.n_trees() as f64 * model.facts.mean_depth.max(1.0);
+    let visits = || n_rows as f64 * model.forest.n_trees() as f64 * model.facts().mean_depth.max(1.0);
     match &model.pool {
-        Some(pool) if visits >= PARALLEL_VISITS && n_rows > 1 => {
+        Some(pool) if n_rows > 1 && visits() >= PARALLEL_VISITS => {
             let rows_per_share = n_rows.div_ceil(pool.current_num_threads() * SHARES_PER_THREAD);
             scratch.shares.resize(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default());
             let shares = out.par_chunks_mut(rows_per_share * width).zip(&mut scratch.shares).enumerate();

@@ -53,7 +53,7 @@ const MAX_CELLS: usize = 1 << 22;
 
 pub(super) fn validate(model: &Inner) -> ValidationReport {
     let mut report = ValidationReport { ok: true, checks: Vec::new() };
-    let (source, schema, facts) = (&model.source, &model.schema, &model.facts);
+    let (source, schema, facts) = (&model.source, &model.schema, model.facts());
     report.push_source(source);
     report.push(
         "schema",

@@ -22,7 +22,7 @@ pub(super) struct Work {
 
 impl Work {
     /// Of the trees that `chosen` names.
-    pub(super) fn of(forest: &Forest, depths: &[usize], chosen: &[bool]) -> Self {
+    pub(super) fn of(forest: &Forest, chosen: &[bool]) -> Self {
         let trees = || (0..forest.n_trees()).filter(|&tree| chosen[tree]);
         let mut features: Vec<u32> =
             trees().flat_map(|tree| &forest.splits()[forest.splits_of(tree)]).map(|split| split.feature).collect();
@@ -32,7 +32,7 @@ impl Work {
             features: features.len() as f64,
             splits: trees().map(|tree| forest.splits_of(tree).len()).sum::<usize>() as f64,
             trees: trees().count() as f64,
-            visits: trees().map(|tree| depths[tree]).sum::<usize>() as f64,
+            visits: trees().map(|tree| f64::from(forest.trees()[tree].depth)).sum(),
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use self::cost::Work;
 pub(crate) use self::stored::{Compiled, put};
 use crate::error::{Error, Result};
-use crate::ir::{Float, Forest, facts};
+use crate::ir::{Float, Forest};
 use crate::kernel::forest::{Circuits, ForestKernel};
 use crate::kernel::level::Portable;
 use crate::kernel::stage::Input;
@@ -175,7 +175,6 @@ struct Candidate<'a, L> {
 /// What the candidates for a forest have in common.
 struct LaidOut<'a> {
     forest: &'a Forest,
-    depths: Vec<usize>,
     /// By tree, why it has no circuit.
     refusals: Vec<Option<Refusal>>,
     /// Tests of all splits, once some layout needs them.
@@ -185,7 +184,7 @@ struct LaidOut<'a> {
 impl<'a> LaidOut<'a> {
     fn new(forest: &'a Forest) -> Self {
         let refusals = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
-        Self { forest, depths: facts::tree_depths(forest), refusals, tests: OnceCell::new() }
+        Self { forest, refusals, tests: OnceCell::new() }
     }
 
     fn tests(&self) -> &ByteTests {
@@ -196,7 +195,7 @@ impl<'a> LaidOut<'a> {
     fn circuits<S: Sum>(&self) -> Candidate<'_, CircuitLayout<S>> {
         let chosen: Vec<bool> = self.refusals.iter().map(Option::is_none).collect();
         let trees = chosen.iter().filter(|&&chosen| chosen).count();
-        let work = Work::of(self.forest, &self.depths, &chosen);
+        let work = Work::of(self.forest, &chosen);
         let layout = move || {
             let chosen = |tree: usize| chosen[tree];
             match trees == self.forest.n_trees() {
@@ -213,9 +212,9 @@ impl<'a> LaidOut<'a> {
         let trees = self.forest.n_trees();
         let layout = || match row_refusal(self.forest) {
             Some(refusal) => Err(refusal),
-            None => RowLayout::new(self.forest, self.tests(), &self.depths).map(Arc::new),
+            None => RowLayout::new(self.forest, self.tests()).map(Arc::new),
         };
-        let work = Work::of(self.forest, &self.depths, &vec![true; trees]);
+        let work = Work::of(self.forest, &vec![true; trees]);
         Candidate { trees, refused: None, work, layout: Box::new(layout) }
     }
 }
