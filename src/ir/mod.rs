@@ -348,9 +348,17 @@ impl std::fmt::Debug for Child {
 
 /// A set of category codes: its non-empty 32-bit words, by ascending index. Memory follows what the model file
 /// lists, however large a single code is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CategorySet {
     words: Box<[(u32, u32)]>,
+}
+
+impl std::hash::Hash for CategorySet {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        for &(index, bits) in &self.words {
+            state.write_u64(u64::from(index) << 32 | u64::from(bits));
+        }
+    }
 }
 
 impl CategorySet {

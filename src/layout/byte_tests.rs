@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ranks::{CodedFeature, Column, Cuts, Ranks, SEGMENT};
 use super::walk::{greatest_left, zero_goes_left};
-use crate::ir::{CategorySet, Float, Forest, Missing, Split, SplitTest};
+use crate::ir::{CategorySet, Comparison, Float, Forest, Missing, Split, SplitTest};
 
 /// Where a split finds its outcome: right where the byte of `column` is at least `from`.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -36,7 +36,10 @@ struct CodedTests {
 /// Whether a split can be tested on bytes.
 pub(crate) fn has_byte_test(forest: &Forest, split: &Split) -> bool {
     match split.test {
-        SplitTest::Threshold(threshold) => greatest_of(forest, threshold).is_some(),
+        // Nothing is below -∞.
+        SplitTest::Threshold(threshold) => {
+            threshold > f64::NEG_INFINITY || forest.profile().comparison == Comparison::LessOrEqual
+        }
         // Values that count as zero share their category code with some that do not.
         SplitTest::Set(_) => !matches!(split.missing, Missing::ZeroLeft | Missing::ZeroRight),
     }

@@ -164,16 +164,18 @@ impl<S: Real> CircuitLayout<S> {
             max_trees: 0,
         };
         let heights = heights(forest);
+        // Programs that are free to be written over.
+        let mut spare: Vec<Program<'_>> = Vec::new();
         let mut group: Vec<Program<'_>> = Vec::new();
         let mut columns = 0;
         for tree in 0..forest.n_trees() {
             if !chosen(tree) {
-                layout.add_group(forest, tests, tree, &mut group);
+                layout.add_group(forest, tests, tree, &mut group, &mut spare);
                 continue;
             }
-            let program = program(forest, &heights, tree);
+            let program = program(forest, &heights, tree, &mut spare);
             if columns + program.columns() > GROUP_COLUMNS {
-                layout.add_group(forest, tests, tree, &mut group);
+                layout.add_group(forest, tests, tree, &mut group, &mut spare);
             }
             if group.is_empty() {
                 columns = 0;
@@ -182,7 +184,7 @@ impl<S: Real> CircuitLayout<S> {
             layout.add_leaves(forest, tree, &program);
             group.push(program);
         }
-        layout.add_group(forest, tests, forest.n_trees(), &mut group);
+        layout.add_group(forest, tests, forest.n_trees(), &mut group, &mut spare);
         Ok(layout)
     }
 
@@ -202,7 +204,14 @@ impl<S: Real> CircuitLayout<S> {
     }
 
     /// Writes the programs of the trees before tree `end` as a group.
-    fn add_group(&mut self, forest: &Forest, tests: &ByteTests, end: usize, programs: &mut Vec<Program<'_>>) {
+    fn add_group<'a>(
+        &mut self,
+        forest: &Forest,
+        tests: &ByteTests,
+        end: usize,
+        programs: &mut Vec<Program<'a>>,
+        spare: &mut Vec<Program<'a>>,
+    ) {
         if programs.is_empty() {
             return;
         }
@@ -226,10 +235,11 @@ impl<S: Real> CircuitLayout<S> {
             self.runs.edit().push(Run { tile, length: run.len() as u32 });
             for (program, op) in run {
                 let (slots, program) = (&slots[program], &programs[program]);
-                let Op { leaf, splits, operands, .. } = &program.ops[op];
+                let Op { leaf, splits, .. } = &program.ops[op];
                 self.instructions.edit().push(Instruction { slot: slots[op], leaf: (*leaf).into() });
                 if matches!(tile, Tile::Join4 | Tile::Join8) {
-                    self.operands.edit().extend(operands.iter().map(|&operand| slots[operand]));
+                    let operands = program.operands(&program.ops[op]);
+                    self.operands.edit().extend(operands.iter().map(|&operand| slots[usize::from(operand)]));
                 }
                 for split in &program.splits[splits.clone()] {
                     let test = match split {
@@ -260,7 +270,7 @@ impl<S: Real> CircuitLayout<S> {
         group.runs.end = self.runs.len() as u32;
         group.sets.end = self.sets.len() as u32;
         self.groups.edit().push(group);
-        programs.clear();
+        spare.append(programs);
     }
 
     /// Bytes the arrays hold.
@@ -277,11 +287,21 @@ impl<S: Real> CircuitLayout<S> {
     }
 }
 
-/// The cheaper of a tree's programs with and without padding.
-fn program<'a>(forest: &'a Forest, heights: &'a [Height], tree: usize) -> Program<'a> {
-    let root = forest.trees()[tree].root;
-    let [padded, exact] = [true, false].map(|padded| Program::of(forest, heights, root, padded));
-    if padded.cost() < exact.cost() { padded } else { exact }
+/// The cheaper of a tree's programs with and without padding, in the place of one that is spare.
+fn program<'a>(forest: &'a Forest, heights: &'a [Height], tree: usize, spare: &mut Vec<Program<'a>>) -> Program<'a> {
+    let mut write = |padded| {
+        let mut program = spare.pop().unwrap_or_else(|| Program::empty(forest, heights));
+        program.write(forest.trees()[tree].root, padded);
+        program
+    };
+    let padded = write(true);
+    if !padded.has_padding() {
+        return padded;
+    }
+    let exact = write(false);
+    let (cheaper, dearer) = if padded.cost() < exact.cost() { (padded, exact) } else { (exact, padded) };
+    spare.push(dearer);
+    cheaper
 }
 
 /// The slot of every operation of some programs, and how many slots there are. Whatever has operands takes the place of
@@ -292,8 +312,8 @@ fn slots(programs: &[Program<'_>]) -> (Vec<Vec<u16>>, usize) {
     for program in programs {
         let mut of_program: Vec<u16> = Vec::with_capacity(program.ops.len());
         for op in &program.ops {
-            of_program.push(match op.operands.first() {
-                Some(&operand) => of_program[operand],
+            of_program.push(match program.operands(op).first() {
+                Some(&operand) => of_program[usize::from(operand)],
                 None => {
                     n_slots += 1;
                     n_slots as u16 - 1
@@ -314,7 +334,7 @@ fn runs(programs: &[Program<'_>]) -> Vec<(Tile, Vec<(usize, usize)>)> {
     for (number, program) in programs.iter().enumerate() {
         let mut parent = vec![None; program.ops.len()];
         for (index, op) in program.ops.iter().enumerate() {
-            op.operands.iter().for_each(|&operand| parent[operand] = Some(index));
+            program.operands(op).iter().for_each(|&operand| parent[usize::from(operand)] = Some(index));
             if op.operands.is_empty() {
                 ready[op.tile as usize].1.push((number, index));
             }

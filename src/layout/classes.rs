@@ -122,8 +122,16 @@ impl Classes {
         let bits = segments.as_flattened_mut();
         for &(index, codes) in set.words() {
             let word = &self.words[position(&self.words, index)];
-            for (class, bit) in (usize::from(word.class)..).zip(ones(word.firsts)) {
-                bits[class >> 3] |= ((codes >> bit & 1) as u8) << (class & 7);
+            // Codes next to each other are of classes next to each other.
+            let (mut class, mut firsts) = (usize::from(word.class), word.firsts);
+            while firsts != 0 {
+                let (skipped, run) = (firsts.trailing_zeros(), (firsts >> firsts.trailing_zeros()).trailing_ones());
+                let of_run = u64::from(codes >> skipped) & ((1 << run) - 1);
+                for (bits, byte) in bits[class >> 3..].iter_mut().zip((of_run << (class & 7)).to_le_bytes()) {
+                    *bits |= byte;
+                }
+                class += run as usize;
+                firsts &= !((((1u64 << run) - 1) << skipped) as u32);
             }
         }
         let nan_class = usize::from(self.nan);
@@ -200,7 +208,7 @@ mod tests {
     fn codes_share_a_class_just_if_they_are_in_the_same_sets() {
         // More sets than a block, codes far apart, one code that is told from another by the last set alone.
         let codes = |number: u32| -> Vec<u32> {
-            let scattered = (0..90).filter(|code| (code * 7 + number * code / 3) % (number + 2) == 0);
+            let scattered = (0..90).filter(|code| (code * 7 + number * code / 3).is_multiple_of(number + 2));
             scattered.chain([1_000_000, 2_000_000]).chain((number == 150).then_some(3)).collect()
         };
         let sets: Vec<CategorySet> = (0..151).map(|number| CategorySet::from_codes(&codes(number))).collect();

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::circuit::MAX_LEAVES;
-use crate::ir::{Child, Forest, Position, SplitTest};
+use crate::ir::{Child, Forest, Position, Split, SplitTest};
 
 /// The kinds of tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub(super) struct Program<'a> {
     /// Whether tiles may be padded.
     padded: bool,
     pub(super) ops: Vec<Op>,
+    /// What the operations select from: the operations whose results those are.
+    pub(super) operands: Vec<u16>,
     /// The forest's indices of the splits of the operations; `None` where padding stands.
     pub(super) splits: Vec<Option<usize>>,
     /// The forest's index of each numbered leaf.
@@ -85,16 +87,35 @@ pub(super) struct Op {
     pub(super) leaf: u8,
     /// Its splits in level order.
     pub(super) splits: Range<usize>,
-    /// The operations whose results it selects from, from left to right.
-    pub(super) operands: Vec<usize>,
+    /// The results it selects from, from left to right, among [`Program::operands`].
+    pub(super) operands: Range<usize>,
 }
 
 impl<'a> Program<'a> {
-    pub(super) fn of(forest: &'a Forest, heights: &'a [Height], root: Child, padded: bool) -> Self {
-        let (ops, splits, leaves) = Default::default();
-        let mut program = Self { forest, heights, padded, ops, splits, leaves };
-        program.emit(root);
-        program
+    /// A program without operations.
+    pub(super) fn empty(forest: &'a Forest, heights: &'a [Height]) -> Self {
+        let (ops, operands, splits, leaves) = Default::default();
+        Self { forest, heights, padded: false, ops, operands, splits, leaves }
+    }
+
+    /// Writes the program of a tree over whatever was here.
+    pub(super) fn write(&mut self, root: Child, padded: bool) {
+        self.padded = padded;
+        self.ops.clear();
+        self.operands.clear();
+        self.splits.clear();
+        self.leaves.clear();
+        self.emit(root);
+    }
+
+    /// Whether some tile is padded.
+    pub(super) fn has_padding(&self) -> bool {
+        self.splits.contains(&None)
+    }
+
+    /// The operations that `op` selects from.
+    pub(super) fn operands(&self, op: &Op) -> &[u16] {
+        &self.operands[op.operands.clone()]
     }
 
     /// About the cycles that 64 rows take with AVX-512: a comparison each, the loads and stores around a tile, and the
@@ -115,7 +136,7 @@ impl<'a> Program<'a> {
 
     /// Writes the operations of a subtree; the last of them. Deep chains are written from the bottom up in a loop, so
     /// that recursion is only as deep as there are joins below each other.
-    fn emit(&mut self, root: Child) -> usize {
+    fn emit(&mut self, root: Child) -> u16 {
         // Splits of one leaf and one subtree, from the top.
         let mut chain = Vec::new();
         let mut at = root;
@@ -124,7 +145,7 @@ impl<'a> Program<'a> {
                 Position::Split(index) => index,
                 Position::Leaf(leaf) => {
                     let number = self.number([leaf]);
-                    break self.push(Tile::Leaf, number, self.splits.len(), Vec::new());
+                    break self.push(Tile::Leaf, number, self.splits.len(), &[]);
                 }
             };
             let split = &self.forest.splits()[index];
@@ -149,72 +170,70 @@ impl<'a> Program<'a> {
             let number = self.number([leaf]);
             let first_split = self.splits.len();
             self.splits.push(Some(split));
-            result = self.push(tile, number, first_split, vec![result]);
+            result = self.push(tile, number, first_split, &[result]);
         }
         result
     }
 
     /// A subtree of at most `levels` levels, as one tile over its leaves.
-    fn emit_leaf_tile(&mut self, root: Child, levels: u32) -> usize {
+    fn emit_leaf_tile(&mut self, root: Child, levels: u32) -> u16 {
         let first_split = self.splits.len();
-        let mut level = vec![root];
-        for _ in 0..levels {
-            level = self.descend(&level);
-        }
-        let leaves: Vec<usize> = level
-            .iter()
-            .map(|child| match child.position() {
-                Position::Leaf(leaf) => leaf,
-                Position::Split(_) => unreachable!("the subtree has no more levels"),
-            })
-            .collect();
-        let first = self.number(leaves);
+        let level = self.descend(root, levels);
+        let first = self.number(level.iter().flatten().map(|child| match child.position() {
+            Position::Leaf(leaf) => leaf,
+            Position::Split(_) => unreachable!("the subtree has no more levels"),
+        }));
         let tile = [Tile::Leaves2, Tile::Leaves4, Tile::Leaves8][levels as usize - 1];
-        self.push(tile, first, first_split, Vec::new())
+        self.push(tile, first, first_split, &[])
     }
 
     /// A split over two subtrees, neither a leaf, with as many levels below it as make a dense tile.
-    fn emit_join(&mut self, root: Child) -> usize {
+    fn emit_join(&mut self, root: Child) -> u16 {
         let Position::Split(index) = root.position() else { unreachable!("a split") };
         let split = &self.forest.splits()[index];
-        let grandchildren: Vec<Child> = [split.left, split.right]
-            .iter()
-            .filter_map(|child| match child.position() {
-                Position::Split(child) => Some(&self.forest.splits()[child]),
-                Position::Leaf(_) => None,
-            })
-            .flat_map(|split| [split.left, split.right])
-            .collect();
-        let inner = grandchildren.iter().filter(|child| matches!(child.position(), Position::Split(_))).count();
-        let (tile, levels) = if inner == 4 { (Tile::Join8, 3) } else { (Tile::Join4, 2) };
+        let inner = |child: Child| match child.position() {
+            Position::Split(child) => {
+                let Split { left, right, .. } = self.forest.splits()[child];
+                [left, right].iter().filter(|child| matches!(child.position(), Position::Split(_))).count()
+            }
+            Position::Leaf(_) => 0,
+        };
+        let (tile, levels) =
+            if inner(split.left) + inner(split.right) == 4 { (Tile::Join8, 3) } else { (Tile::Join4, 2) };
         let first_split = self.splits.len();
-        let mut level = vec![root];
-        for _ in 0..levels {
-            level = self.descend(&level);
-        }
-        let end = self.splits.len();
-        let operands = level.into_iter().map(|child| self.emit(child)).collect();
-        self.ops.push(Op { tile, leaf: 0, splits: first_split..end, operands });
-        self.ops.len() - 1
+        let level = self.descend(root, levels);
+        let splits = first_split..self.splits.len();
+        let operands = level.map(|child| child.map(|child| self.emit(child)));
+        let first_operand = self.operands.len();
+        self.operands.extend(operands.iter().flatten());
+        self.ops.push(Op { tile, leaf: 0, splits, operands: first_operand..self.operands.len() });
+        self.ops.len() as u16 - 1
     }
 
-    /// Notes the splits of a level; the level below. A leaf among splits becomes a padded split over itself.
-    fn descend(&mut self, level: &[Child]) -> Vec<Child> {
-        let mut below = Vec::with_capacity(2 * level.len());
-        for &child in level {
-            match child.position() {
-                Position::Split(index) => {
-                    let split = &self.forest.splits()[index];
-                    self.splits.push(Some(index));
-                    below.extend([split.left, split.right]);
-                }
-                Position::Leaf(_) => {
-                    self.splits.push(None);
-                    below.extend([child, child]);
-                }
+    /// Notes the splits of `levels` levels, at most three; the level below. A leaf among splits becomes a padded split
+    /// over itself.
+    fn descend(&mut self, root: Child, levels: u32) -> [Option<Child>; 8] {
+        let mut level = [None; 8];
+        level[0] = Some(root);
+        for depth in 0..levels {
+            let mut below = [None; 8];
+            for (at, &child) in level[..1 << depth].iter().flatten().enumerate() {
+                let children = match child.position() {
+                    Position::Split(index) => {
+                        let split = &self.forest.splits()[index];
+                        self.splits.push(Some(index));
+                        [split.left, split.right]
+                    }
+                    Position::Leaf(_) => {
+                        self.splits.push(None);
+                        [child, child]
+                    }
+                };
+                below[2 * at..][..2].copy_from_slice(&children.map(Some));
             }
+            level = below;
         }
-        below
+        level
     }
 
     /// Numbers leaves; the number of the first.
@@ -226,8 +245,12 @@ impl<'a> Program<'a> {
     }
 
     /// Writes an operation of the splits from `first_split` on; its place.
-    fn push(&mut self, tile: Tile, leaf: u8, first_split: usize, operands: Vec<usize>) -> usize {
-        self.ops.push(Op { tile, leaf, splits: first_split..self.splits.len(), operands });
-        self.ops.len() - 1
+    fn push(&mut self, tile: Tile, leaf: u8, first_split: usize, operands: &[u16]) -> u16 {
+        let first_operand = self.operands.len();
+        self.operands.extend_from_slice(operands);
+        let (splits, operands) = (first_split..self.splits.len(), first_operand..self.operands.len());
+        self.ops.push(Op { tile, leaf, splits, operands });
+        // Trees that bytes can number the leaves of have no more.
+        self.ops.len() as u16 - 1
     }
 }

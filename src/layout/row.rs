@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::byte_tests::ByteTests;
-use super::circuit::{Refusal, refusal};
+use super::circuit::Refusal;
 use super::classes::MAX_CLASSES;
 use super::ranks::Ranks;
 use crate::ir::real::Real;
@@ -66,16 +66,13 @@ pub(crate) struct Outcomes {
     pub(crate) first_column: usize,
 }
 
-/// Whether a forest can be laid out so; otherwise why not.
-pub(crate) fn row_refusal(forest: &Forest) -> Option<Refusal> {
-    let trees = forest.trees().iter().enumerate();
-    trees
-        .map(|(index, tree)| match refusal(forest, index) {
-            Some(Refusal::Leaves) | None if tree.target == Target::All => Some(Refusal::VectorLeaves),
-            Some(Refusal::Leaves) => None,
-            other => other,
-        })
-        .find_map(|refusal| refusal)
+/// Whether a forest can be laid out so; otherwise why not. `refusals` are those of circuits, by tree.
+pub(crate) fn row_refusal(forest: &Forest, refusals: &[Option<Refusal>]) -> Option<Refusal> {
+    forest.trees().iter().zip(refusals).find_map(|(tree, &refusal)| match refusal {
+        Some(Refusal::Leaves) | None if tree.target == Target::All => Some(Refusal::VectorLeaves),
+        Some(Refusal::Leaves) => None,
+        other => other,
+    })
 }
 
 impl<S: Real> RowLayout<S> {
@@ -175,10 +172,16 @@ impl Outcomes {
         let mut by_class = vec![0; n_classes * n_tests];
         for first in (0..n_tests).step_by(BLOCK) {
             let end = n_tests.min(first + BLOCK);
-            for (class, outcomes) in by_class.chunks_exact_mut(n_tests).enumerate() {
-                for (test, outcome) in (first..).zip(&mut outcomes[first..end]) {
-                    let is_left = tests.left(coded, test)[class >> 8][class >> 3 & 31] >> (class & 7) & 1 == 1;
-                    *outcome = if is_left { 0 } else { 255 };
+            // Eight classes at a time, whose bits are in one byte of each test.
+            let mut bits = [0; BLOCK];
+            for (eight, classes) in by_class.chunks_mut(8 * n_tests).enumerate() {
+                for (test, bits) in (first..end).zip(&mut bits) {
+                    *bits = tests.left(coded, test).as_flattened()[eight];
+                }
+                for (class, outcomes) in classes.chunks_exact_mut(n_tests).enumerate() {
+                    for (outcome, bits) in outcomes[first..end].iter_mut().zip(&bits) {
+                        *outcome = (bits >> class & 1).wrapping_sub(1);
+                    }
                 }
             }
         }

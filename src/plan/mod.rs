@@ -210,7 +210,7 @@ impl<'a> LaidOut<'a> {
     /// Ranked rows.
     fn rows<S: Sum>(&self) -> Candidate<'_, Arc<RowLayout<S>>> {
         let trees = self.forest.n_trees();
-        let layout = || match row_refusal(self.forest) {
+        let layout = || match row_refusal(self.forest, &self.refusals) {
             Some(refusal) => Err(refusal),
             None => RowLayout::new(self.forest, self.tests()).map(Arc::new),
         };
