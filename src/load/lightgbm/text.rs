@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 pub(super) struct Lines<'a> {
     /// What has not been returned, up to the first line that is not text.
     rest: &'a str,
+    /// The next line and what follows it, once that has been looked for.
+    ahead: Option<(&'a str, &'a str)>,
     /// Whether such a line follows.
     broken: bool,
     number: usize,
@@ -23,7 +25,7 @@ impl<'a> Lines<'a> {
         };
         let broken = valid.len() < bytes.len();
         let rest = if broken { valid.rfind('\n').map_or("", |end| &valid[..=end]) } else { valid };
-        Self { rest, broken, number: 0 }
+        Self { rest, ahead: None, broken, number: 0 }
     }
 
     /// Number of the line last returned, from 1.
@@ -32,17 +34,20 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line, which stays.
-    pub(super) fn peek(&self) -> Result<Option<&'a str>> {
-        self.split().map(|split| split.map(|(line, _)| line))
+    pub(super) fn peek(&mut self) -> Result<Option<&'a str>> {
+        if self.ahead.is_none() {
+            self.ahead = self.split()?;
+        }
+        Ok(self.ahead.map(|(line, _)| line))
     }
 
     pub(super) fn next(&mut self) -> Result<Option<&'a str>> {
-        let split = self.split()?;
-        if let Some((_, rest)) = split {
+        let line = self.peek()?;
+        if let Some((_, rest)) = self.ahead.take() {
             self.rest = rest;
             self.number += 1;
         }
-        Ok(split.map(|(line, _)| line))
+        Ok(line)
     }
 
     /// The next line, and what follows it.
@@ -61,6 +66,52 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A number of a list.
+pub(super) trait Item: FromStr {
+    /// The number at the start of `text`, and its length, if it is one that takes no care: a whole one of up to 18
+    /// digits, with a space behind it, or nothing.
+    fn plain(_text: &[u8]) -> Option<(Self, usize)> {
+        None
+    }
+}
+
+impl Item for f64 {}
+
+macro_rules! whole {
+    ($($number:ident),*) => {$(
+        impl Item for $number {
+            #[inline]
+            fn plain(text: &[u8]) -> Option<(Self, usize)> {
+                let (number, len) = plain_integer(text)?;
+                Some((number.try_into().ok()?, len))
+            }
+        }
+    )*};
+}
+
+whole!(i8, i32, i64, u32, usize);
+
+/// As [`Item::plain`].
+#[inline]
+fn plain_integer(text: &[u8]) -> Option<(i64, usize)> {
+    const DIGITS: usize = 18;
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let mut number = 0;
+    let mut end = text.len().min(sign + DIGITS);
+    for (at, &byte) in text[..end].iter().enumerate().skip(sign) {
+        match byte {
+            b'0'..=b'9' => number = 10 * number + i64::from(byte - b'0'),
+            _ => {
+                end = at;
+                break;
+            }
+        }
+    }
+    let ends = end > sign && text.get(end).is_none_or(|&byte| byte == b' ');
+    // "-0" is no number of a type without signs.
+    (ends && (sign == 0 || number > 0)).then_some((if sign == 1 { -number } else { number }, end))
+}
+
 /// One number; white space around it is ignored.
 pub(super) fn number<T: FromStr>(text: &str) -> Result<T> {
     text.trim()
@@ -69,11 +120,16 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T> {
 }
 
 /// Replaces `out` with the numbers of a list separated by runs of spaces.
-pub(super) fn numbers<T: FromStr>(text: &str, out: &mut Vec<T>) -> Result<()> {
+pub(super) fn numbers<T: Item>(text: &str, out: &mut Vec<T>) -> Result<()> {
     out.clear();
     let mut rest = text;
     while !rest.is_empty() {
-        let len = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        if let Some((item, len)) = T::plain(rest.as_bytes()) {
+            out.push(item);
+            rest = rest.get(len + 1..).unwrap_or("");
+            continue;
+        }
+        let len = memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len());
         if len > 0 {
             let item = &rest[..len];
             out.push(item.parse().map_err(|_| {
@@ -88,4 +144,50 @@ pub(super) fn numbers<T: FromStr>(text: &str, out: &mut Vec<T>) -> Result<()> {
 /// Shown in errors, so cut short.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(24).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_their_items_are() {
+        let items = [
+            "0",
+            "-1",
+            "12345678",
+            "123456789",
+            "1234567890",
+            "-123456789",
+            "4294967295",
+            "4294967296",
+            "-9223372036854775808",
+            "999999999999999999",
+            "1000000000000000000",
+            "007",
+            "+3",
+            "-0",
+            "127",
+            "-129",
+        ];
+        fn read<T: Item + PartialEq + std::fmt::Debug>(items: &[&str]) {
+            for item in items {
+                let mut list = Vec::new();
+                let expected = item.parse::<T>().ok().map(|number| vec![number]);
+                assert_eq!(numbers::<T>(item, &mut list).ok().map(|()| list), expected, "{item}");
+                let (mut list, text) = (Vec::new(), format!(" {item}  {item} "));
+                let expected = item.parse::<T>().ok().zip(item.parse::<T>().ok()).map(|(a, b)| vec![a, b]);
+                assert_eq!(numbers::<T>(&text, &mut list).ok().map(|()| list), expected, "{text:?}");
+            }
+        }
+        read::<i8>(&items);
+        read::<i32>(&items);
+        read::<i64>(&items);
+        read::<u32>(&items);
+        read::<usize>(&items);
+        read::<f64>(&items);
+        for wrong in ["-", "1-", "1,2", "--1", "\t1"] {
+            assert!(numbers::<i32>(wrong, &mut Vec::new()).is_err(), "{wrong:?}");
+        }
+    }
 }
