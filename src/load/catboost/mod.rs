@@ -214,56 +214,55 @@ impl Features {
     }
 
     fn read_numeric(json: &mut Json<'_>, index: usize) -> Result<Numeric> {
-        let (mut column, mut name, mut missing) = (None, String::new(), None);
-        json.object(|json, key| match key {
-            "feature_index" => Self::check_index(json, index),
-            "flat_feature_index" => Self::column(json, &mut column),
-            "feature_id" => {
-                name = json.text()?;
-                Ok(())
-            }
+        let mut missing = Missing::Left;
+        let (column, name) = Self::read_feature(json, index, |json, key| match key {
             "nan_value_treatment" => {
-                missing = Some(match json.text()?.as_str() {
+                missing = match json.text()?.as_str() {
                     // NaN is above no border, unless it is said to be above all.
                     "AsIs" | "AsFalse" => Missing::Left,
                     "AsTrue" => Missing::Right,
                     other => return Err(Error::unsupported(format!("nan_value_treatment {other:?} is not supported"))),
-                });
+                };
                 Ok(())
             }
             _ => json.skip(),
         })?;
-        let column = column.ok_or_else(|| json.error("a feature without flat_feature_index"))?;
-        Ok(Numeric { column, name, missing: missing.unwrap_or(Missing::Left) })
+        Ok(Numeric { column, name, missing })
     }
 
     fn read_category(json: &mut Json<'_>, index: usize, hashes: &mut Vec<i32>) -> Result<Category> {
+        let (column, name) = Self::read_feature(json, index, |json, key| match key {
+            "values" => json.numbers(hashes),
+            _ => json.skip(),
+        })?;
+        Ok(Category { column, name })
+    }
+
+    /// Column and name of the feature of its kind that comes `index`-th; `own` reads what only its kind has.
+    fn read_feature<'a>(
+        json: &mut Json<'a>,
+        index: usize,
+        mut own: impl FnMut(&mut Json<'a>, &'a str) -> Result<()>,
+    ) -> Result<(u32, String)> {
         let (mut column, mut name) = (None, String::new());
         json.object(|json, key| match key {
-            "feature_index" => Self::check_index(json, index),
-            "flat_feature_index" => Self::column(json, &mut column),
+            "feature_index" => match json.number::<i64>()? {
+                found if usize::try_from(found) == Ok(index) => Ok(()),
+                found => Err(json.error(format!("feature_index {found} where {index} is expected"))),
+            },
+            "flat_feature_index" => {
+                let found = json.number::<i64>()?;
+                column = Some(u32::try_from(found).map_err(|_| json.error(format!("flat_feature_index {found}")))?);
+                Ok(())
+            }
             "feature_id" => {
                 name = json.text()?;
                 Ok(())
             }
-            "values" => json.numbers(hashes),
-            _ => json.skip(),
+            key => own(json, key),
         })?;
         let column = column.ok_or_else(|| json.error("a feature without flat_feature_index"))?;
-        Ok(Category { column, name })
-    }
-
-    fn check_index(json: &mut Json<'_>, expected: usize) -> Result<()> {
-        match json.number::<i64>()? {
-            index if usize::try_from(index) == Ok(expected) => Ok(()),
-            index => Err(json.error(format!("feature_index {index} where {expected} is expected"))),
-        }
-    }
-
-    fn column(json: &mut Json<'_>, column: &mut Option<u32>) -> Result<()> {
-        let index = json.number::<i64>()?;
-        *column = Some(u32::try_from(index).map_err(|_| json.error(format!("flat_feature_index {index}")))?);
-        Ok(())
+        Ok((column, name))
     }
 
     fn schema(&self, options: &LoadOptions, loss: Loss, name: &str, n_outputs: usize) -> Result<Schema> {
