@@ -78,11 +78,14 @@ impl FileFormat {
             Some("parquet") => {
                 bail!("{shown}: this program was built without .parquet: build it with --features parquet")
             }
-            Some(other) => bail!("{shown}: unknown extension .{other}; known are .npy and .csv, and - for CSV"),
-            None => bail!("{shown}: no extension; known are .npy and .csv, and - for CSV"),
+            Some(other) => bail!("{shown}: unknown extension .{other}; known are {KNOWN}, and - for CSV"),
+            None => bail!("{shown}: no extension; known are {KNOWN}, and - for CSV"),
         }
     }
 }
+
+/// The extensions that this build knows.
+const KNOWN: &str = if cfg!(feature = "parquet") { ".npy, .csv and .parquet" } else { ".npy and .csv" };
 
 pub fn is_standard_stream(path: &Path) -> bool {
     path == Path::new("-")
@@ -219,7 +222,9 @@ mod tests {
         assert_eq!(of("x.parquet"), Ok(FileFormat::Parquet));
         #[cfg(not(feature = "parquet"))]
         assert!(of("x.parquet").unwrap_err().contains("--features parquet"));
-        assert!(of("x.tsv").unwrap_err().contains("known are .npy and .csv"));
+        let known =
+            if cfg!(feature = "parquet") { "known are .npy, .csv and .parquet" } else { "known are .npy and .csv" };
+        assert!(of("x.tsv").unwrap_err().contains(known));
         assert!(of("rows").unwrap_err().contains("no extension"));
     }
 }
