@@ -70,47 +70,91 @@ impl<S: StoredReal> RowLayout<S> {
         }
         let n_columns = n_columns.max(1);
         let outputs: Vec<u32> = Stored::get(from)?;
-        let (nodes, values) = (<Array<RowNode>>::get(from)?, <Array<S>>::get(from)?);
+        let mut shapes = Shapes::new(n_columns, outputs.len());
+        let nodes: Array<RowNode> = Array::get_and(from, |nodes| {
+            shapes.look(nodes);
+            Ok(())
+        })?;
+        let values: Array<S> = Stored::get(from)?;
         if outputs.len() != forest.n_trees() || nodes.len() != values.len() || nodes.len() > i32::MAX as usize {
             return Err(wrong("another number of trees or nodes"));
         }
         if outputs.iter().any(|&output| output as usize >= forest.n_outputs()) || n_columns > usize::from(u16::MAX) {
             return Err(wrong("an output or a column that is not there"));
         }
-        let (roots, depths) = shapes(&nodes, n_columns, outputs.len())?;
+        let (roots, depths) = shapes.finish(outputs.len())?;
         let groups = groups(&roots, &depths);
         Ok(Self { ranks, outcomes: all_outcomes, nodes, values, groups, outputs, n_columns })
     }
 }
 
-/// Roots and depths of `n_trees` trees, if each is laid out breadth first behind the one before.
-fn shapes(nodes: &[RowNode], n_columns: usize, n_trees: usize) -> Result<(Vec<u32>, Vec<u32>)> {
-    if nodes.first() != Some(&RowNode::arrival(0)) {
-        return Err(wrong("the first node is not the one for lanes without a tree"));
+/// Trees laid out breadth first, one behind the other, as far as their nodes have been looked at.
+struct Shapes {
+    n_columns: usize,
+    roots: Vec<u32>,
+    depths: Vec<u32>,
+    /// The next node.
+    at: usize,
+    /// The first node behind it that is nobody's child yet, and the end of its level.
+    free: usize,
+    level_end: usize,
+    /// Levels of the tree before this one.
+    depth: u32,
+    sound: bool,
+}
+
+impl Shapes {
+    fn new(n_columns: usize, n_trees: usize) -> Self {
+        let of_trees = || Vec::with_capacity(n_trees);
+        // The first node is the one for lanes without a tree, laid out as one.
+        let (roots, depths) = (of_trees(), of_trees());
+        Self { n_columns, roots, depths, at: 0, free: 1, level_end: 1, depth: 0, sound: true }
     }
-    let (mut roots, mut depths) = (Vec::with_capacity(n_trees), Vec::with_capacity(n_trees));
-    let mut at = 1;
-    let mut sound = true;
-    for _ in 0..n_trees {
-        roots.push(at as u32);
-        // The first node that is nobody's child yet, and the first of the next level.
-        let (mut free, mut level, mut depth) = (at + 1, at + 1, 0);
-        while at < free {
-            let Some(node) = nodes.get(at) else { return Err(wrong("a child that is not there")) };
-            let is_split = *node != RowNode::arrival(at);
-            let fits = node.left as usize == free && usize::from(node.column) < n_columns && node.from <= 255;
-            sound &= fits | !is_split;
-            free += 2 * usize::from(is_split);
-            at += 1;
-            if at == level && at < free {
-                (level, depth) = (free, depth + 1);
+
+    /// The nodes that come next.
+    fn look(&mut self, nodes: &[RowNode]) {
+        let mut rest = nodes;
+        while !rest.is_empty() {
+            if self.at == self.level_end && !self.next_level() {
+                self.roots.push(self.at as u32);
+                (self.free, self.level_end, self.depth) = (self.at + 1, self.at + 1, 0);
             }
+            let (level, behind) = rest.split_at(rest.len().min(self.level_end - self.at));
+            let (mut at, mut free) = (self.at as u32, self.free as u32);
+            // No bit of these is set where all is right, and the greatest column.
+            let (mut wrong, mut column) = (0, 0);
+            for node in level {
+                let leaf = u32::from(node.from <= 255).wrapping_sub(1);
+                let of_leaf = (node.left ^ at) | u32::from(node.column) | u32::from(node.from ^ 256);
+                wrong |= (leaf & of_leaf) | (!leaf & (node.left ^ free));
+                column = column.max(node.column);
+                free += 2 & !leaf;
+                at += 1;
+            }
+            self.sound &= wrong == 0 && usize::from(column) < self.n_columns;
+            (self.at, self.free) = (at as usize, free as usize);
+            rest = behind;
         }
-        depths.push(depth);
     }
-    match sound && at == nodes.len() {
-        true => Ok((roots, depths)),
-        false => Err(wrong("nodes that make no trees")),
+
+    /// Goes on to the next level of a tree; whether it has one.
+    fn next_level(&mut self) -> bool {
+        let has_more = self.at < self.free;
+        if has_more {
+            (self.level_end, self.depth) = (self.free, self.depth + 1);
+        } else if !self.roots.is_empty() {
+            self.depths.push(self.depth);
+        }
+        has_more
+    }
+
+    /// Roots and depths of the trees, of which there should be `n_trees`.
+    fn finish(mut self, n_trees: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+        let ends = self.at == self.level_end && !self.next_level();
+        match ends && self.sound && self.depths.len() == n_trees {
+            true => Ok((self.roots, self.depths)),
+            false => Err(wrong("nodes that make no trees")),
+        }
     }
 }
 
@@ -217,8 +261,17 @@ pub(crate) fn leaf_ids(forest: &Forest) -> Vec<u32> {
 struct StoredGroup {
     /// The forest's numbers of its trees, from the first to the one behind.
     in_forest: (usize, usize),
-    runs: Vec<Run>,
+    n_runs: u32,
     n_sets: u32,
+}
+
+/// A [`Run`] as it is stored.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct StoredRun {
+    /// Place in [`Tile::ALL`].
+    tile: u32,
+    length: u32,
 }
 
 /// What is stored of a circuit tree.
@@ -228,38 +281,40 @@ struct StoredTree {
     target: Target,
 }
 
-stored!(struct StoredGroup { in_forest, runs, n_sets });
+stored!(struct StoredGroup { in_forest, n_runs, n_sets });
 stored!(struct StoredTree { slot, table, target });
-stored!(struct Run { tile, length });
 stored!(struct SetTest { column, continues, left });
-stored!(enum Tile {
-    0 => Leaf, 1 => Leaves2, 2 => Leaves4, 3 => Leaves8, 4 => Join4, 5 => Join8, 6 => LeafLeft, 7 => LeafRight,
-});
 
 impl<S: StoredReal> CircuitLayout<S> {
-    /// Writes the layout.
-    pub(crate) fn put(&self, to: &mut Writer) {
-        self.ranks.put(to);
+    /// Writes the layout; its ranks only if they are not those of `rows`.
+    pub(crate) fn put(&self, rows: &RowLayout<S>, to: &mut Writer) {
+        let own = (!Arc::ptr_eq(&self.ranks, &rows.ranks)).then_some(&*self.ranks);
+        own.is_some().put(to);
+        if let Some(ranks) = own {
+            ranks.put(to);
+        }
         self.sets.to_vec().put(to);
         let stored = |tree: &CircuitTree| StoredTree { slot: tree.slot, table: tree.table, target: tree.target };
         self.trees.iter().map(stored).collect::<Vec<_>>().put(to);
         let stored = |group: &Group| StoredGroup {
             in_forest: (group.in_forest.start, group.in_forest.end),
-            runs: self.runs[group.runs.start as usize..group.runs.end as usize].to_vec(),
+            n_runs: group.runs.end - group.runs.start,
             n_sets: group.sets.end - group.sets.start,
         };
         self.groups.iter().map(stored).collect::<Vec<_>>().put(to);
+        let stored = |run: &Run| StoredRun { tile: run.tile as u32, length: run.length };
+        Array::from(self.runs.iter().map(stored).collect::<Vec<_>>()).put(to);
         self.instructions.put(to);
         self.operands.put(to);
         self.tests.put(to);
         self.leaves.put(to);
     }
 
-    /// Reads a layout for trees of `forest`, which need not have its nodes yet.
+    /// Reads a layout for trees of `forest`, which need not have its nodes yet; `rows` are those it was written with.
     ///
     /// Cost: a look at every instruction and test.
-    pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
-        let ranks = Arc::new(Ranks::get(from)?);
+    pub(crate) fn get(from: &mut Reader, forest: &Forest, rows: &RowLayout<S>) -> Result<Self> {
+        let ranks = if bool::get(from)? { Arc::new(Ranks::get(from)?) } else { rows.ranks.clone() };
         check_ranks(&ranks, forest)?;
         let sets: Vec<SetTest> = Stored::get(from)?;
         let coded = ranks.n_numeric()..ranks.n_columns.saturating_sub(1);
@@ -268,18 +323,26 @@ impl<S: StoredReal> CircuitLayout<S> {
         }
         let stored_trees: Vec<StoredTree> = Stored::get(from)?;
         let stored_groups: Vec<StoredGroup> = Stored::get(from)?;
+        let (runs, max_sets) = (get_runs(from)?, max_sets(&stored_groups, &sets)?);
+        // Results of other groups stand where a group has fewer.
+        let n_columns = (ranks.n_columns + max_sets).max(1) as u32;
         let mut layout = Self {
             ranks,
             groups: Array::new(),
-            runs: Array::new(),
+            runs: runs.into(),
             instructions: Stored::get(from)?,
             operands: Stored::get(from)?,
-            tests: Stored::get(from)?,
+            tests: Array::get_and(from, |tests: &[ByteTest]| {
+                match tests.iter().fold(0, |most, test| most.max(test.column)) < n_columns {
+                    true => Ok(()),
+                    false => Err(wrong("a test of a column that is not there")),
+                }
+            })?,
             sets: sets.into(),
             leaves: Stored::get(from)?,
             trees: Array::new(),
             slots: 0,
-            max_sets: 0,
+            max_sets,
             max_trees: 0,
         };
         let mut first_leaf = 0;
@@ -306,9 +369,10 @@ impl<S: StoredReal> CircuitLayout<S> {
             layout.max_trees = layout.max_trees.max(group.trees.len());
             layout.groups.edit().push(group);
         }
-        let ends = [next.tree, next.instruction, next.operand, next.test, next.set, first_leaf];
+        let ends = [next.tree, next.run, next.instruction, next.operand, next.test, next.set, first_leaf];
         let sizes = [
             layout.trees.len(),
+            layout.runs.len(),
             layout.instructions.len(),
             layout.operands.len(),
             layout.tests.len(),
@@ -330,9 +394,10 @@ impl<S: StoredReal> CircuitLayout<S> {
         }
         next.in_forest = in_forest.end;
         next.tree += in_forest.len();
-        let lengths = stored.runs.iter().map(|run| run.length as usize);
-        next.instruction += lengths.sum::<usize>();
+        next.run += stored.n_runs as usize;
         next.set += stored.n_sets as usize;
+        let Some(runs) = self.runs.get(first.run..next.run) else { return Err(wrong("a run that is not there")) };
+        next.instruction += runs.iter().map(|run| run.length as usize).sum::<usize>();
         let parts = (
             self.trees.get(first.tree..next.tree),
             self.instructions.get(first.instruction..next.instruction),
@@ -346,7 +411,7 @@ impl<S: StoredReal> CircuitLayout<S> {
         let mut holds = vec![0; instructions.len()];
         let mut instruction = instructions.iter();
         let operands = self.operands.get(first.operand..).unwrap_or_default();
-        for &Run { tile, length } in &stored.runs {
+        for &Run { tile, length } in runs {
             let (n_operands, tests, leaves) = match tile {
                 Tile::Leaf => (0, 0, 1),
                 Tile::Leaves2 => (0, 1, 2),
@@ -383,20 +448,13 @@ impl<S: StoredReal> CircuitLayout<S> {
         if !trees.iter().all(sound) || sets.first().is_some_and(|set| set.continues) {
             return Err(wrong("a tree without a leaf"));
         }
-        let results = sets.iter().filter(|set| !set.continues).count();
-        self.max_sets = self.max_sets.max(results);
-        let n_columns = (self.ranks.n_columns + results).max(1) as u32;
-        let tests: &[ByteTest] =
-            self.tests.get(first.test..next.test).ok_or_else(|| wrong("a test that is not there"))?;
-        if tests.iter().any(|test| test.column >= n_columns) {
-            return Err(wrong("a test of a column that is not there"));
+        if next.test > self.tests.len() {
+            return Err(wrong("a test that is not there"));
         }
-        let first_run = self.runs.len() as u32;
-        self.runs.edit().extend(&stored.runs);
         Ok(Group {
             in_forest,
             trees: first.tree as u32..next.tree as u32,
-            runs: first_run..self.runs.len() as u32,
+            runs: first.run as u32..next.run as u32,
             first_instruction: first.instruction as u32,
             first_operand: first.operand as u32,
             first_test: first.test as u32,
@@ -405,11 +463,30 @@ impl<S: StoredReal> CircuitLayout<S> {
     }
 }
 
+/// The runs of all groups.
+fn get_runs(from: &mut Reader) -> Result<Vec<Run>> {
+    let stored: Array<StoredRun> = Stored::get(from)?;
+    let run = |run: &StoredRun| Some(Run { tile: *Tile::ALL.get(run.tile as usize)?, length: run.length });
+    stored.iter().map(run).collect::<Option<_>>().ok_or_else(|| wrong("a tile of no kind"))
+}
+
+/// Results of the set tests of the group that has most.
+fn max_sets(groups: &[StoredGroup], sets: &[SetTest]) -> Result<usize> {
+    let (mut most, mut rest) = (0, sets);
+    for group in groups {
+        let (of_group, behind) = rest.split_at_checked(group.n_sets as usize).ok_or_else(|| wrong("a missing set"))?;
+        most = most.max(of_group.iter().filter(|set| !set.continues).count());
+        rest = behind;
+    }
+    Ok(most)
+}
+
 /// Where the parts of a group start.
 #[derive(Clone, Copy, Default)]
 struct Next {
     in_forest: usize,
     tree: usize,
+    run: usize,
     instruction: usize,
     operand: usize,
     test: usize,

@@ -22,18 +22,15 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
-use crate::store::{ALIGN, SharedBytes};
+use crate::store::{ALIGN, Seal, SharedBytes, checksums, n_blocks};
 
 pub(crate) const MAGIC: &[u8; 8] = b"\x89SAW\r\n\x1a\n";
 
 /// Changes whenever anything that a file holds changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Bytes before the table.
 const PREFIX: usize = 32;
-
-/// Bytes of content under one checksum.
-const BLOCK: usize = 256 << 10;
 
 /// Whether a file is a compiled model.
 pub(crate) fn is_saw(bytes: &[u8]) -> bool {
@@ -69,7 +66,7 @@ pub(crate) fn copy(file: &[u8]) -> SharedBytes {
 
 /// The bytes of a file around `content`.
 pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
-    let table: Vec<u8> = content.chunks(BLOCK).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    let table: Vec<u8> = checksums(content).into_iter().flat_map(u64::to_le_bytes).collect();
     let start = (PREFIX + table.len()).next_multiple_of(ALIGN);
     let mut file = MAGIC.to_vec();
     file.extend(VERSION.to_le_bytes());
@@ -83,13 +80,12 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Where the content of a file starts, once all of it has been checked; and a digest of the file.
-///
-/// Cost: a pass over the file.
+/// The content of a file, whose head has been checked; and a digest of the file.
 ///
 /// # Errors
 /// An invalid-model error for a file that is damaged; an unsupported error for one of another version.
-pub(crate) fn check(file: &[u8]) -> Result<(usize, blake3::Hash)> {
+pub(crate) fn open(bytes: SharedBytes) -> Result<(Seal, blake3::Hash)> {
+    let file = (*bytes).as_ref();
     if cfg!(target_endian = "big") {
         return Err(Error::unsupported("compiled models are for little-endian machines"));
     }
@@ -113,12 +109,14 @@ pub(crate) fn check(file: &[u8]) -> Result<(usize, blake3::Hash)> {
     };
     let head = [&prefix[..PREFIX - 8], table].concat();
     let zeros = file[PREFIX + table.len()..start].iter().all(|&byte| byte == 0);
-    if !is_saw(file) || xxh3_64(&head) != word(24) || !zeros || content.len().div_ceil(BLOCK) != blocks {
+    if !is_saw(file) || xxh3_64(&head) != word(24) || !zeros {
         return Err(damaged("the checksum of its head is wrong"));
     }
-    let sums = table.chunks_exact(8).map(|sum| u64::from_le_bytes(sum.try_into().expect("eight bytes")));
-    if !sums.zip(content.chunks(BLOCK)).all(|(sum, block)| xxh3_64(block) == sum) {
-        return Err(damaged("a checksum is wrong"));
+    let sums: Vec<u64> =
+        table.chunks_exact(8).map(|sum| u64::from_le_bytes(sum.try_into().expect("eight bytes"))).collect();
+    if sums.len() != n_blocks(content) {
+        return Err(damaged("another number of checksums than blocks"));
     }
-    Ok((start, blake3::hash(&head)))
+    let digest = blake3::hash(&head);
+    Ok((Seal::new(bytes.clone(), start, sums), digest))
 }

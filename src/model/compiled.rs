@@ -78,8 +78,8 @@ impl Model {
 impl ModelOptions {
     /// A compiled model in `bytes`.
     pub(super) fn open(&self, bytes: SharedBytes) -> Result<Model> {
-        let (start, digest) = saw::check((*bytes).as_ref())?;
-        let mut from = Reader::new(bytes, start)?;
+        let (content, digest) = saw::open(bytes)?;
+        let mut from = Reader::new(content)?;
         let (about, facts) = <(About, Facts)>::get(&mut from)?;
         let compiled = Compiled::get(&mut from)?;
         from.finish()?;

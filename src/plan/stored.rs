@@ -65,11 +65,11 @@ fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     let pays = rows.work.row() <= rows.work.walk();
     let layout = if pays { (rows.layout)().ok() } else { None };
     layout.is_some().put(to);
-    let Some(layout) = layout else { return forest.put(to) };
+    let Some(rows_layout) = layout else { return forest.put(to) };
     forest.put_arithmetic(to);
     Array::from(leaf_ids(forest)).put(to);
     rows.work.put(to);
-    layout.put(to);
+    rows_layout.put(to);
 
     let circuits = laid_out.circuits::<S>();
     let made = circuits.trees > 0 && circuits.work.pays_somewhere();
@@ -82,7 +82,7 @@ fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     circuits.work.put(to);
     layout.is_some().put(to);
     if let Some(layout) = layout {
-        layout.put(to);
+        layout.put(&rows_layout, to);
     }
 }
 
@@ -143,7 +143,7 @@ fn get_as<S: Sum + StoredReal>(
     }
     let (trees, refused) = Stored::get(from)?;
     let work = Work::get(from)?;
-    let layout = bool::get(from)?.then(|| CircuitLayout::get(from, &forest)).transpose()?;
+    let layout = bool::get(from)?.then(|| CircuitLayout::get(from, &forest, &rows)).transpose()?;
     let made = layout.as_ref().map_or(0, |layout: &CircuitLayout<S>| layout.trees.len());
     let expected = if work.pays_somewhere() { trees } else { 0 };
     if made != expected {

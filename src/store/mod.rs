@@ -2,7 +2,9 @@
 //! such a file and read from it.
 
 mod array;
+mod seal;
 mod stored;
 
 pub(crate) use array::{Array, SharedBytes};
+pub(crate) use seal::{Seal, checksums, n_blocks};
 pub(crate) use stored::{ALIGN, Reader, Stored, Writer, stored, unknown};

@@ -8,6 +8,7 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 use yoke::Yoke;
 
 use super::array::{Array, SharedBytes};
+use super::seal::Seal;
 use crate::error::{Error, Result};
 
 /// Arrays start at multiples of this: a cache line.
@@ -31,7 +32,7 @@ pub(crate) struct Writer {
 
 /// A compiled model being read.
 pub(crate) struct Reader {
-    bytes: SharedBytes,
+    content: Seal,
     /// What is left of the head.
     at: usize,
     head_end: usize,
@@ -51,19 +52,22 @@ impl Writer {
 }
 
 impl Reader {
-    /// Reads what [`Writer::finish`] returned, of which `bytes` are a copy from `start` on.
-    pub(crate) fn new(bytes: SharedBytes, start: usize) -> Result<Self> {
-        let len = (*bytes).as_ref().len();
-        let mut reader = Self { bytes, at: start, head_end: len, arrays: len };
+    /// Reads what [`Writer::finish`] returned, of which `content` is a copy that nothing of has been checked yet.
+    pub(crate) fn new(mut content: Seal) -> Result<Self> {
+        let (start, len) = (content.checked(), (**content.bytes()).as_ref().len());
+        content.check_to(start + size_of::<u64>())?;
+        let mut reader = Self { content, at: start, head_end: len, arrays: len };
         let head = u64::get(&mut reader)?;
         let head_end = usize::try_from(head).ok().and_then(|head| reader.at.checked_add(head));
         reader.head_end = head_end.filter(|&end| end <= len).ok_or_else(too_short)?;
+        reader.content.check_to(reader.head_end)?;
         reader.arrays = reader.head_end.next_multiple_of(ALIGN);
         Ok(reader)
     }
 
-    /// That the head has been read to its end.
-    pub(crate) fn finish(self) -> Result<()> {
+    /// That the head has been read to its end, and all else is what it was.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.content.check_to(usize::MAX)?;
         match self.head_end - self.at {
             0 => Ok(()),
             left => Err(Error::invalid_model(format!("{left} bytes that nothing accounts for"))),
@@ -72,7 +76,7 @@ impl Reader {
 
     fn take(&mut self, count: usize) -> Result<&[u8]> {
         let end = self.at.checked_add(count).filter(|&end| end <= self.head_end).ok_or_else(too_short)?;
-        let taken = &(*self.bytes).as_ref()[self.at..end];
+        let taken = &(**self.content.bytes()).as_ref()[self.at..end];
         self.at = end;
         Ok(taken)
     }
@@ -203,16 +207,32 @@ impl<T: CheckedBitPattern + NoUninit> Stored for Array<T> {
 
     /// Cost: a look at each value, if not every pattern of bits is one.
     fn get(from: &mut Reader) -> Result<Self> {
+        Self::get_and(from, |_| Ok(()))
+    }
+}
+
+impl<T: CheckedBitPattern> Array<T> {
+    /// As [`get`](Stored::get), with a look at the values part by part, each when it has just been read.
+    pub(crate) fn get_and(from: &mut Reader, mut look: impl FnMut(&[T]) -> Result<()>) -> Result<Self> {
         let (start, length) = <(usize, usize)>::get(from)?;
         let start = from.arrays.checked_add(start);
         let end = start.and_then(|start| start.checked_add(length.checked_mul(size_of::<T>())?));
         let (Some(start), Some(end)) = (start, end) else { return Err(too_short()) };
-        let shared = Yoke::try_attach_to_cart(from.bytes.clone(), |bytes| {
-            let bytes = bytes.as_ref().get(start..end).ok_or_else(too_short)?;
-            let wrong = |cause| Error::invalid_model(format!("an array that cannot be read: {cause}"));
-            bytemuck::checked::try_cast_slice(bytes).map_err(wrong)
-        });
-        Ok(Self::Shared(shared?))
+        let values: Yoke<&'static [T], SharedBytes> =
+            Yoke::try_attach_to_cart(from.content.bytes().clone(), |bytes| {
+                let bytes = bytes.as_ref().get(start..end).ok_or_else(too_short)?;
+                let wrong = |cause| Error::invalid_model(format!("an array that cannot be read: {cause}"));
+                bytemuck::checked::try_cast_slice::<u8, T>(bytes).map_err(wrong)
+            })?;
+        let mut seen = 0;
+        while seen < length {
+            from.content.check_to(start + (seen + 1) * size_of::<T>())?;
+            let whole = (from.content.checked() - start) / size_of::<T>();
+            let part = seen..whole.min(length);
+            seen = part.end;
+            look(&values.get()[part])?;
+        }
+        Ok(Self::Shared(values))
     }
 }
 
@@ -265,6 +285,7 @@ pub(crate) use stored;
 mod tests {
     use std::sync::Arc;
 
+    use super::super::checksums;
     use super::*;
 
     /// Bytes that start where arrays may.
@@ -279,7 +300,9 @@ mod tests {
     fn reader(bytes: &[u8]) -> Result<Reader> {
         let mut words = vec![0u64; bytes.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        Reader::new(Arc::new(Aligned(words)), 0)
+        let aligned = Aligned(words);
+        let sums = checksums(aligned.as_ref());
+        Reader::new(Seal::new(Arc::new(aligned), 0, sums))
     }
 
     #[test]
