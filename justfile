@@ -71,6 +71,14 @@ models-check-versions: (models "--check" "--versions")
 bench *arguments:
     cargo bench {{arguments}}
 
+# Loading beside the source libraries, every format, with what it takes of memory; writes benches/record/DATE-load.md.
+load-bench *arguments:
+    python3.11 -m venv target/peers/venv-main
+    target/peers/venv-main/bin/pip install --quiet --requirement benches/peers/requirements-main.txt
+    target/peers/venv-main/bin/python benches/models/generate.py --large target/peers/models
+    cargo build --release --locked --package sawmill-peers
+    target/peers/venv-main/bin/python benches/peers/loads.py {{arguments}}
+
 # This crate beside its peers on the same models and rows; writes benches/record/DATE.md (see benches/peers/README.md).
 peers *arguments:
     for name in main onedal lleaves; do python3.11 -m venv target/peers/venv-$name; done

@@ -1,5 +1,5 @@
 //! Loading: from a file to a model that predicts, plan and layouts included, on one thread. Beside the
-//! source libraries' own loading: `just peers`.
+//! source libraries' own loading: `just load-bench`.
 
 mod common;
 

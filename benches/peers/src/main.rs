@@ -14,11 +14,14 @@
 //!
 //! `sawmill-peers pipelines LIBRARY FOLDER SECONDS` compares on ONNX pipelines instead: see `pipelines.rs`.
 //!
+//! `sawmill-peers memory MODEL [MODEL.saw]` says what loading takes of memory: see `memory.rs`.
+//!
 //! What fails is answered by `{"error"}`, and ends the program.
 
 mod compiled;
 mod library;
 mod lightgbm;
+mod memory;
 mod onnxruntime;
 mod ours;
 mod pipelines;
@@ -76,6 +79,11 @@ fn run(answer: &mut dyn FnMut(&Value) -> std::io::Result<()>) -> Result<()> {
         && name == "pipelines"
     {
         return pipelines::run(library, folder, seconds.parse()?, answer);
+    }
+    if let [name, model, compiled @ ..] = &arguments[..]
+        && name == "memory"
+    {
+        return memory::run(model, compiled.first().map(String::as_str), answer);
     }
     let [name, library, model, rows] = &arguments[..] else {
         bail!("usage: sawmill-peers PEER LIBRARY MODEL ROWS.npy")
