@@ -34,6 +34,9 @@ class OldTreeliteModel(TreeliteModel):
     def __init__(self, file: bytes):
         self._file = file
         self.read()
+        # A 3.9 file has one base score for all classes; Treelite 4 reads the others from behind the end of its list.
+        head = self.model.get_header_accessor()
+        head.set_field("base_scores", np.repeat(head.get_field("base_scores")[:1], self.outputs))
 
 
 def generate(out: Path, only: str | None, path: list[Path]) -> list[str]:
