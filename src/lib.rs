@@ -75,7 +75,7 @@ pub use metrics::Priority;
 pub use model::{
     Check, Model, ModelOptions, Output, Precision, Predictions, Predictor, Scratch, ValidationReport, Values,
 };
-pub use plan::{Isa, Plan, PlannedKernel};
+pub use plan::{Isa, KernelKind, MeasuredKernel, Plan, PlannedKernel};
 pub use rows::{Column, Rows, Value};
 pub use schema::{Categories, Category, CategoryRef, Classes, Feature, FeatureKind, Schema, Task, Unseen};
 pub use strings::Strings;

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Matrix, worst_ulp};
+use common::{Matrix, every_kernel, worst_ulp};
 use prost::Message;
 use sawmill::{Column, Model, Output, Rows, Strings};
 
@@ -116,6 +116,12 @@ fn the_public_corpus_answers_as_the_source_library_does() {
         if !model.validate().ok {
             failures.push(format!("{name}: not healthy"));
         }
+        let rows = match rows.head(130) {
+            Matrix::F32(rows) => rows.mapv(f64::from),
+            Matrix::F64(rows) => rows,
+            Matrix::Int(_) => unreachable!("rows are floats"),
+        };
+        every_kernel::check(&name, &Model::options(), model.forest().unwrap(), &rows);
     }
     println!("{equal} cases equal to the bit, {} refused by name, {other} of formats not loaded", refused.len());
     for refusal in &refused {

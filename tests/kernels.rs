@@ -1,6 +1,10 @@
-//! Kernels against the reference evaluator on generated forests: every missing rule, both comparisons, categories,
-//! deep chains, vector leaves. `Model::validate` makes the comparison; it draws rows from the forest's own cut points.
+//! Kernels against the reference evaluator: on generated forests (every missing rule, both comparisons, categories,
+//! vector leaves), where `Model::validate` makes the comparison, with rows drawn from the forest's own cut points; on
+//! forests of extreme shapes and on the golden models, every kernel by name.
 
+mod common;
+
+use common::{Case, Matrix, every_kernel};
 use proptest::prelude::*;
 use sawmill::{
     Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Isa, Labels, Link, Missing,
@@ -120,9 +124,15 @@ proptest! {
         }
         let forest = builder.finish().unwrap();
         for &isa in Isa::available() {
-            let model = Model::options().isa(isa).from_forest(Schema::new(5, n_outputs), forest.clone()).unwrap();
-            let report = model.validate();
-            prop_assert!(report.ok, "{}: {report:#?}", isa.name());
+            for kernel in KernelKind::ALL.iter().map(|&kind| Some(kind)).chain([None]) {
+                let options = kernel.into_iter().fold(Model::options().isa(isa), |options, kind| options.kernel(kind));
+                let Ok(model) = options.from_forest(Schema::new(5, n_outputs), forest.clone()) else {
+                    prop_assert!(kernel.is_some());
+                    continue;
+                };
+                let report = model.validate();
+                prop_assert!(report.ok, "{} {kernel:?}: {report:#?}", isa.name());
+            }
         }
     }
 }
@@ -146,4 +156,219 @@ fn a_chain_of_ten_thousand_splits() {
     assert_eq!(model.facts().max_depth, depth as usize);
     assert_eq!(model.predict(&[-1.0f32, 4999.5, 1e9, f32::NAN]).unwrap().to_f64(), [1.0, 10_001.0, 20_000.0, 20_000.0]);
     assert!(model.validate().ok);
+}
+
+/// A forest of one shape: `n_trees` trees grown to `n_splits` splits, each of what `split(tree, split)` says.
+struct Shape<'a> {
+    n_features: usize,
+    n_outputs: usize,
+    n_trees: usize,
+    n_splits: usize,
+    vector_leaves: bool,
+    /// The open leaf that a split replaces: of so many, this one.
+    place: fn(&mut Random, usize) -> usize,
+    split: &'a dyn Fn(&mut Random, usize, usize) -> (u32, Test, Missing),
+}
+
+impl Default for Shape<'_> {
+    fn default() -> Self {
+        Self {
+            n_features: 12,
+            n_outputs: 1,
+            n_trees: 20,
+            n_splits: 30,
+            vector_leaves: false,
+            place: Random::below,
+            split: &|random, _, _| {
+                (
+                    random.below(12) as u32,
+                    Test::Threshold(random.cut()),
+                    [Missing::Left, Missing::Right][random.below(2)],
+                )
+            },
+        }
+    }
+}
+
+/// A small deterministic generator (xorshift64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 16) as usize % bound
+    }
+
+    /// One of a few thousand numbers that f32 holds.
+    fn cut(&mut self) -> f64 {
+        self.below(4096) as f64 / 64.0 - 32.0
+    }
+}
+
+impl Shape<'_> {
+    fn forest(&self, profile: NumericProfile) -> Forest {
+        let mut random = Random(0x5EED);
+        let width = if self.vector_leaves { self.n_outputs } else { 1 };
+        let mut builder = ForestBuilder::new(&Schema::new(self.n_features, self.n_outputs))
+            .profile(profile)
+            .base(vec![0.25; self.n_outputs]);
+        for tree in 0..self.n_trees {
+            let (mut children, mut open) = (vec![None], vec![0]);
+            for split in 0..self.n_splits {
+                let place = (self.place)(&mut random, open.len());
+                let (parent, left) = (open.remove(place), children.len());
+                children[parent] = Some((left, (self.split)(&mut random, tree, split)));
+                children.extend([None, None]);
+                open.extend([left, left + 1]);
+            }
+            let values: Vec<Vec<f64>> =
+                children.iter().map(|_| (0..width).map(|_| random.cut() * 0.013).collect()).collect();
+            let node = |(id, child): (usize, Option<(usize, (u32, Test, Missing))>)| match child {
+                None => Node::Leaf { id: id as u32, values: &values[id] },
+                Some((left, (feature, test, missing))) => {
+                    Node::Split { feature, test, missing, left: left as u32, right: left as u32 + 1 }
+                }
+            };
+            let nodes: Vec<_> = children.into_iter().enumerate().map(node).collect();
+            let output = (!self.vector_leaves).then_some((tree % self.n_outputs) as u32);
+            builder = builder.tree(TreeSpec { output, weight: 1.0, nodes: &nodes });
+        }
+        builder.finish().unwrap()
+    }
+
+    /// Checks every kernel on rows of which a share of `missing` in 16 values is NaN; `fits` are the kernels that can.
+    fn check(&self, name: &str, missing: usize, fits: &[KernelKind]) {
+        for profile in [NumericProfile::XGBOOST, NumericProfile::LIGHTGBM] {
+            let forest = self.forest(profile);
+            let model = Model::options().from_forest(Schema::new(self.n_features, self.n_outputs), forest.clone());
+            let mut random = Random(0xDA7A);
+            let rows = model.unwrap().sample_rows(1000, 3);
+            let rows = rows.mapv(|value| if random.below(16) < missing { f64::NAN } else { value });
+            let found = every_kernel::check(name, &Model::options(), &forest, &rows);
+            let fits: Vec<_> = fits.iter().map(|kind| kind.name()).collect();
+            assert_eq!(found, fits, "{name}");
+        }
+    }
+}
+
+const ALL: &[KernelKind] = KernelKind::ALL;
+
+#[test]
+fn every_kernel_on_stumps() {
+    Shape { n_trees: 300, n_splits: 1, ..Shape::default() }.check("stumps", 1, ALL);
+    Shape { n_trees: 5, n_splits: 0, ..Shape::default() }.check("leaves", 1, ALL);
+}
+
+#[test]
+fn every_kernel_on_chains() {
+    let last: fn(&mut Random, usize) -> usize = |random, open| open - 1 - random.below(2.min(open));
+    Shape { n_splits: 200, place: last, ..Shape::default() }.check("chains", 1, ALL);
+}
+
+#[test]
+fn every_kernel_on_trees_of_a_thousand_leaves() {
+    Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &[KernelKind::Row, KernelKind::Walk]);
+}
+
+#[test]
+fn every_kernel_on_one_feature() {
+    let split = |random: &mut Random, _, _| (0, Test::Threshold(random.cut()), Missing::Left);
+    Shape { n_features: 1, split: &split, ..Shape::default() }.check("one feature", 1, ALL);
+}
+
+#[test]
+fn every_kernel_on_two_thousand_features() {
+    let split = |random: &mut Random, _, _| (random.below(2000) as u32, Test::Threshold(random.cut()), Missing::Right);
+    Shape { n_features: 2000, n_trees: 60, split: &split, ..Shape::default() }.check("features", 1, ALL);
+}
+
+#[test]
+fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
+    for (name, n_trees) in [("more than 255 cuts", 3), ("more than 65,535 cuts", 300)] {
+        // Every cut is another, and f32 holds it.
+        let split = |_: &mut Random, tree, split| {
+            let cut = (tree * 255 + split) * 7919 % 131_071;
+            (0, Test::Threshold(cut as f64 / 16.0), [Missing::Left, Missing::Right][split % 2])
+        };
+        let first: fn(&mut Random, usize) -> usize = |_, _| 0;
+        let shape = Shape { n_features: 2, n_trees, n_splits: 255, place: first, split: &split, ..Shape::default() };
+        assert!(shape.forest(NumericProfile::XGBOOST).n_leaves() == 256 * n_trees);
+        shape.check(name, 1, ALL);
+    }
+}
+
+#[test]
+fn every_kernel_on_categories_alone() {
+    for (name, codes) in [("few categories", 20), ("many categories", 600)] {
+        let split = |random: &mut Random, _, _| {
+            let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(codes) as u32).collect();
+            (
+                random.below(3) as u32,
+                Test::Categories(CategorySet::from_codes(&set)),
+                [Missing::Left, Missing::Right][random.below(2)],
+            )
+        };
+        Shape { n_features: 3, split: &split, ..Shape::default() }.check(name, 1, ALL);
+    }
+}
+
+#[test]
+fn every_kernel_on_values_that_are_mostly_missing() {
+    let missing = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
+    let split = |random: &mut Random, _, _| {
+        (random.below(12) as u32, Test::Threshold(random.cut()), missing[random.below(missing.len())])
+    };
+    Shape { split: &split, ..Shape::default() }.check("missing", 13, ALL);
+}
+
+#[test]
+fn every_kernel_on_vector_leaves_and_classes() {
+    let vectors = Shape { n_outputs: 7, vector_leaves: true, ..Shape::default() };
+    vectors.check("vector leaves", 1, &[KernelKind::Circuit, KernelKind::Walk]);
+    Shape { n_outputs: 7, n_trees: 40, ..Shape::default() }.check("classes", 1, ALL);
+}
+
+#[test]
+fn every_kernel_on_the_golden_models() {
+    for case in Case::all() {
+        let model = case.load(Model::options()).unwrap();
+        let rows = match case.rows().head(130) {
+            Matrix::F32(rows) => rows.mapv(f64::from),
+            Matrix::F64(rows) => rows,
+            Matrix::Int(_) => unreachable!("rows are floats"),
+        };
+        every_kernel::check(&case.name, &Model::options(), model.forest().unwrap(), &rows);
+    }
+}
+
+#[test]
+fn a_kernel_that_does_not_fit_says_why() {
+    let shape = Shape { n_splits: 300, n_trees: 2, ..Shape::default() };
+    let forest = shape.forest(NumericProfile::XGBOOST);
+    let schema = Schema::new(shape.n_features, 1);
+    let load = |options: sawmill::ModelOptions| options.from_forest(schema.clone(), forest.clone());
+    let error = load(Model::options().kernel(KernelKind::Circuit)).unwrap_err();
+    assert_eq!(error.to_string(), "kernel \"circuit\" does not fit this model: 2 trees: more than 256 leaves");
+    let plan = load(Model::options().kernel(KernelKind::Row)).unwrap().plan().to_string();
+    assert!(plan.starts_with("row (") && plan.contains("2 trees") && plan.contains("all rows; "), "{plan}");
+    let error = load(Model::options().kernel(KernelKind::Row).tune(true)).unwrap_err();
+    assert!(error.is_option(), "{error}");
+}
+
+#[test]
+fn a_tuned_plan_says_what_was_measured() {
+    let forest = Shape::default().forest(NumericProfile::XGBOOST);
+    let model = Model::options().tune(true).from_forest(Schema::new(12, 1), forest).unwrap();
+    let measured = &model.plan().measured;
+    for kind in ALL {
+        let of_kind: Vec<_> = measured.iter().filter(|of| of.name == kind.name()).collect();
+        assert!(of_kind[0].rows == 1 && of_kind.iter().all(|of| of.ns_per_row > 0.0), "{measured:?}");
+    }
+    assert!(model.plan().to_string().contains("\nmeasured circuit: "), "{}", model.plan());
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["model", "metrics", "rows", "error"]),
     ("model", &["load", "graph", "plan", "kernel", "ir", "rows", "schema", "strings", "store", "error"]),
-    ("plan", &["kernel", "layout", "ir", "store", "error"]),
+    ("plan", &["kernel", "layout", "ir", "rows", "store", "error"]),
     ("load", &["graph", "ir", "math", "schema", "strings", "store", "error"]),
     ("graph", &["ir", "math", "rows", "schema", "strings", "error"]),
     ("kernel", &["layout", "ir", "rows"]),

@@ -1,10 +1,11 @@
-//! The kernel of a forest: circuits for blocks of rows, walks for the trees that have no circuit and for the few rows
-//! that fill no chunk. Whatever evaluates a tree, a row's leaves are summed in tree order.
+//! The kernel of a forest: its kernels for batches of different sizes, and walks for the trees that have no circuit.
+//! Whatever evaluates a tree, a row's leaves are summed in tree order.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::circuit::{AddTrees, Columns};
+use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::rank::Rank;
 use super::stage::{Block, Input};
@@ -19,15 +20,15 @@ use crate::rows::Batch;
 pub(crate) struct ForestKernel<L, T, S: 'static> {
     level: L,
     walk: WalkKernel<T, S>,
-    circuits: Option<Circuits<S>>,
-    rows: Option<Arc<RowLayout<S>>>,
+    layouts: Layouts<S>,
+    dispatch: Dispatch,
 }
 
-/// The circuits of some trees.
-pub(crate) struct Circuits<S: 'static> {
-    pub(crate) layout: CircuitLayout<S>,
-    /// Fewer rows than this are walked.
-    pub(crate) least_rows: usize,
+/// What kernels other than walks need.
+pub(crate) struct Layouts<S: 'static> {
+    /// The circuits of some trees.
+    pub(crate) circuits: Option<CircuitLayout<S>>,
+    pub(crate) rows: Option<Arc<RowLayout<S>>>,
 }
 
 impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
@@ -35,10 +36,55 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         level: L,
         forest: &Forest,
         sentinel: Option<f64>,
-        circuits: Option<Circuits<S>>,
-        rows: Option<Arc<RowLayout<S>>>,
+        layouts: Layouts<S>,
+        dispatch: Dispatch,
     ) -> Self {
-        Self { level, walk: WalkKernel::new(forest, sentinel), circuits, rows }
+        Self { level, walk: WalkKernel::new(forest, sentinel), layouts, dispatch }
+    }
+
+    /// Margins of rows, in one kernel.
+    fn margins_in(
+        &self,
+        kind: KernelKind,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        margins: &mut [S],
+        buffers: &mut Buffers,
+    ) {
+        match (kind, &self.layouts.circuits, &self.layouts.rows) {
+            (KernelKind::Circuit, Some(layout), _) => self.circuit_margins(layout, batch, rows, margins, buffers),
+            (KernelKind::Row, _, Some(layout)) => self.row_margins(layout, batch, rows, margins, buffers),
+            _ => self.walk.margins(batch, rows, margins, buffers),
+        }
+    }
+
+    fn circuit_margins(
+        &self,
+        layout: &CircuitLayout<S>,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        margins: &mut [S],
+        buffers: &mut Buffers,
+    ) {
+        let mut staged = std::mem::take(T::buffer(buffers));
+        let (mut columns, mut slots, mut sums) = (
+            std::mem::take(&mut buffers.columns),
+            std::mem::take(&mut buffers.slots),
+            std::mem::take(S::chunks(buffers)),
+        );
+        let work = Workspace { columns: &mut columns, slots: &mut slots, sums: &mut sums };
+        let input = self.walk.input();
+        let walks = layout.trees.len() < self.walk.n_trees();
+        match input.in_place::<f32>(batch, &rows) {
+            Some(block) if !walks => self.block_margins(layout, block, None, margins, work),
+            _ => {
+                let block = input.stage(batch, rows, &mut staged);
+                self.block_margins(layout, block, Some(&block), margins, work);
+            }
+        }
+        *T::buffer(buffers) = staged;
+        (buffers.columns, buffers.slots) = (columns, slots);
+        *S::chunks(buffers) = sums;
     }
 
     /// Margins of rows that need no change, in the type they came in. `walked` are the same rows in the forest's type,
@@ -75,11 +121,15 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Margins of a few rows.
-    fn row_margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
-        let Some(layout) = &self.rows else {
-            return self.walk.margins(batch, rows, margins, buffers);
-        };
+    /// Margins of rows one by one.
+    fn row_margins(
+        &self,
+        layout: &RowLayout<S>,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        margins: &mut [S],
+        buffers: &mut Buffers,
+    ) {
         let input = self.walk.input();
         if let Some(block) = input.in_place::<f32>(batch, &rows) {
             return self.add_rows(layout, block, margins, &mut buffers.row);
@@ -133,36 +183,14 @@ struct Workspace<'a, S> {
 
 impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
     fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
-        let Some(Circuits { layout, least_rows }) = &self.circuits else {
-            return self.row_margins(batch, rows, margins, buffers);
-        };
-        let rest = rows.len() % CHUNK;
-        let in_circuits = rows.len() - if rest < *least_rows { rest } else { 0 };
-        let (whole, rest) = margins.split_at_mut(in_circuits * self.walk.n_outputs());
-        if in_circuits > 0 {
-            let rows = rows.start..rows.start + in_circuits;
-            let mut staged = std::mem::take(T::buffer(buffers));
-            let (mut columns, mut slots, mut sums) = (
-                std::mem::take(&mut buffers.columns),
-                std::mem::take(&mut buffers.slots),
-                std::mem::take(S::chunks(buffers)),
-            );
-            let work = Workspace { columns: &mut columns, slots: &mut slots, sums: &mut sums };
-            let input = self.walk.input();
-            let walks = layout.trees.len() < self.walk.n_trees();
-            match input.in_place::<f32>(batch, &rows) {
-                Some(block) if !walks => self.block_margins(layout, block, None, whole, work),
-                _ => {
-                    let block = input.stage(batch, rows, &mut staged);
-                    self.block_margins(layout, block, Some(&block), whole, work);
-                }
-            }
-            *T::buffer(buffers) = staged;
-            (buffers.columns, buffers.slots) = (columns, slots);
-            *S::chunks(buffers) = sums;
+        let n_many = self.dispatch.n_many(rows.len());
+        let (many, few) = margins.split_at_mut(n_many * self.walk.n_outputs());
+        if !many.is_empty() {
+            self.margins_in(self.dispatch.many, batch, rows.start..rows.start + n_many, many, buffers);
         }
-        if in_circuits < rows.len() {
-            self.row_margins(batch, rows.start + in_circuits..rows.end, rest, buffers);
+        if !few.is_empty() {
+            let rows = rows.start + n_many..rows.end;
+            self.margins_in(self.dispatch.of_few(rows.len()), batch, rows, few, buffers);
         }
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod circuit;
+pub(crate) mod dispatch;
 pub(crate) mod forest;
 pub(crate) mod level;
 mod rank;

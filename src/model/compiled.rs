@@ -95,8 +95,8 @@ impl ModelOptions {
         }
         let digest = Some(digest.to_hex().to_string());
         match asked.within(all.end)? {
-            range if range == all => {
-                self.assemble(about, facts.into(), digest, |isa, sentinel| compiled.choose(isa, sentinel))
+            range if range == all && !self.tune => {
+                self.assemble(about, facts.into(), digest, |request| compiled.choose(request))
             }
             range => {
                 let mut forest = compiled.forest;
@@ -104,8 +104,8 @@ impl ModelOptions {
                     forest = forest.without_base();
                 }
                 let forest = forest.with_iterations(range);
-                self.assemble(about, OnceLock::new(), digest, |isa, sentinel| {
-                    let (plan, runner) = plan::choose(&forest, isa, sentinel)?;
+                self.assemble(about, OnceLock::new(), digest, |request| {
+                    let (plan, runner) = self.plan(&forest, request)?;
                     Ok((forest, plan, runner))
                 })
             }

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::graph::Pipeline;
 use crate::ir::{Facts, Forest};
 use crate::load::Source;
-use crate::plan::{self, Plan, Runner};
+use crate::plan::{self, Choice, Plan, Request, Runner};
 use crate::rows::Rows;
 use crate::schema::{Classes, Schema};
 use pipeline::Piped;
@@ -339,7 +339,8 @@ impl Model {
             return self.clone();
         }
         let forest = inner.forest.clone();
-        let Ok((plan, runner)) = plan::choose(&forest, inner.plan.isa, inner.sentinel) else {
+        let (isa, choice) = (inner.plan.isa, Choice::As(inner.plan.dispatch));
+        let Ok((_, runner)) = plan::choose(&forest, Request { isa, sentinel: inner.sentinel, choice }) else {
             return self.clone();
         };
         let replica = Inner {
@@ -353,7 +354,7 @@ impl Model {
             fingerprint: inner.fingerprint,
             custom: None,
             forest,
-            plan,
+            plan: inner.plan.clone(),
             runner,
         };
         Self { kind: Kind::Forest(Arc::new(replica)) }

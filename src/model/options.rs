@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::compiled::About;
 use super::pipeline::Piped;
-use super::{Inner, Kind, Model};
+use super::{Inner, Kind, Model, sample};
 use crate::error::{Error, Result};
 use crate::ir::{Facts, Forest, Labels};
 use crate::load::{
     self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source, saw,
 };
-use crate::plan::{self, Isa, Plan, Runner};
+use crate::plan::{self, Choice, Isa, KernelKind, Plan, Request, Runner};
 use crate::schema::{Schema, Task, Unseen};
 
 /// What a prediction holds.
@@ -78,6 +78,8 @@ pub struct ModelOptions {
     format: Option<Format>,
     output: Output,
     isa: Option<Isa>,
+    kernel: Option<KernelKind>,
+    pub(super) tune: bool,
     precision: Precision,
     missing: Option<f64>,
     pub(super) input_cast: Option<InputCast>,
@@ -96,6 +98,8 @@ impl Default for ModelOptions {
             format: None,
             output: Output::default(),
             isa: None,
+            kernel: None,
+            tune: false,
             precision: Precision::default(),
             missing: None,
             input_cast: None,
@@ -126,6 +130,24 @@ impl ModelOptions {
     /// Forces an instruction set; by default the best this machine has.
     pub fn isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
+        self
+    }
+
+    /// Forces a kernel for all trees and batches; by default each takes what it is reckoned to be fastest at. An error
+    /// that says why if it does not fit the model. Answers are the same.
+    pub fn kernel(mut self, kernel: KernelKind) -> Self {
+        self.kernel = Some(kernel);
+        self
+    }
+
+    /// Measures kernels when the model is loaded, on rows around its own cut points, and gives each size of a batch the
+    /// fastest; by default what they cost is reckoned. [`Plan::measured`](crate::Plan) has the figures. Answers are the
+    /// same.
+    ///
+    /// Cost: the model is laid out for every kernel that fits, and then measured for 50 ms, or up to half a second where a
+    /// row takes more than a few microseconds; where even that is too little, the rest stays as reckoned.
+    pub fn tune(mut self, tune: bool) -> Self {
+        self.tune = tune;
         self
     }
 
@@ -297,23 +319,34 @@ impl ModelOptions {
 
     pub(super) fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
         let about = About { source, schema, inplace_dropout: self.inplace_dropout };
-        self.assemble(about, OnceLock::new(), None, |isa, sentinel| {
-            let (plan, runner) = plan::choose(&forest, isa, sentinel)?;
+        self.assemble(about, OnceLock::new(), None, |request| {
+            let (plan, runner) = self.plan(&forest, request)?;
             Ok((forest, plan, runner))
         })
     }
 
-    /// A model of the forest and kernels that `plan` gives for an instruction set and sentinel; `file` is a digest of the
-    /// file if that is not the source, `facts` are what is known of the forest already.
+    /// A plan by the cost that kernels are reckoned to have, or have.
+    pub(super) fn plan(&self, forest: &Forest, request: Request) -> Result<(Plan, Runner)> {
+        if !self.tune {
+            return plan::choose(forest, request);
+        }
+        if self.kernel.is_some() {
+            return Err(Error::option("a kernel asked for by name, and by measuring"));
+        }
+        sample::with_tuning_rows(forest, |rows| plan::tune(forest, request, rows))
+    }
+
+    /// A model of the forest and kernels that `plan` gives; `file` is a digest of the file if that is not the source,
+    /// `facts` are what is known of the forest already.
     pub(super) fn assemble(
         &self,
         about: About,
         facts: OnceLock<Facts>,
         file: Option<String>,
-        plan: impl FnOnce(Isa, Option<f64>) -> Result<(Forest, Plan, Runner)>,
+        plan: impl FnOnce(Request) -> Result<(Forest, Plan, Runner)>,
     ) -> Result<Model> {
         let About { source, mut schema, inplace_dropout } = about;
-        let (forest, plan, runner) = plan(self.isa.unwrap_or(Isa::available()[0]), self.missing)?;
+        let (forest, plan, runner) = plan(self.request())?;
         if self.output == Output::Label && forest.labels() == Labels::None {
             let objective = &schema.objective;
             return Err(Error::option(format!(
@@ -365,14 +398,15 @@ impl ModelOptions {
         schema.classes = schema.classes.or_else(|| graph.outputs[index].classes.clone());
         let pipeline = graph.pipeline();
         let graph = graph.only(index);
-        let isa = self.isa.unwrap_or(Isa::available()[0]);
-        let mut plan = Plan { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new() };
+        let request = self.request();
+        let mut plan = Plan::without_kernels(request.isa);
         let (mut all, mut runners) = (Vec::new(), Vec::new());
         for (index, forest) in graph.forests().iter().enumerate() {
             let facts = Facts::of(forest);
-            let (planned, runner) = plan::choose(forest, isa, None)?;
+            let (planned, runner) = self.plan(forest, request)?;
             plan.kernels.extend(planned.kernels);
             plan.refused.extend(planned.refused);
+            plan.measured.extend(planned.measured);
             match index {
                 0 => plan.fits = planned.fits,
                 _ => plan.fits.retain(|kernel| planned.fits.contains(kernel)),
@@ -384,6 +418,12 @@ impl ModelOptions {
             (Facts::of_all(&all), self.output, self.fingerprint(&source, &source.digest));
         let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, output, fingerprint };
         Ok(Model { kind: Kind::Graph(Arc::new(piped)) })
+    }
+
+    fn request(&self) -> Request {
+        let isa = self.isa.unwrap_or(Isa::available()[0]);
+        let choice = self.kernel.map_or(Choice::Reckoned, Choice::Only);
+        Request { isa, sentinel: self.missing, choice }
     }
 
     /// The threads that large batches are spread over, if any.
@@ -402,7 +442,8 @@ impl ModelOptions {
     /// A digest of a file's content and of the options that shape an answer.
     fn fingerprint(&self, source: &Source, digest: &str) -> Option<u128> {
         // Whatever is not known to leave the answers alone counts.
-        let options = Self { isa: None, threads: 1, limits: Limits::default(), ..self.clone() };
+        let options =
+            Self { isa: None, kernel: None, tune: false, threads: 1, limits: Limits::default(), ..self.clone() };
         let text = format!("{digest} {:?} {options:?}", source.format);
         let hash = blake3::hash(text.as_bytes());
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a digest of 32 bytes");

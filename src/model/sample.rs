@@ -3,10 +3,15 @@
 
 use ndarray::Array2;
 
-use crate::ir::{CategorySet, Forest, SplitTest, facts};
+use crate::ir::{CategorySet, Float, Forest, SplitTest, facts};
+use crate::plan::TUNING_ROWS;
+use crate::rows::{Batch, Dense};
 
 /// In rows for benchmarks, one value in this many is missing.
 const MISSING_ONE_IN: usize = 20;
+
+/// At most this many values are measured with.
+const MAX_TUNING_CELLS: usize = 1 << 22;
 
 /// Rows of one value each: missing, infinite, huge, denormal, zero of either sign.
 pub(super) fn special_rows(n_features: usize) -> Array2<f64> {
@@ -88,6 +93,17 @@ pub(super) fn typical_rows(forest: &Forest, n_rows: usize, seed: u64) -> Array2<
         0 => f64::NAN,
         _ => profile.round_input(ranges[feature].draw(&mut random)),
     })
+}
+
+/// Hands rows to measure kernels with to `use_them`, in the type that the trees read, so that nothing but kernels is
+/// measured.
+pub(super) fn with_tuning_rows<T>(forest: &Forest, use_them: impl FnOnce(&Batch<'_>) -> T) -> T {
+    let n_rows = (MAX_TUNING_CELLS / forest.n_features().max(1)).clamp(1, TUNING_ROWS);
+    let rows = typical_rows(forest, n_rows, 1);
+    match forest.profile().input {
+        Float::F32 => use_them(&Batch::Dense(Dense::F32(rows.mapv(|value| value as f32).view()))),
+        Float::F64 => use_them(&Batch::Dense(Dense::F64(rows.view()))),
+    }
 }
 
 /// What values of a feature a model can tell apart.

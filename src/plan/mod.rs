@@ -2,6 +2,7 @@
 
 mod cost;
 mod stored;
+mod tune;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -11,9 +12,12 @@ use serde::Serialize;
 
 use self::cost::Work;
 pub(crate) use self::stored::{Compiled, put};
+pub(crate) use self::tune::{TUNING_ROWS, tune};
 use crate::error::{Error, Result};
 use crate::ir::{Float, Forest};
-use crate::kernel::forest::{Circuits, ForestKernel};
+use crate::kernel::dispatch::Dispatch;
+pub use crate::kernel::dispatch::KernelKind;
+use crate::kernel::forest::{ForestKernel, Layouts};
 use crate::kernel::level::Portable;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
@@ -72,6 +76,20 @@ impl Isa {
     }
 }
 
+impl KernelKind {
+    /// The kernel called `name`.
+    ///
+    /// # Errors
+    /// An option error that lists those there are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let known = Self::ALL.iter().find(|kind| kind.name() == name);
+        known.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            Error::option(format!("kernel {name:?} is unknown; known are: {}", names.join(", ")))
+        })
+    }
+}
+
 /// Which kernels evaluate a model, and why not others. Displays as text for people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -84,6 +102,12 @@ pub struct Plan {
     pub fits: Vec<&'static str>,
     /// The kernels that evaluate none of the trees, or not all of them.
     pub refused: Vec<RefusedKernel>,
+    /// What kernels took when the model was loaded, where that was asked for
+    /// ([`ModelOptions::tune`](crate::ModelOptions::tune)).
+    pub measured: Vec<MeasuredKernel>,
+    /// Which of the kernels takes which rows.
+    #[serde(skip)]
+    pub(crate) dispatch: Dispatch,
 }
 
 /// A kernel in use.
@@ -110,6 +134,18 @@ pub struct RefusedKernel {
     pub reason: String,
 }
 
+/// What a kernel took for a row in a batch of some size.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MeasuredKernel {
+    /// Its name.
+    pub name: &'static str,
+    /// Rows of the batch.
+    pub rows: usize,
+    /// Nanoseconds a row: the quickest of several batches.
+    pub ns_per_row: f64,
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, kernel) in self.kernels.iter().enumerate() {
@@ -122,6 +158,13 @@ impl fmt::Display for Plan {
         for RefusedKernel { name, reason } in &self.refused {
             write!(f, "\nnot {name}: {reason}")?;
         }
+        for of_kernel in self.measured.chunk_by(|a, b| a.name == b.name) {
+            write!(f, "\nmeasured {}:", of_kernel[0].name)?;
+            for (index, MeasuredKernel { rows, ns_per_row, .. }) in of_kernel.iter().enumerate() {
+                let (comma, plural) = (if index > 0 { "," } else { "" }, if *rows == 1 { "" } else { "s" });
+                write!(f, "{comma} {ns_per_row:.0} ns a row for {rows} row{plural}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -132,32 +175,72 @@ pub(crate) enum Runner {
     F64(Box<dyn Kernel<f64>>),
 }
 
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) isa: Isa,
+    /// A value that stands for a missing one.
+    pub(crate) sentinel: Option<f64>,
+    pub(crate) choice: Choice,
+}
+
+/// What decides between the kernels that fit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Choice {
+    /// What they are reckoned to cost.
+    Reckoned,
+    /// This kernel takes all rows, or there is no plan.
+    Only(KernelKind),
+    /// These kernels where they fit, as it was decided before.
+    As(Dispatch),
+}
+
+impl Choice {
+    /// Whether to lay a kernel out that is reckoned to pay, or not to.
+    fn wants(self, kind: KernelKind, pays: bool) -> bool {
+        match self {
+            Self::Reckoned => pays,
+            Self::Only(only) => kind == only,
+            Self::As(dispatch) => dispatch.uses(kind),
+        }
+    }
+
+    /// Why a kernel is not wanted that is `reckoned` to take so long.
+    fn refusal(self, reckoned: String) -> String {
+        match self {
+            Self::Reckoned => reckoned,
+            Self::Only(only) => format!("kernel {:?} was asked for", only.name()),
+            Self::As(_) => "slower where it was measured".to_owned(),
+        }
+    }
+}
+
 /// Batches of fewer rows are taken row by row: a circuit works on 64 rows, however many are there.
 const LEAST_ROWS: usize = 16;
 
-/// Plans `forest` for `isa`; `sentinel` is a value that stands for a missing one.
+/// Plans `forest`.
 ///
 /// # Errors
-/// A limit error for a forest that no kernel can number; an option error for an instruction set this machine lacks.
-pub(crate) fn choose(forest: &Forest, isa: Isa, sentinel: Option<f64>) -> Result<(Plan, Runner)> {
+/// A limit error for a forest that no kernel can number; an option error for an instruction set this machine lacks, and
+/// for a kernel that was asked for and does not fit.
+pub(crate) fn choose(forest: &Forest, request: Request) -> Result<(Plan, Runner)> {
     if forest.n_features() > MAX_FEATURES {
         return Err(Error::limit("features", forest.n_features(), MAX_FEATURES));
     }
     fn of<T: Input, S: Sum>(
         forest: &Forest,
-        isa: Isa,
-        sentinel: Option<f64>,
+        request: Request,
         runner: fn(Box<dyn Kernel<S>>) -> Runner,
     ) -> Result<(Plan, Runner)> {
         let laid_out = LaidOut::new(forest);
         let (circuits, rows) = (laid_out.circuits::<S>(), laid_out.rows::<S>());
-        compile::<T, S>(forest, isa, sentinel, circuits, rows, runner)
+        compile::<T, S>(forest, request, circuits, rows, runner)
     }
     match (forest.profile().input, forest.profile().sum) {
-        (Float::F32, Float::F32) => of::<f32, f32>(forest, isa, sentinel, Runner::F32),
-        (Float::F32, Float::F64) => of::<f32, f64>(forest, isa, sentinel, Runner::F64),
-        (Float::F64, Float::F32) => of::<f64, f32>(forest, isa, sentinel, Runner::F32),
-        (Float::F64, Float::F64) => of::<f64, f64>(forest, isa, sentinel, Runner::F64),
+        (Float::F32, Float::F32) => of::<f32, f32>(forest, request, Runner::F32),
+        (Float::F32, Float::F64) => of::<f32, f64>(forest, request, Runner::F64),
+        (Float::F64, Float::F32) => of::<f64, f32>(forest, request, Runner::F32),
+        (Float::F64, Float::F64) => of::<f64, f64>(forest, request, Runner::F64),
     }
 }
 
@@ -219,90 +302,120 @@ impl<'a> LaidOut<'a> {
     }
 }
 
-/// Takes the candidates that pay.
+/// Takes the candidates that pay, or that were asked for.
 fn compile<T: Input, S: Sum>(
     forest: &Forest,
-    isa: Isa,
-    sentinel: Option<f64>,
+    request: Request,
     circuits: Candidate<'_, CircuitLayout<S>>,
     rows: Candidate<'_, Arc<RowLayout<S>>>,
     runner: fn(Box<dyn Kernel<S>>) -> Runner,
 ) -> Result<(Plan, Runner)> {
-    let mut plan = Plan { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new() };
+    let Request { isa, choice, .. } = request;
+    let mut plan = Plan::without_kernels(isa);
     let n_trees = forest.n_trees();
     let in_circuits = circuits.trees;
-    let circuits = plan_circuits(&mut plan, circuits);
-    let rows = plan_rows(&mut plan, rows, if circuits.is_some() { "a few rows" } else { "all rows" });
-    plan.fits.push("walk");
-    let walked = match (&circuits, &rows) {
-        (None, None) => Some("evaluates every tree of batches and of a few rows"),
-        (Some(_), None) if in_circuits < n_trees => {
-            Some("evaluates the trees that have no circuit, and all trees of a few rows")
+    let circuits = plan_circuits(&mut plan, circuits, choice);
+    let rows = plan_rows(&mut plan, rows, choice);
+    plan.fits.push(KernelKind::Walk.name());
+    let dispatch = match choice {
+        Choice::As(dispatch) => dispatch,
+        Choice::Only(kind) => {
+            plan.check_only(kind, n_trees)?;
+            Dispatch::only(kind)
         }
-        (Some(_), None) => Some("evaluates a few rows"),
-        (Some(_), Some(_)) if in_circuits < n_trees => Some("evaluates the trees of batches that have no circuit"),
-        (_, Some(_)) => None,
+        Choice::Reckoned => {
+            let few = if rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
+            let many = if circuits.is_some() { KernelKind::Circuit } else { few };
+            let many_from = if circuits.is_some() { LEAST_ROWS } else { 1 };
+            Dispatch { single: few, few, many, many_from }
+        }
     };
-    let kernel = kernel::<T, S>(forest, isa, sentinel, circuits, rows)?;
-    if let Some(reason) = walked {
-        let (bytes, reason) = (kernel.heap_bytes(), reason.to_owned());
-        plan.kernels.push(PlannedKernel { name: "walk", trees: n_trees, bytes, reason });
+    let rest = if circuits.is_some() { n_trees - in_circuits } else { 0 };
+    let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows }, dispatch)?;
+    let name = KernelKind::Walk.name();
+    if dispatch.uses(KernelKind::Walk) {
+        let (trees, bytes, reason) = (n_trees, kernel.heap_bytes(), "any tree".to_owned());
+        plan.kernels.push(PlannedKernel { name, trees, bytes, reason });
+    } else if rest > 0 {
+        let (bytes, reason) = (kernel.heap_bytes(), "the trees of batches that have no circuit".to_owned());
+        plan.kernels.push(PlannedKernel { name, trees: rest, bytes, reason });
     }
+    plan.dispatch = dispatch;
+    plan.say_which_rows();
     Ok((plan, runner(kernel)))
 }
 
-/// Circuits, if they pay.
-fn plan_circuits<S: Sum>(plan: &mut Plan, candidate: Candidate<'_, CircuitLayout<S>>) -> Option<Circuits<S>> {
+impl Plan {
+    pub(crate) fn without_kernels(isa: Isa) -> Self {
+        let dispatch = Dispatch::only(KernelKind::Walk);
+        Self { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new(), measured: Vec::new(), dispatch }
+    }
+
+    /// That a kernel that was asked for evaluates all trees.
+    fn check_only(&self, kind: KernelKind, n_trees: usize) -> Result<()> {
+        let name = kind.name();
+        if kind == KernelKind::Walk || self.kernels.iter().any(|kernel| kernel.name == name && kernel.trees == n_trees)
+        {
+            return Ok(());
+        }
+        let refused = self.refused.iter().rfind(|refused| refused.name == name);
+        let reason = refused.map_or("there are no trees", |refused| &refused.reason);
+        Err(Error::option(format!("kernel {name:?} does not fit this model: {reason}")))
+    }
+
+    /// Puts before each kernel's reason which rows it takes.
+    fn say_which_rows(&mut self) {
+        for kernel in &mut self.kernels {
+            let kind = KernelKind::ALL.iter().find(|kind| kind.name() == kernel.name);
+            if let Some(rows) = kind.and_then(|&kind| which_rows(self.dispatch, kind)) {
+                kernel.reason = format!("{rows}; {}", kernel.reason);
+            }
+        }
+    }
+}
+
+/// The rows that a kernel takes, as text, if it takes any.
+fn which_rows(dispatch: Dispatch, kind: KernelKind) -> Option<String> {
+    let Dispatch { single, few, many, many_from } = dispatch;
+    let many_rows = || format!("batches of {many_from} rows and more");
+    Some(match [single, few, many].map(|taken| taken == kind) {
+        [true, true, true] => "all rows".to_owned(),
+        [true, true, false] => "a few rows".to_owned(),
+        [true, false, false] => "single rows".to_owned(),
+        [true, false, true] => format!("single rows, and {}", many_rows()),
+        [false, true, true] => "all rows but single ones".to_owned(),
+        [false, true, false] => "a few rows, but not single ones".to_owned(),
+        [false, false, true] => many_rows(),
+        [false, false, false] => return None,
+    })
+}
+
+/// Circuits, if they pay or were asked for.
+fn plan_circuits<S: Sum>(
+    plan: &mut Plan,
+    candidate: Candidate<'_, CircuitLayout<S>>,
+    choice: Choice,
+) -> Option<CircuitLayout<S>> {
+    let name = KernelKind::Circuit.name();
     let Candidate { trees, refused, work, layout } = candidate;
     let (circuit, walk) = (work.circuit(plan.isa), work.walk());
     let plan_refused = &mut plan.refused;
-    let mut refuse = |reason| plan_refused.push(RefusedKernel { name: "circuit", reason });
+    let mut refuse = |reason| plan_refused.push(RefusedKernel { name, reason });
     match refused {
         Some(reason) => refuse(reason),
-        None => plan.fits.push("circuit"),
+        None => plan.fits.push(name),
     }
     if trees == 0 {
         return None;
     }
-    if circuit > walk {
-        refuse(format!("reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns"));
+    let reckoned = format!("reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns");
+    if !choice.wants(KernelKind::Circuit, circuit <= walk) {
+        refuse(choice.refusal(reckoned));
         return None;
     }
     match layout() {
         Ok(layout) => {
-            let reason = format!(
-                "batches of {LEAST_ROWS} rows and more; reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns"
-            );
-            plan.kernels.push(PlannedKernel { name: "circuit", trees, bytes: layout.heap_bytes(), reason });
-            Some(Circuits { layout, least_rows: LEAST_ROWS })
-        }
-        Err(refusal) => {
-            refuse(refusal.to_string());
-            None
-        }
-    }
-}
-
-/// Ranked rows, if that is possible and pays, for `which` rows.
-fn plan_rows<S: Sum>(
-    plan: &mut Plan,
-    candidate: Candidate<'_, Arc<RowLayout<S>>>,
-    which: &str,
-) -> Option<Arc<RowLayout<S>>> {
-    let Candidate { trees, work, layout, .. } = candidate;
-    let (row, walk) = (work.row(), work.walk());
-    let refused = &mut plan.refused;
-    let mut refuse = |reason| refused.push(RefusedKernel { name: "row", reason });
-    match layout() {
-        Ok(_) if row > walk => {
-            plan.fits.push("row");
-            refuse(format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns"));
-            None
-        }
-        Ok(layout) => {
-            plan.fits.push("row");
-            let reason = format!("{which}; reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
-            plan.kernels.push(PlannedKernel { name: "row", trees, bytes: layout.heap_bytes(), reason });
+            plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
             Some(layout)
         }
         Err(refusal) => {
@@ -312,30 +425,56 @@ fn plan_rows<S: Sum>(
     }
 }
 
+/// Ranked rows, if that is possible, and pays or was asked for.
+fn plan_rows<S: Sum>(
+    plan: &mut Plan,
+    candidate: Candidate<'_, Arc<RowLayout<S>>>,
+    choice: Choice,
+) -> Option<Arc<RowLayout<S>>> {
+    let name = KernelKind::Row.name();
+    let Candidate { trees, work, layout, .. } = candidate;
+    let (row, walk) = (work.row(), work.walk());
+    let layout = match layout() {
+        Ok(layout) => layout,
+        Err(refusal) => {
+            plan.refused.push(RefusedKernel { name, reason: refusal.to_string() });
+            return None;
+        }
+    };
+    plan.fits.push(name);
+    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+    if !choice.wants(KernelKind::Row, row <= walk) {
+        plan.refused.push(RefusedKernel { name, reason: choice.refusal(reckoned) });
+        return None;
+    }
+    plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
+    Some(layout)
+}
+
 /// The kernel of a forest on an instruction set.
 fn kernel<T: Input, S: Sum>(
     forest: &Forest,
-    isa: Isa,
-    sentinel: Option<f64>,
-    circuits: Option<Circuits<S>>,
-    rows: Option<Arc<RowLayout<S>>>,
+    request: Request,
+    layouts: Layouts<S>,
+    dispatch: Dispatch,
 ) -> Result<Box<dyn Kernel<S>>> {
+    let Request { isa, sentinel, .. } = request;
     #[cfg(target_arch = "x86_64")]
     {
         use crate::kernel::{avx2::Avx2, avx512::Avx512};
         if isa == Isa::Avx512
             && let Some(level) = Avx512::detect()
         {
-            return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, circuits, rows)));
+            return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, layouts, dispatch)));
         }
         if isa == Isa::Avx2
             && let Some(level) = Avx2::detect()
         {
-            return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, circuits, rows)));
+            return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, layouts, dispatch)));
         }
     }
     match isa {
-        Isa::Portable => Ok(Box::new(ForestKernel::<_, T, S>::new(Portable, forest, sentinel, circuits, rows))),
+        Isa::Portable => Ok(Box::new(ForestKernel::<_, T, S>::new(Portable, forest, sentinel, layouts, dispatch))),
         _ => Err(Error::option(format!("isa {:?} is not available on this machine", isa.name()))),
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::cost::Work;
-use super::{Candidate, Isa, LaidOut, Plan, Runner, compile};
+use super::{Candidate, Choice, Isa, LaidOut, Plan, Request, Runner, compile};
 use crate::error::{Error, Result};
 use crate::ir::{Float, Forest};
 use crate::kernel::Sum;
@@ -101,26 +101,28 @@ impl Compiled {
         }
     }
 
-    /// The plan for `isa`, and the kernel.
-    pub(crate) fn choose(self, isa: Isa, sentinel: Option<f64>) -> Result<(Forest, Plan, Runner)> {
+    /// The plan, and the kernel. What is stored is what is reckoned to pay; for any other choice the forest is laid out
+    /// again.
+    pub(crate) fn choose(self, request: Request) -> Result<(Forest, Plan, Runner)> {
         let Self { forest, layouts } = self;
+        let layouts = layouts.filter(|_| request.choice == Choice::Reckoned);
         let (plan, runner) = match (forest.profile().input, layouts) {
-            (_, None) => super::choose(&forest, isa, sentinel)?,
+            (_, None) => super::choose(&forest, request)?,
             (Float::F32, Some(Layouts::F32(layouts))) => {
                 let (circuits, rows) = layouts.candidates();
-                compile::<f32, f32>(&forest, isa, sentinel, circuits, rows, Runner::F32)?
+                compile::<f32, f32>(&forest, request, circuits, rows, Runner::F32)?
             }
             (Float::F32, Some(Layouts::F64(layouts))) => {
                 let (circuits, rows) = layouts.candidates();
-                compile::<f32, f64>(&forest, isa, sentinel, circuits, rows, Runner::F64)?
+                compile::<f32, f64>(&forest, request, circuits, rows, Runner::F64)?
             }
             (Float::F64, Some(Layouts::F32(layouts))) => {
                 let (circuits, rows) = layouts.candidates();
-                compile::<f64, f32>(&forest, isa, sentinel, circuits, rows, Runner::F32)?
+                compile::<f64, f32>(&forest, request, circuits, rows, Runner::F32)?
             }
             (Float::F64, Some(Layouts::F64(layouts))) => {
                 let (circuits, rows) = layouts.candidates();
-                compile::<f64, f64>(&forest, isa, sentinel, circuits, rows, Runner::F64)?
+                compile::<f64, f64>(&forest, request, circuits, rows, Runner::F64)?
             }
         };
         Ok((forest, plan, runner))

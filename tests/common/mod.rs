@@ -1,6 +1,8 @@
 //! Golden cases: models with rows and what their own library answered. See `models/README.md`.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod every_kernel;
+
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};

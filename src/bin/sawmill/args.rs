@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sawmill::{Format, InputCast, Isa, Model, ModelOptions, Output, Precision, Priority, Schema, Unseen};
+use sawmill::{Format, InputCast, Isa, KernelKind, Model, ModelOptions, Output, Precision, Priority, Schema, Unseen};
 
 /// Predict with tree-ensemble models on the CPU: the source library's own answers, to the bit.
 ///
@@ -359,6 +359,14 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
     pub isa: Option<Isa>,
 
+    /// Force a kernel: circuit, row or walk; the fastest by reckoning if not given. The result is the same
+    #[arg(long, value_name = "NAME", value_parser = KernelKind::from_name)]
+    pub kernel: Option<KernelKind>,
+
+    /// Measure kernels first and take the fastest for each size of a batch. The result is the same
+    #[arg(long, conflicts_with = "kernel")]
+    pub tune: bool,
+
     /// How exactly to compute: exact, as the source library does
     #[arg(long, value_name = "NAME", default_value = "exact", value_parser = Precision::from_name)]
     pub precision: Precision,
@@ -377,12 +385,16 @@ impl ModelArgs {
 
     /// Loads the model to predict `kind` on so many threads of its own.
     pub fn load_on(&self, kind: Kind, threads: usize) -> Result<Model> {
-        let mut options = ModelOptions::default().output(kind.output()).precision(self.precision).threads(threads);
+        let mut options =
+            ModelOptions::default().output(kind.output()).precision(self.precision).threads(threads).tune(self.tune);
         if let Some(format) = self.format {
             options = options.format(format);
         }
         if let Some(isa) = self.isa {
             options = options.isa(isa);
+        }
+        if let Some(kernel) = self.kernel {
+            options = options.kernel(kernel);
         }
         if let Some(missing) = self.missing {
             options = options.missing(missing);
