@@ -68,13 +68,11 @@ pub use error::{Error, Result};
 pub use graph::{Pipeline, Step};
 pub use ir::{
     Absent, Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Facts, Float, Forest, ForestBuilder,
-    Labels, Link, Missing, Node, NumericProfile, Test, TreeSpec,
+    Labels, Link, Missing, Node, NumericProfile, Precision, Test, TreeSpec,
 };
 pub use load::{Format, InputCast, Limits, OnnxCompat, Source};
 pub use metrics::Priority;
-pub use model::{
-    Check, Model, ModelOptions, Output, Precision, Predictions, Predictor, Scratch, ValidationReport, Values,
-};
+pub use model::{Check, Model, ModelOptions, Output, Predictions, Predictor, Scratch, ValidationReport, Values};
 pub use plan::{Isa, KernelKind, MeasuredKernel, Plan, PlannedKernel};
 pub use rows::{Column, Rows, Value};
 pub use schema::{Categories, Category, CategoryRef, Classes, Feature, FeatureKind, Schema, Task, Unseen};

@@ -8,7 +8,7 @@ use common::{Case, Matrix, every_kernel};
 use proptest::prelude::*;
 use sawmill::{
     Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Isa, Labels, Link, Missing,
-    Model, Node, NumericProfile, Schema, Test, TreeSpec,
+    Model, Node, NumericProfile, Precision, Schema, Test, TreeSpec,
 };
 
 /// A split before its children are numbered: a feature, a test, a missing rule, and which open leaf it replaces.
@@ -98,6 +98,7 @@ proptest! {
         aggregate in prop::sample::select(vec![Aggregate::Sum, Aggregate::Mean, Aggregate::MeanOfValue]),
         vector_leaves in any::<bool>(),
         weights in prop::collection::vec(-2.0..2.0f64, 20),
+        precision in prop_oneof![2 => Just(Precision::Exact), 1 => prop::sample::select(Precision::ALL)],
     ) {
         let mut builder = ForestBuilder::new(&Schema::new(5, n_outputs))
             .profile(profile)
@@ -125,10 +126,15 @@ proptest! {
         let forest = builder.finish().unwrap();
         for &isa in Isa::available() {
             for kernel in KernelKind::ALL.iter().map(|&kind| Some(kind)).chain([None]) {
-                let options = kernel.into_iter().fold(Model::options().isa(isa), |options, kind| options.kernel(kind));
-                let Ok(model) = options.from_forest(Schema::new(5, n_outputs), forest.clone()) else {
-                    prop_assert!(kernel.is_some());
-                    continue;
+                let options = Model::options().isa(isa).precision(precision);
+                let options = kernel.into_iter().fold(options, |options, kind| options.kernel(kind));
+                let model = match options.from_forest(Schema::new(5, n_outputs), forest.clone()) {
+                    Ok(model) => model,
+                    Err(error) => {
+                        prop_assert!(error.is_option() && error.to_string().contains("of a model whose known categories")
+                            || kernel.is_some(), "{error}");
+                        continue;
+                    }
                 };
                 let report = model.validate();
                 prop_assert!(report.ok, "{} {kernel:?}: {report:#?}", isa.name());

@@ -8,11 +8,13 @@
 //! * [`build`]: the only constructor; proves topology and ranges.
 //! * [`eval`]: the reference evaluator, the definition of a correct answer.
 //! * [`facts`]: what planning and `inspect` read.
+//! * [`quantise`]: forests whose leaves take fewer values.
 
 pub(crate) mod build;
 pub(crate) mod eval;
 pub(crate) mod facts;
 pub(crate) mod link;
+pub(crate) mod quantise;
 pub(crate) mod real;
 mod stored;
 
@@ -26,6 +28,7 @@ use real::Real;
 pub use build::{ForestBuilder, Node, Test, Tree as TreeSpec};
 pub use facts::Facts;
 pub use link::{Labels, Link};
+pub use quantise::Precision;
 
 /// LightGBM's zero threshold: the double nearest to the float 1e-35. Values this close to zero count as zero
 /// (`kZeroThreshold`, LightGBM `include/LightGBM/meta.h`).

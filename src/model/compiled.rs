@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::options::ModelOptions;
 use super::{Inner, Kind, Model};
 use crate::error::{Error, Result};
-use crate::ir::{Facts, Forest};
+use crate::ir::{Facts, Forest, Precision};
 use crate::load::{Format, Iterations, Limits, Source, saw};
 use crate::plan::{self, Compiled};
 use crate::schema::Schema;
@@ -35,7 +35,8 @@ impl Model {
     /// Cost: about that of loading the model from its source, without parsing.
     ///
     /// # Errors
-    /// An I/O error; an unsupported error for a pipeline and for a predictor of the caller's own.
+    /// An I/O error; an unsupported error for a pipeline, for a predictor of the caller's own, and for a model that is not
+    /// in exact precision: that is asked for when a compiled model is loaded.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let write = || {
@@ -66,6 +67,12 @@ impl Model {
             }
             Kind::Forest(inner) => inner,
         };
+        if let Some(lossy) = &inner.lossy {
+            let name = lossy.precision.name();
+            return Err(Error::unsupported(format!(
+                "a model in precision {name:?} is not compiled: ask for the precision when a compiled model is loaded"
+            )));
+        }
         let Inner { schema, source, forest, inplace_dropout, .. } = &**inner;
         let mut to = Writer::default();
         About { source: source.clone(), schema: schema.clone(), inplace_dropout: *inplace_dropout }.put(&mut to);
@@ -95,8 +102,8 @@ impl ModelOptions {
         }
         let digest = Some(digest.to_hex().to_string());
         match asked.within(all.end)? {
-            range if range == all && !self.tune => {
-                self.assemble(about, facts.into(), digest, |request| compiled.choose(request))
+            range if range == all && !self.tune && self.precision == Precision::Exact => {
+                self.assemble(about, facts.into(), digest, None, |request| compiled.choose(request))
             }
             range => {
                 let mut forest = compiled.forest;
@@ -104,10 +111,7 @@ impl ModelOptions {
                     forest = forest.without_base();
                 }
                 let forest = forest.with_iterations(range);
-                self.assemble(about, OnceLock::new(), digest, |request| {
-                    let (plan, runner) = self.plan(&forest, request)?;
-                    Ok((forest, plan, runner))
-                })
+                self.compile_forest(about, digest, forest)
             }
         }
     }

@@ -17,14 +17,14 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 
 pub use custom::Predictor;
-pub use options::{ModelOptions, Output, Precision};
+pub use options::{ModelOptions, Output};
 pub use predictions::{Predictions, Values};
 pub use run::Scratch;
 pub use validate::{Check, ValidationReport};
 
 use crate::error::{Error, Result};
 use crate::graph::Pipeline;
-use crate::ir::{Facts, Forest};
+use crate::ir::{Facts, Forest, Precision};
 use crate::load::Source;
 use crate::plan::{self, Choice, Plan, Request, Runner};
 use crate::rows::Rows;
@@ -63,11 +63,22 @@ struct Inner {
     sentinel: Option<f64>,
     /// Whether leaves depend on the base score.
     inplace_dropout: bool,
+    /// What is not exact about the forest.
+    lossy: Option<Lossy>,
     pool: Option<rayon::ThreadPool>,
     /// A digest of what the answers follow from, where there is a file.
     fingerprint: Option<u128>,
     /// What predicts in place of the forest.
     custom: Option<Box<dyn Predictor>>,
+}
+
+/// How a forest differs from the one that was loaded.
+#[derive(Clone)]
+struct Lossy {
+    precision: Precision,
+    /// How far margins of each output can be from those of `exact`.
+    bounds: Vec<f64>,
+    exact: Forest,
 }
 
 impl Inner {
@@ -318,6 +329,24 @@ impl Model {
         }
     }
 
+    /// How exactly leaves are kept: what was asked for, or exactly where that makes no difference to the model.
+    pub fn precision(&self) -> Precision {
+        match &self.kind {
+            Kind::Forest(inner) => inner.lossy.as_ref().map_or(Precision::Exact, |lossy| lossy.precision),
+            Kind::Graph(_) => Precision::Exact,
+        }
+    }
+
+    /// How far a margin can be from the one that the model has in exact precision, whatever the row: the greatest of all
+    /// outputs. It counts the differences of the leaves and every rounding of both sums; 0 if the precision is exact.
+    /// [`validate`](Self::validate) measures how far margins are.
+    pub fn error_bound(&self) -> f64 {
+        match &self.kind {
+            Kind::Forest(inner) => inner.lossy.iter().flat_map(|lossy| &lossy.bounds).copied().fold(0.0, f64::max),
+            Kind::Graph(_) => 0.0,
+        }
+    }
+
     /// What [`predict`](Self::predict) returns.
     pub fn output(&self) -> Output {
         match &self.kind {
@@ -350,6 +379,7 @@ impl Model {
             output: inner.output,
             sentinel: inner.sentinel,
             inplace_dropout: inner.inplace_dropout,
+            lossy: inner.lossy.clone(),
             pool: None,
             fingerprint: inner.fingerprint,
             custom: None,

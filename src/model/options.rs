@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use super::compiled::About;
 use super::pipeline::Piped;
-use super::{Inner, Kind, Model, sample};
+use super::{Inner, Kind, Lossy, Model, sample};
 use crate::error::{Error, Result};
-use crate::ir::{Facts, Forest, Labels};
+use crate::ir::quantise::Quantised;
+use crate::ir::{Facts, Float, Forest, Labels, Precision};
 use crate::load::{
     self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source, saw,
 };
@@ -38,39 +39,6 @@ pub enum Output {
     TreeValues,
 }
 
-/// How exactly leaves are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Precision {
-    /// As the source library computes, to the bit.
-    #[default]
-    Exact,
-}
-
-impl Precision {
-    /// Every precision.
-    pub const ALL: &'static [Self] = &[Self::Exact];
-
-    /// Its name, as [`from_name`](Self::from_name) takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-        }
-    }
-
-    /// The precision called `name`.
-    ///
-    /// # Errors
-    /// An option error that lists those there are.
-    pub fn from_name(name: &str) -> Result<Self> {
-        let known = Self::ALL.iter().find(|precision| precision.name() == name);
-        known.copied().ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|precision| precision.name()).collect();
-            Error::option(format!("precision {name:?} is unknown; known are: {}", names.join(", ")))
-        })
-    }
-}
-
 /// Options to load a model with. Every method but the last consumes and returns the options; only the last can fail.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -80,7 +48,7 @@ pub struct ModelOptions {
     isa: Option<Isa>,
     kernel: Option<KernelKind>,
     pub(super) tune: bool,
-    precision: Precision,
+    pub(super) precision: Precision,
     missing: Option<f64>,
     pub(super) input_cast: Option<InputCast>,
     pub(super) iterations: Iterations,
@@ -151,7 +119,8 @@ impl ModelOptions {
         self
     }
 
-    /// How exactly leaves are kept.
+    /// How exactly leaves are kept; exactly by default. [`Model::error_bound`] tells how far margins can then be from the
+    /// exact ones. An error for models with linear leaves and for pipelines; of no effect on leaf indices.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
@@ -319,10 +288,27 @@ impl ModelOptions {
 
     pub(super) fn compile(&self, schema: Schema, source: Source, forest: Forest) -> Result<Model> {
         let about = About { source, schema, inplace_dropout: self.inplace_dropout };
-        self.assemble(about, OnceLock::new(), None, |request| {
+        self.compile_forest(about, None, forest)
+    }
+
+    /// A model of a forest that is still to be laid out, in the precision asked for.
+    pub(super) fn compile_forest(&self, about: About, file: Option<String>, forest: Forest) -> Result<Model> {
+        let (forest, lossy) = self.quantise(forest)?;
+        self.assemble(about, OnceLock::new(), file, lossy, |request| {
             let (plan, runner) = self.plan(&forest, request)?;
             Ok((forest, plan, runner))
         })
+    }
+
+    /// The forest in the precision asked for, if that makes a difference.
+    fn quantise(&self, forest: Forest) -> Result<(Forest, Option<Lossy>)> {
+        let precision = self.precision;
+        let same = precision == Precision::F32 && forest.profile().sum == Float::F32;
+        if precision == Precision::Exact || same || self.output == Output::Leaf {
+            return Ok((forest, None));
+        }
+        let Quantised { forest: quantised, bounds } = forest.quantised(precision)?;
+        Ok((quantised, Some(Lossy { precision, bounds, exact: forest })))
     }
 
     /// A plan by the cost that kernels are reckoned to have, or have.
@@ -336,13 +322,14 @@ impl ModelOptions {
         sample::with_tuning_rows(forest, |rows| plan::tune(forest, request, rows))
     }
 
-    /// A model of the forest and kernels that `plan` gives; `file` is a digest of the file if that is not the source,
-    /// `facts` are what is known of the forest already.
+    /// A model of the forest and kernels that `plan` gives, `lossy` if its leaves are not the exact ones; `file` is a
+    /// digest of the file if that is not the source, `facts` are what is known of the forest already.
     pub(super) fn assemble(
         &self,
         about: About,
         facts: OnceLock<Facts>,
         file: Option<String>,
+        lossy: Option<Lossy>,
         plan: impl FnOnce(Request) -> Result<(Forest, Plan, Runner)>,
     ) -> Result<Model> {
         let About { source, mut schema, inplace_dropout } = about;
@@ -373,6 +360,7 @@ impl ModelOptions {
             output,
             sentinel,
             inplace_dropout,
+            lossy,
             pool,
             fingerprint,
             custom,
@@ -384,6 +372,10 @@ impl ModelOptions {
         let LoadedGraph { mut schema, source, graph } = loaded;
         if self.missing.is_some() {
             return Err(Error::option("a value that stands for a missing one asked of a pipeline"));
+        }
+        if self.precision != Precision::Exact {
+            let name = self.precision.name();
+            return Err(Error::option(format!("precision {name:?} of a pipeline, which computes as its operators do")));
         }
         let names = || graph.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ");
         let index = match (&self.graph_output, self.output) {

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::pipeline::Piped;
 use super::run::{self, Scratch};
-use super::{Inner, Output, Predictions, Values, reference, sample};
+use super::{Inner, Lossy, Output, Predictions, Values, reference, sample};
+use crate::ir::Float;
 use crate::ir::eval::Storage;
 use crate::load::Source;
 use crate::rows::{Batch, Column, Csr, Dense, Flat, Table};
@@ -74,6 +75,10 @@ pub(super) fn validate(model: &Inner) -> ValidationReport {
     report.push_comparison(model, "cut points", &random, Storage::Dense);
     report.push_comparison(model, "sparse rows", &random, Storage::Sparse);
     report.push_batches(model, &random);
+    if let Some(lossy) = &model.lossy {
+        let typical = sample::typical_rows(&lossy.exact, RANDOM_ROWS.min(rows).max(1), 1);
+        report.push_precision(model, lossy, &[&random, &typical]);
+    }
     report
 }
 
@@ -145,6 +150,35 @@ impl ValidationReport {
             None => self.push(name, true, format!("{} rows: kernels equal the reference to the bit", rows.nrows())),
             Some(row) => self.push(name, false, format!("kernels differ from the reference on the row {row:?}")),
         }
+    }
+
+    /// Margins against those of the exact forest.
+    fn push_precision(&mut self, model: &Inner, lossy: &Lossy, samples: &[&Array2<f64>]) {
+        let exact = |row: Vec<f64>| match lossy.exact.profile().sum {
+            Float::F32 => lossy.exact.eval_margins::<f32>(&row, Storage::Dense).into_iter().map(f64::from).collect(),
+            Float::F64 => lossy.exact.eval_margins::<f64>(&row, Storage::Dense),
+        };
+        let (mut n_rows, mut within) = (0, true);
+        let mut worst = vec![0.0; lossy.bounds.len()];
+        for rows in samples {
+            let ours = predict(model, Output::Margin, rows).to_f64();
+            for (row, ours) in rows.rows().into_iter().zip(ours.chunks_exact(worst.len())) {
+                let row = row.iter().map(|&value| model.read_sentinel(value)).collect();
+                for (((ours, exact), worst), bound) in ours.iter().zip(exact(row)).zip(&mut worst).zip(&lossy.bounds) {
+                    let error = (ours - exact).abs();
+                    within &= error <= *bound;
+                    *worst = error.max(*worst);
+                }
+            }
+            n_rows += rows.nrows();
+        }
+        let greatest = |of: &[f64]| of.iter().copied().fold(0.0, f64::max);
+        let (worst, bound) = (greatest(&worst), greatest(&lossy.bounds));
+        let verdict = if within { "within" } else { "outside" };
+        let name = lossy.precision.name();
+        let detail =
+            format!("{name}: margins of {n_rows} rows {worst:.3e} off at most, {verdict} the bound of {bound:.3e}");
+        self.push("precision", within, detail);
     }
 
     /// A batch against its rows one by one.
