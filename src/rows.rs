@@ -245,7 +245,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn n_columns(&self) -> usize {
+    pub(crate) fn n_columns(&self) -> usize {
         match self {
             Self::Dense(Dense::F32(rows)) => rows.ncols(),
             Self::Dense(Dense::F64(rows)) => rows.ncols(),

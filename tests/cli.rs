@@ -542,7 +542,9 @@ fn wrong_usage_exits_with_2() {
     assert!(predict(&["--kind", "probability"]).contains("value, margin, label, leaf, tree-value"));
     assert!(predict(&["--isa", "mmx"]).contains("isa \"mmx\" is not available"));
     assert!(predict(&["--format", "pickle"]).contains("known are: xgboost-json"));
-    assert!(predict(&["--precision", "half"]).contains("exact"));
+    assert!(predict(&["--precision", "half"]).contains("known are: exact, f32, f16, int8, int4"));
+    assert!(predict(&["--kernel", "gallop"]).contains("known are: circuit, row, walk"));
+    assert!(predict(&["--kernel", "row", "--tune"]).contains("--tune"));
     assert!(predict(&["--threads", "0"]).contains("--threads"));
     assert!(predict(&["--threads", "many"]).contains("--threads"));
     assert!(predict(&["--colour"]).contains("--colour"));
@@ -567,6 +569,27 @@ fn a_forced_format_is_obeyed() {
 }
 
 // ---- inspect
+
+#[test]
+fn no_kernel_changes_the_answer() {
+    let rows = beside(XGBOOST, "rows.csv");
+    let plain = sawmill(&["predict", &model(XGBOOST), &rows]).ok();
+    for way in [&["--kernel", "circuit"][..], &["--kernel", "row"], &["--kernel", "walk"], &["--tune"]] {
+        assert_eq!(sawmill(&[&["predict", &model(XGBOOST), &rows], way].concat()).ok(), plain, "{way:?}");
+    }
+    let linear = sawmill(&["validate", &model("lightgbm/linear_leaves/model.txt"), "--kernel", "circuit"]).fails(2);
+    assert!(linear.contains("kernel \"circuit\" does not fit this model: "), "{linear}");
+    assert!(linear.contains("linear models in leaves"), "{linear}");
+    let tuned = sawmill(&["validate", &model(XGBOOST), "--tune"]).ok();
+    assert!(tuned.contains("measured circuit: "), "{tuned}");
+}
+
+#[test]
+fn validate_measures_a_precision() {
+    let text = sawmill(&["validate", &model(LIGHTGBM), "--precision", "int8"]).ok();
+    assert!(text.contains("precision") && text.contains("within the bound of"), "{text}");
+    sawmill(&["predict", &model(XGBOOST), &beside(XGBOOST, "rows.csv"), "--precision", "int4"]).ok();
+}
 
 #[test]
 fn inspect_tells_people_the_facts() {

@@ -7,8 +7,8 @@ mod common;
 use common::{Case, Matrix, every_kernel};
 use proptest::prelude::*;
 use sawmill::{
-    Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, ForestBuilder, Isa, Labels, Link, Missing,
-    Model, Node, NumericProfile, Precision, Schema, Test, TreeSpec,
+    Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, Forest, ForestBuilder, Isa, KernelKind,
+    Labels, Link, Missing, Model, Node, NumericProfile, Precision, Schema, Test, TreeSpec,
 };
 
 /// A split before its children are numbered: a feature, a test, a missing rule, and which open leaf it replaces.
@@ -173,8 +173,11 @@ struct Shape<'a> {
     vector_leaves: bool,
     /// The open leaf that a split replaces: of so many, this one.
     place: fn(&mut Random, usize) -> usize,
-    split: &'a dyn Fn(&mut Random, usize, usize) -> (u32, Test, Missing),
+    split: &'a dyn Fn(&mut Random, usize, usize) -> Split,
 }
+
+/// Feature, test, and what becomes of missing values.
+type Split = (u32, Test, Missing);
 
 impl Default for Shape<'_> {
     fn default() -> Self {
@@ -235,7 +238,7 @@ impl Shape<'_> {
             }
             let values: Vec<Vec<f64>> =
                 children.iter().map(|_| (0..width).map(|_| random.cut() * 0.013).collect()).collect();
-            let node = |(id, child): (usize, Option<(usize, (u32, Test, Missing))>)| match child {
+            let node = |(id, child): (usize, Option<(usize, Split)>)| match child {
                 None => Node::Leaf { id: id as u32, values: &values[id] },
                 Some((left, (feature, test, missing))) => {
                     Node::Split { feature, test, missing, left: left as u32, right: left as u32 + 1 }

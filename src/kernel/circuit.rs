@@ -45,6 +45,12 @@ impl<'a> Columns<'a> {
         Self { bytes: &mut bytes[..n_bytes], n_columns, n_chunks, slots, leaves }
     }
 
+    /// Columns of ranks alone, of one chunk: it stands by itself.
+    pub(super) fn of_chunk(bytes: &'a mut [Chunk]) -> Self {
+        let n_columns = bytes.len();
+        Self { bytes, n_columns, n_chunks: 1, slots: &mut [], leaves: &mut [] }
+    }
+
     pub(crate) fn n_chunks(&self) -> usize {
         self.n_chunks
     }

@@ -53,6 +53,11 @@ impl Dispatch {
         [self.single, self.few, self.many].contains(&kind)
     }
 
+    /// Rows that the kernel for many works on at once.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        if self.many == KernelKind::Circuit { CHUNK } else { 1 }
+    }
+
     /// How many rows of a block the kernel for many takes; those behind them are few.
     pub(super) fn n_many(&self, n_rows: usize) -> usize {
         let rest = if self.many == KernelKind::Circuit { n_rows % CHUNK } else { n_rows };

@@ -10,9 +10,10 @@ use super::level::{Chunk, Level};
 use super::rank::Rank;
 use super::stage::{Block, Input};
 use super::walk::WalkKernel;
-use super::{Buffers, CHUNK, Kernel, Sum, row};
+use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum, row};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
+use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
 use crate::rows::Batch;
 
@@ -76,10 +77,13 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let input = self.walk.input();
         let walks = layout.trees.len() < self.walk.n_trees();
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) if !walks => self.block_margins(layout, block, None, margins, work),
+            Some(block) if !walks => {
+                self.block_margins(layout, |columns| self.rank_block(layout, block, columns), None, margins, work);
+            }
             _ => {
                 let block = input.stage(batch, rows, &mut staged);
-                self.block_margins(layout, block, Some(&block), margins, work);
+                let rank = |columns: &mut Columns<'_>| self.rank_block(layout, block, columns);
+                self.block_margins(layout, rank, Some(&block), margins, work);
             }
         }
         *T::buffer(buffers) = staged;
@@ -87,25 +91,31 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         *S::chunks(buffers) = sums;
     }
 
-    /// Margins of rows that need no change, in the type they came in. `walked` are the same rows in the forest's type,
-    /// for trees that are walked.
-    fn block_margins<V: Input>(
+    /// Writes the ranks of rows that need no change, in the type they came in.
+    fn rank_block<V: Input>(&self, layout: &CircuitLayout<S>, block: Block<'_, V>, columns: &mut Columns<'_>) {
+        self.level.run(Rank { ranks: &layout.ranks, profile: self.walk.profile(), block, columns });
+    }
+
+    /// Margins of rows that `rank` writes the ranks of. `walked` are the same rows in the forest's type, for trees that
+    /// are walked.
+    fn block_margins(
         &self,
         layout: &CircuitLayout<S>,
-        block: Block<'_, V>,
+        rank: impl FnOnce(&mut Columns<'_>),
         walked: Option<&Block<'_, T>>,
         margins: &mut [S],
         work: Workspace<'_, S>,
     ) {
         let (level, walk, profile) = (self.level, &self.walk, self.walk.profile());
-        let (n_outputs, chunks) = (walk.n_outputs(), block.n_rows.div_ceil(CHUNK));
+        let n_outputs = walk.n_outputs();
+        let chunks = (margins.len() / n_outputs).div_ceil(CHUNK);
         work.sums.resize((n_outputs * chunks).max(work.sums.len()), [S::ZERO; CHUNK]);
         let sums = &mut work.sums[..n_outputs * chunks];
         for (sums, &base) in sums.chunks_exact_mut(chunks).zip(walk.base()) {
             sums.fill([if profile.base == BasePosition::First { base } else { S::ZERO }; CHUNK]);
         }
         let mut columns = Columns::new(layout, chunks, work.columns, work.slots);
-        level.run(Rank { ranks: &layout.ranks, profile, block, columns: &mut columns });
+        rank(&mut columns);
         let mut next = 0;
         for groups in layout.groups.chunk_by(|a, b| a.in_forest.end == b.in_forest.start) {
             let (first, last) = (&groups[0], &groups[groups.len() - 1]);
@@ -200,5 +210,47 @@ impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
 
     fn heap_bytes(&self) -> usize {
         self.walk.heap_bytes()
+    }
+
+    fn of_ranked(&self) -> Option<&dyn RankedKernel<S>> {
+        (self.dispatch.many == KernelKind::Circuit && self.whole_circuits().is_some()).then_some(self)
+    }
+}
+
+impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
+    /// The circuits, if all trees have one.
+    fn whole_circuits(&self) -> Option<&CircuitLayout<S>> {
+        self.layouts.circuits.as_ref().filter(|layout| layout.trees.len() == self.walk.n_trees())
+    }
+}
+
+impl<L: Level, T: Input, S: Sum> RankedKernel<S> for ForestKernel<L, T, S> {
+    fn ranks(&self) -> &Arc<Ranks> {
+        &self.whole_circuits().expect("asked for by `of_ranked` alone").ranks
+    }
+
+    fn rank(&self, batch: &Batch<'_>, rows: Range<usize>, chunk: &mut [Chunk], buffers: &mut Buffers) {
+        let layout = self.whole_circuits().expect("asked for by `of_ranked` alone");
+        let (input, mut columns) = (self.walk.input(), Columns::of_chunk(chunk));
+        match input.in_place::<f32>(batch, &rows) {
+            Some(block) => self.rank_block(layout, block, &mut columns),
+            None => self.rank_block(layout, input.stage(batch, rows, T::buffer(buffers)), &mut columns),
+        }
+    }
+
+    fn margins_of_ranked(&self, chunks: &[Chunk], margins: &mut [S], buffers: &mut Buffers) {
+        let layout = self.whole_circuits().expect("asked for by `of_ranked` alone");
+        let n_columns = layout.ranks.n_columns;
+        let copy = |columns: &mut Columns<'_>| {
+            for chunk in 0..columns.n_chunks() {
+                for column in 0..n_columns {
+                    columns.set(chunk, column, chunks[chunk * n_columns + column]);
+                }
+            }
+        };
+        let mut sums = std::mem::take(S::chunks(buffers));
+        let work = Workspace { columns: &mut buffers.columns, slots: &mut buffers.slots, sums: &mut sums };
+        self.block_margins(layout, copy, None, margins, work);
+        *S::chunks(buffers) = sums;
     }
 }

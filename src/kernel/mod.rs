@@ -22,9 +22,11 @@ pub(crate) mod stage;
 pub(crate) mod walk;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use self::level::{Chunk, Level};
 use crate::ir::real::Real;
+pub(crate) use crate::layout::ranks::Ranks;
 use crate::rows::Batch;
 
 /// Rows of a byte column that are worked on at once: one register of the widest instruction set.
@@ -46,6 +48,23 @@ pub(crate) trait Kernel<S>: Send + Sync {
 
     /// Bytes of what it walks, which is laid out now if it has not been.
     fn heap_bytes(&self) -> usize;
+
+    /// The part of it that rows can be ranked for beforehand, if their ranks tell all there is to know of them.
+    fn of_ranked(&self) -> Option<&dyn RankedKernel<S>> {
+        None
+    }
+}
+
+/// Evaluates a forest on rows whose ranks are known. They come in chunks of [`CHUNK`] rows, a byte for each row of every
+/// column: [`Ranks::n_columns`] arrays a chunk.
+pub(crate) trait RankedKernel<S>: Send + Sync {
+    fn ranks(&self) -> &Arc<Ranks>;
+
+    /// Writes the ranks of up to [`CHUNK`] rows, one of them at least, to `chunk`.
+    fn rank(&self, batch: &Batch<'_>, rows: Range<usize>, chunk: &mut [Chunk], buffers: &mut Buffers);
+
+    /// As [`Kernel::margins`], of rows whose first is the first of a chunk.
+    fn margins_of_ranked(&self, chunks: &[Chunk], margins: &mut [S], buffers: &mut Buffers);
 }
 
 /// Working memory of one thread.

@@ -19,7 +19,7 @@ use crate::store::{Array, Reader, Stored, Writer};
 pub(crate) const SEGMENT: usize = 255;
 
 /// How the values of a forest become byte columns.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Ranks {
     pub(crate) numeric: Vec<RankedFeature>,
     pub(crate) coded: Vec<CodedFeature>,
@@ -31,7 +31,7 @@ pub(crate) struct Ranks {
 }
 
 /// A feature that some split compares with a threshold.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct RankedFeature {
     pub(crate) feature: u32,
     /// Where its cuts lie in [`Cuts`].
@@ -45,7 +45,7 @@ pub(crate) struct RankedFeature {
 }
 
 /// A column of a ranked feature.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Column {
     pub(crate) index: u32,
     pub(crate) segment: u32,
@@ -53,7 +53,7 @@ pub(crate) struct Column {
 }
 
 /// A feature that some split tests for membership in a set.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct CodedFeature {
     pub(crate) feature: u32,
     /// The class of every code that some set holds, by ascending code; 0 for the others.
@@ -68,7 +68,7 @@ pub(crate) struct CodedFeature {
 }
 
 /// Cuts of all features, each padded with infinity to a power of two, behind the pivots of its search.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Cuts<T> {
     values: Vec<T>,
 }

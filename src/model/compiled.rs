@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use super::options::ModelOptions;
 use super::{Inner, Kind, Model};

@@ -5,6 +5,7 @@ mod custom;
 mod options;
 mod pipeline;
 mod predictions;
+mod ranked;
 mod reference;
 mod run;
 mod sample;
@@ -19,6 +20,7 @@ use ndarray::Array2;
 pub use custom::Predictor;
 pub use options::{ModelOptions, Output};
 pub use predictions::{Predictions, Values};
+pub use ranked::RankedRows;
 pub use run::Scratch;
 pub use validate::{Check, ValidationReport};
 
@@ -171,6 +173,64 @@ impl Model {
             Kind::Forest(inner) => run::predict_table(inner, &table, predictions, scratch),
             Kind::Graph(piped) => piped.predict(&table, predictions, scratch),
         };
+        if predicted.is_err() {
+            *predictions = Predictions::default();
+        }
+        predicted
+    }
+
+    /// Compares rows with the model's cut points, which is a part of predicting them that can be done once for many
+    /// predictions: with this model, its clones, and models of the same trees loaded with another output, instruction
+    /// set or number of threads. Worth it where ranking takes long, for models of many features and few trees.
+    ///
+    /// ```
+    /// use sawmill::{Model, Output};
+    ///
+    /// let path = "models/xgboost/breast_cancer/model.json";
+    /// let (model, margins) = (Model::load(path)?, Model::options().output(Output::Margin).load(path)?);
+    /// let rows = model.sample_rows(200, 1);
+    /// let ranked = model.rank(&rows)?;
+    /// assert_eq!(model.predict_ranked(&ranked)?, model.predict(&rows)?);
+    /// assert_eq!(margins.predict_ranked(&ranked)?, margins.predict(&rows)?);
+    /// # Ok::<(), sawmill::Error>(())
+    /// ```
+    ///
+    /// Cost: a search among the cut points for each value, on the caller's thread; memory as
+    /// [`RankedRows::heap_bytes`] says.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); an option error that says why for a model some of whose trees are no circuit (see
+    /// [`plan`](Self::plan)). [`ModelOptions::kernel`] makes circuits where they fit, but are reckoned not to pay.
+    pub fn rank<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<RankedRows> {
+        let inner = self.inner("ranked rows")?;
+        let table = rows.into().table(inner.schema.n_features())?;
+        run::with_batch(&table, &mut Vec::new(), |batch| RankedRows::new(inner, batch))
+    }
+
+    /// Predicts rows that were ranked before: the bits of [`predict`](Self::predict) on the rows themselves.
+    ///
+    /// # Errors
+    /// An option error for rows ranked for a model of other cut points, and for a model that predicts leaves or what trees
+    /// add.
+    pub fn predict_ranked(&self, rows: &RankedRows) -> Result<Predictions> {
+        let mut predictions = Predictions::default();
+        self.predict_ranked_into(rows, &mut predictions, &mut Scratch::default())?;
+        Ok(predictions)
+    }
+
+    /// As [`predict_ranked`](Self::predict_ranked), into `predictions`, which is cleared first. Once it and `scratch` have
+    /// served rows of that number, nothing is allocated (on one thread).
+    ///
+    /// # Errors
+    /// As [`predict_ranked`](Self::predict_ranked).
+    pub fn predict_ranked_into(
+        &self,
+        rows: &RankedRows,
+        predictions: &mut Predictions,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let predicted =
+            self.inner("ranked rows").and_then(|inner| run::predict_ranked(inner, rows, predictions, scratch));
         if predicted.is_err() {
             *predictions = Predictions::default();
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::{Inner, Output, Predictions, Values, custom, trees};
+use super::{Inner, Output, Predictions, RankedRows, Values, custom, trees};
 use crate::error::{Error, Result};
 use crate::graph::State;
 use crate::ir::Forest;
@@ -28,8 +28,9 @@ pub struct Scratch {
     pub(super) states: Vec<(State, Buffers)>,
 }
 
-/// Batches whose rows take fewer node visits than this in all stay on the caller's thread: about 100 µs of work.
-const PARALLEL_VISITS: f64 = 50_000.0;
+/// Batches that are reckoned to take fewer nanoseconds than this stay on the caller's thread: others take about a tenth
+/// of it to wake up.
+const PARALLEL_NS: f64 = 100_000.0;
 
 /// Shares of a batch per thread; more than one lets a fast thread help a slow one.
 const SHARES_PER_THREAD: usize = 4;
@@ -51,10 +52,26 @@ pub(super) fn predict_table(
     });
     scratch.rows = rows;
     predicted?;
+    name_classes(model, predictions, scratch);
+    Ok(())
+}
+
+/// Predicts ranked rows, and names the classes if the model does.
+pub(super) fn predict_ranked(
+    model: &Inner,
+    rows: &RankedRows,
+    predictions: &mut Predictions,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    rows.predict(model, predictions, scratch)?;
+    name_classes(model, predictions, scratch);
+    Ok(())
+}
+
+fn name_classes(model: &Inner, predictions: &mut Predictions, scratch: &mut Scratch) {
     if let (Output::Label, Some(classes)) = (model.output, &model.schema.classes) {
         name_labels(classes, &mut predictions.values, &mut scratch.labels);
     }
-    Ok(())
 }
 
 /// Hands the rows to `use_them`, columns of numbers written out in `rows`.
@@ -159,14 +176,14 @@ pub(super) fn predict_sums<S: Sum>(
     match output {
         Output::Margin => {
             predictions.n_columns = n_outputs;
-            in_blocks(model, n_rows, n_outputs, S::values(values), scratch, |rows, margins, buffers| {
+            in_blocks(model, batch, n_outputs, S::values(values), scratch, |rows, margins, buffers| {
                 kernel.margins(batch, rows, margins, buffers);
                 forest.finish_margins(margins);
             })
         }
         Output::Value if n_values >= n_outputs => {
             predictions.n_columns = n_values;
-            in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
+            in_blocks(model, batch, n_values, S::values(values), scratch, |rows, values, buffers| {
                 let n_rows = rows.len();
                 kernel.margins(batch, rows, &mut values[..n_rows * n_outputs], buffers);
                 forest.finish_margins(&mut values[..n_rows * n_outputs]);
@@ -175,7 +192,7 @@ pub(super) fn predict_sums<S: Sum>(
         }
         Output::Value => {
             predictions.n_columns = n_values;
-            in_blocks(model, n_rows, n_values, S::values(values), scratch, |rows, values, buffers| {
+            in_blocks(model, batch, n_values, S::values(values), scratch, |rows, values, buffers| {
                 with_linked(forest, kernel, batch, rows, buffers, |linked| {
                     for (value, linked) in values.chunks_exact_mut(n_values).zip(linked.chunks_exact(n_outputs)) {
                         value.copy_from_slice(&linked[..n_values]);
@@ -186,7 +203,7 @@ pub(super) fn predict_sums<S: Sum>(
         Output::Label => {
             predictions.n_columns = 1;
             let labels_of = forest.labels();
-            in_blocks(model, n_rows, 1, integers(values), scratch, |rows, labels, buffers| {
+            in_blocks(model, batch, 1, integers(values), scratch, |rows, labels, buffers| {
                 let mut read = |values: &[S], width: usize, n_values: usize| {
                     for (label, row) in labels.iter_mut().zip(values.chunks_exact(width)) {
                         *label = labels_of.of(&row[..n_values]).expect("checked when the model was loaded");
@@ -203,7 +220,7 @@ pub(super) fn predict_sums<S: Sum>(
         Output::Leaf => {
             let n_trees = forest.n_trees();
             predictions.n_columns = n_trees;
-            in_blocks(model, n_rows, n_trees, integers(values), scratch, |rows, ids, buffers| {
+            in_blocks(model, batch, n_trees, integers(values), scratch, |rows, ids, buffers| {
                 let mut leaves = std::mem::take(&mut buffers.leaves);
                 leaves.clear();
                 leaves.resize(ids.len(), 0);
@@ -217,7 +234,7 @@ pub(super) fn predict_sums<S: Sum>(
         Output::TreeValues => {
             let width = model.n_columns(output);
             predictions.n_columns = width;
-            in_blocks(model, n_rows, width, S::values(values), scratch, |rows, values, buffers| {
+            in_blocks(model, batch, width, S::values(values), scratch, |rows, values, buffers| {
                 trees::values(model, kernel, batch, rows, values, buffers);
             })
         }
@@ -286,13 +303,14 @@ fn with_linked<S: Sum>(
 /// A shape error when there is no memory for the result: views can claim any number of rows.
 pub(super) fn in_blocks<V: Clone + Default + Send>(
     model: &Inner,
-    n_rows: usize,
+    batch: &Batch<'_>,
     width: usize,
     out: &mut Vec<V>,
     scratch: &mut Scratch,
     work: impl Fn(Range<usize>, &mut [V], &mut Buffers) + Sync,
 ) -> Result<()> {
     out.clear();
+    let n_rows = batch.n_rows();
     let total = n_rows.checked_mul(width).filter(|&total| out.try_reserve_exact(total).is_ok()).ok_or_else(|| {
         Error::shape(format!("{n_rows} rows of {width} predictions are more than memory has room for"))
     })?;
@@ -301,17 +319,17 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
         return Ok(());
     }
     // Blocks are staged whole, so rows of very many columns come in blocks of few.
-    let block_rows = (BLOCK_CELLS / model.forest.n_features().max(1)).clamp(1, BLOCK_ROWS);
+    let block_rows = (BLOCK_CELLS / batch.n_columns().max(1)).clamp(1, BLOCK_ROWS);
     let share = |first: usize, out: &mut [V], buffers: &mut Buffers| {
         for (block, out) in out.chunks_mut(block_rows * width).enumerate() {
             let start = first + block * block_rows;
             work(start..start + out.len() / width, out, buffers);
         }
     };
-    let visits = || n_rows as f64 * model.forest.n_trees() as f64 * model.facts().mean_depth.max(1.0);
     match &model.pool {
-        Some(pool) if n_rows > 1 && visits() >= PARALLEL_VISITS => {
-            let rows_per_share = n_rows.div_ceil(pool.current_num_threads() * SHARES_PER_THREAD);
+        Some(pool) if n_rows > 1 && n_rows as f64 * model.plan.ns_per_row >= PARALLEL_NS => {
+            let shares = pool.current_num_threads() * SHARES_PER_THREAD;
+            let rows_per_share = n_rows.div_ceil(shares).next_multiple_of(model.plan.dispatch.rows_at_once());
             scratch.shares.resize(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default());
             let shares = out.par_chunks_mut(rows_per_share * width).zip(&mut scratch.shares).enumerate();
             pool.install(|| shares.for_each(|(index, (out, buffers))| share(index * rows_per_share, out, buffers)));

@@ -72,13 +72,13 @@ fn staged<S: Sum>(
     if model.output == Output::Label {
         let labels = model.forest.labels();
         let n_values = if labels.reads_margins() { model.forest.n_outputs() } else { model.n_columns(Output::Value) };
-        return run::in_blocks(model, n_rows, n_columns, run::integers(values), scratch, |rows, out, buffers| {
+        return run::in_blocks(model, batch, n_columns, run::integers(values), scratch, |rows, out, buffers| {
             each_stage(model, kernel, batch, rows, buffers, |stage, values| {
                 out[stage] = labels.of(&values[..n_values]).expect("checked when the model was loaded");
             });
         });
     }
-    run::in_blocks(model, n_rows, n_columns, S::values(values), scratch, |rows, out, buffers| {
+    run::in_blocks(model, batch, n_columns, S::values(values), scratch, |rows, out, buffers| {
         each_stage(model, kernel, batch, rows, buffers, |stage, values| {
             out[stage * width..][..width].copy_from_slice(&values[..width]);
         });

@@ -108,6 +108,9 @@ pub struct Plan {
     /// Which of the kernels takes which rows.
     #[serde(skip)]
     pub(crate) dispatch: Dispatch,
+    /// What a row of a large batch is reckoned to take.
+    #[serde(skip)]
+    pub(crate) ns_per_row: f64,
 }
 
 /// A kernel in use.
@@ -314,6 +317,8 @@ fn compile<T: Input, S: Sum>(
     let mut plan = Plan::without_kernels(isa);
     let n_trees = forest.n_trees();
     let in_circuits = circuits.trees;
+    let (walk, row) = (rows.work.walk(), rows.work.row());
+    let circuit = circuits.work.circuit(isa) + walk - circuits.work.walk();
     let circuits = plan_circuits(&mut plan, circuits, choice);
     let rows = plan_rows(&mut plan, rows, choice);
     plan.fits.push(KernelKind::Walk.name());
@@ -341,6 +346,11 @@ fn compile<T: Input, S: Sum>(
         plan.kernels.push(PlannedKernel { name, trees: rest, bytes, reason });
     }
     plan.dispatch = dispatch;
+    plan.ns_per_row = match dispatch.many {
+        KernelKind::Circuit => circuit,
+        KernelKind::Row => row,
+        KernelKind::Walk => walk,
+    };
     plan.say_which_rows();
     Ok((plan, runner(kernel)))
 }
@@ -348,7 +358,8 @@ fn compile<T: Input, S: Sum>(
 impl Plan {
     pub(crate) fn without_kernels(isa: Isa) -> Self {
         let dispatch = Dispatch::only(KernelKind::Walk);
-        Self { isa, kernels: Vec::new(), fits: Vec::new(), refused: Vec::new(), measured: Vec::new(), dispatch }
+        let (kernels, measured) = (Vec::new(), Vec::new());
+        Self { isa, kernels, fits: Vec::new(), refused: Vec::new(), measured, dispatch, ns_per_row: 0.0 }
     }
 
     /// That a kernel that was asked for evaluates all trees.
