@@ -1,21 +1,25 @@
-//! The kernel of a forest: its kernels for batches of different sizes, and walks for the trees that have no circuit.
+//! The kernel of a forest: its kernels for batches of different sizes, and others for the trees that have no circuit.
 //! Whatever evaluates a tree, a row's leaves are summed in tree order.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::block::{RankRows, walk_rows};
 use super::circuit::{AddTrees, Columns};
 use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::rank::Rank;
 use super::stage::{Block, Input};
-use super::walk::WalkKernel;
+use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum, row};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
 use crate::rows::Batch;
+
+/// Fewer rows than this go through ranked trees one by one.
+const LEAST_BLOCK: usize = 8;
 
 /// Evaluates a forest on the instruction set `L`.
 pub(crate) struct ForestKernel<L, T, S: 'static> {
@@ -68,27 +72,49 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         buffers: &mut Buffers,
     ) {
         let mut staged = std::mem::take(T::buffer(buffers));
-        let (mut columns, mut slots, mut sums) = (
+        let (mut columns, mut slots, mut words, mut sums) = (
             std::mem::take(&mut buffers.columns),
             std::mem::take(&mut buffers.slots),
+            std::mem::take(&mut buffers.words),
             std::mem::take(S::chunks(buffers)),
         );
         let work = Workspace { columns: &mut columns, slots: &mut slots, sums: &mut sums };
         let input = self.walk.input();
-        let walks = layout.trees.len() < self.walk.n_trees();
+        let all = layout.trees.len() == self.walk.n_trees();
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) if !walks => {
-                self.block_margins(layout, |columns| self.rank_block(layout, block, columns), None, margins, work);
+            Some(block) if all || self.layouts.rows.is_some() => {
+                let others = self.ranked_others(layout, block, &mut words);
+                self.block_margins(layout, |columns| self.rank_block(layout, block, columns), others, margins, work);
             }
             _ => {
                 let block = input.stage(batch, rows, &mut staged);
-                let rank = |columns: &mut Columns<'_>| self.rank_block(layout, block, columns);
-                self.block_margins(layout, rank, Some(&block), margins, work);
+                let others = match &self.layouts.rows {
+                    None if !all => Others::Values(self.walk.walks(), block),
+                    _ => self.ranked_others(layout, block, &mut words),
+                };
+                self.block_margins(layout, |columns| self.rank_block(layout, block, columns), others, margins, work);
             }
         }
         *T::buffer(buffers) = staged;
-        (buffers.columns, buffers.slots) = (columns, slots);
+        (buffers.columns, buffers.slots, buffers.words) = (columns, slots, words);
         *S::chunks(buffers) = sums;
+    }
+
+    /// What evaluates the trees that have no circuit in `layout`, if there are any, by the ranks of rows.
+    fn ranked_others<'a, V: Input>(
+        &'a self,
+        layout: &CircuitLayout<S>,
+        block: Block<'a, V>,
+        words: &'a mut Vec<u16>,
+    ) -> Others<'a, T, S> {
+        match &self.layouts.rows {
+            Some(rows) if layout.trees.len() < self.walk.n_trees() => {
+                let profile = self.walk.profile();
+                self.level.run(RankRows { layout: rows, profile, block, words: &mut *words });
+                Others::Words { layout: rows, words, n_rows: block.n_rows }
+            }
+            _ => Others::None,
+        }
     }
 
     /// Writes the ranks of rows that need no change, in the type they came in.
@@ -96,13 +122,12 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         self.level.run(Rank { ranks: &layout.ranks, profile: self.walk.profile(), block, columns });
     }
 
-    /// Margins of rows that `rank` writes the ranks of. `walked` are the same rows in the forest's type, for trees that
-    /// are walked.
+    /// Margins of rows that `rank` writes the ranks of.
     fn block_margins(
         &self,
         layout: &CircuitLayout<S>,
         rank: impl FnOnce(&mut Columns<'_>),
-        walked: Option<&Block<'_, T>>,
+        others: Others<'_, T, S>,
         margins: &mut [S],
         work: Workspace<'_, S>,
     ) {
@@ -119,11 +144,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let mut next = 0;
         for groups in layout.groups.chunk_by(|a, b| a.in_forest.end == b.in_forest.start) {
             let (first, last) = (&groups[0], &groups[groups.len() - 1]);
-            self.add_walked(next..first.in_forest.start, walked, sums);
+            others.add(next..first.in_forest.start, n_outputs, sums);
             level.run(AddTrees { layout, groups, columns: &mut columns, sums });
             next = last.in_forest.end;
         }
-        self.add_walked(next..walk.n_trees(), walked, sums);
+        others.add(next..walk.n_trees(), n_outputs, sums);
         for (output, sums) in sums.chunks_exact(chunks).enumerate() {
             for (margin, &sum) in margins[output..].iter_mut().step_by(n_outputs).zip(sums.as_flattened()) {
                 *margin = sum;
@@ -131,7 +156,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Margins of rows one by one.
+    /// Margins of rows by their ranks, a few one by one.
     fn row_margins(
         &self,
         layout: &RowLayout<S>,
@@ -141,45 +166,73 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         buffers: &mut Buffers,
     ) {
         let input = self.walk.input();
-        if let Some(block) = input.in_place::<f32>(batch, &rows) {
-            return self.add_rows(layout, block, margins, &mut buffers.row);
+        let mut words = std::mem::take(&mut buffers.words);
+        match input.in_place::<f32>(batch, &rows) {
+            Some(block) => self.add_rows(layout, block, margins, &mut words),
+            None => self.add_rows(layout, input.stage(batch, rows, T::buffer(buffers)), margins, &mut words),
         }
-        let mut staged = std::mem::take(T::buffer(buffers));
-        let block = input.stage(batch, rows, &mut staged);
-        self.add_rows(layout, block, margins, &mut buffers.row);
-        *T::buffer(buffers) = staged;
+        buffers.words = words;
     }
 
-    fn add_rows<V: Input>(&self, layout: &RowLayout<S>, block: Block<'_, V>, margins: &mut [S], bytes: &mut Vec<u8>) {
-        let (base, profile) = (self.walk.base(), self.walk.profile());
-        for (row, sums) in margins.chunks_exact_mut(self.walk.n_outputs()).enumerate() {
+    fn add_rows<V: Input>(&self, layout: &RowLayout<S>, block: Block<'_, V>, margins: &mut [S], words: &mut Vec<u16>) {
+        let (base, profile, n_outputs) = (self.walk.base(), self.walk.profile(), self.walk.n_outputs());
+        for sums in margins.chunks_exact_mut(n_outputs) {
             match profile.base {
                 BasePosition::First => sums.copy_from_slice(base),
                 BasePosition::Last => sums.fill(S::ZERO),
             }
-            row::add_row(layout, profile, block.row(row), bytes, sums);
+        }
+        if block.n_rows < LEAST_BLOCK {
+            for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
+                row::add_row(layout, profile, block.row(row), words, sums);
+            }
+        } else {
+            self.level.run(RankRows { layout, profile, block, words: &mut *words });
+            walk_rows(layout, 0..layout.trees.len(), block.n_rows, words, |tree, row, value| {
+                margins[row * n_outputs + tree.output as usize] += value;
+            });
         }
     }
+}
 
-    /// Adds the leaves of trees that are walked.
-    fn add_walked(&self, trees: Range<usize>, rows: Option<&Block<'_, T>>, sums: &mut [[S; CHUNK]]) {
-        if trees.is_empty() {
-            return;
-        }
-        let walk = self.walk.walks();
-        let chunks = sums.len() / self.walk.n_outputs();
+/// What evaluates the trees of a block that have no circuit.
+enum Others<'a, T, S: 'static> {
+    None,
+    /// Walks by the words of so many rows.
+    Words {
+        layout: &'a RowLayout<S>,
+        words: &'a [u16],
+        n_rows: usize,
+    },
+    /// Walks by the values of rows.
+    Values(&'a Walks<T, S>, Block<'a, T>),
+}
+
+impl<T: Input, S: Sum> Others<'_, T, S> {
+    /// Adds the leaves of some trees.
+    fn add(&self, trees: Range<usize>, n_outputs: usize, sums: &mut [[S; CHUNK]]) {
+        let chunks = sums.len() / n_outputs;
         let mut add = |row: usize, output: usize, value| sums[output * chunks + row / CHUNK][row % CHUNK] += value;
-        for tree in trees {
-            let rows = rows.expect("rows are staged where trees are walked");
-            let target = walk.target(tree);
-            walk.walk_tree(rows, tree, |row, leaf| match target {
-                Target::One(output) => add(row, output as usize, walk.leaf_value(leaf as usize, rows.row(row))),
-                Target::All => {
-                    for (output, &value) in walk.leaf_values(leaf as usize).iter().enumerate() {
-                        add(row, output, value);
-                    }
+        match *self {
+            Self::None => {}
+            Self::Words { layout, words, n_rows } => {
+                walk_rows(layout, trees, n_rows, words, |tree, row, value| add(row, tree.output as usize, value));
+            }
+            Self::Values(walks, ref rows) => {
+                for tree in trees {
+                    let target = walks.target(tree);
+                    walks.walk_tree(rows, tree, |row, leaf| match target {
+                        Target::One(output) => {
+                            add(row, output as usize, walks.leaf_value(leaf as usize, rows.row(row)));
+                        }
+                        Target::All => {
+                            for (output, &value) in walks.leaf_values(leaf as usize).iter().enumerate() {
+                                add(row, output, value);
+                            }
+                        }
+                    });
                 }
-            });
+            }
         }
     }
 }
@@ -250,7 +303,7 @@ impl<L: Level, T: Input, S: Sum> RankedKernel<S> for ForestKernel<L, T, S> {
         };
         let mut sums = std::mem::take(S::chunks(buffers));
         let work = Workspace { columns: &mut buffers.columns, slots: &mut buffers.slots, sums: &mut sums };
-        self.block_margins(layout, copy, None, margins, work);
+        self.block_margins(layout, copy, Others::None, margins, work);
         *S::chunks(buffers) = sums;
     }
 }

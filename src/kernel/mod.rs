@@ -12,6 +12,7 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod block;
 mod circuit;
 pub(crate) mod dispatch;
 pub(crate) mod forest;
@@ -19,6 +20,7 @@ pub(crate) mod level;
 mod rank;
 mod row;
 pub(crate) mod stage;
+mod steps;
 pub(crate) mod walk;
 
 use std::ops::Range;
@@ -76,7 +78,7 @@ pub(crate) struct Buffers {
     pub(crate) sums_f64: Vec<f64>,
     pub(crate) leaves: Vec<u32>,
     columns: Vec<Chunk>,
-    row: Vec<u8>,
+    words: Vec<u16>,
     slots: Vec<Chunk>,
     chunks_f32: Vec<[f32; CHUNK]>,
     chunks_f64: Vec<[f64; CHUNK]>,

@@ -1,18 +1,19 @@
-//! Trees for single rows: nodes of eight bytes that compare ranks, walked several at a time.
+//! Trees for single rows, and for blocks of rows where they have no circuit: nodes of eight bytes that compare ranks,
+//! walked several at a time.
 //!
-//! A row is first turned into bytes: ranks of its values, and the outcomes of all tests of its categories, which are
-//! tables by class. A node then is the same for every kind of split: right if a byte is at least so much. Trees of
-//! similar depth share a group, so that few steps are idle; a group never reaches beyond its window, and the leaves of a
-//! window are summed in tree order while the next is walked.
+//! A row is first turned into words: ranks of its values, and the outcomes of all tests of its categories, which are
+//! tables by class. A node then is the same for every kind of split: right if a word is greater than so much. Of a
+//! single row, trees of similar depth share a group, so that few steps are idle; a group never reaches beyond its
+//! window, and the leaves of a window are summed in tree order while the next is walked.
 
 use std::sync::Arc;
 
 use super::byte_tests::ByteTests;
 use super::circuit::Refusal;
 use super::classes::MAX_CLASSES;
-use super::ranks::Ranks;
+use super::ranks::{Column, Ranks, SEGMENT};
 use crate::ir::real::Real;
-use crate::ir::{Forest, Position, SplitTest, Target};
+use crate::ir::{Forest, Missing, Position, SplitTest, Target};
 use crate::store::Array;
 
 /// Walks in flight.
@@ -24,29 +25,56 @@ pub(crate) const WINDOW: usize = 64;
 /// Bytes that tables of outcomes may take.
 const MAX_OUTCOMES: usize = 1 << 22;
 
-/// A forest as trees of byte tests.
+/// Byte columns that make a word: it tells as many cuts apart as one less than it has values.
+const BYTE_SEGMENTS: u32 = 257;
+
+/// Cuts of a word. The greatest word is a rank beyond all of them, and of missing values that go right.
+pub(crate) const WORD_SEGMENT: usize = SEGMENT * BYTE_SEGMENTS as usize;
+
+/// A forest as trees of word tests.
 #[derive(Debug)]
 pub(crate) struct RowLayout<S: 'static> {
     pub(crate) ranks: Arc<Ranks>,
+    /// Words that are ranks; those of outcomes follow.
+    pub(crate) words: Vec<Word>,
     /// For every coded feature of the ranks, the outcomes of its tests.
     pub(crate) outcomes: Vec<Outcomes>,
     pub(crate) nodes: Array<RowNode>,
     /// Of a leaf its weighted value; by node.
     pub(crate) values: Array<S>,
+    pub(crate) trees: Vec<RowTree>,
     pub(crate) groups: Vec<Group>,
-    /// The output that each tree adds to.
-    pub(crate) outputs: Vec<u32>,
-    /// Bytes of a row.
-    pub(crate) n_columns: usize,
+    /// Words of a row.
+    pub(crate) n_words: usize,
 }
 
-/// A split: right if the byte of `column` is at least `from`. A leaf is its own left child, and nothing is right of it.
+/// Where a word of a row comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Word {
+    /// Place of the feature in [`Ranks::numeric`].
+    pub(crate) numeric: u32,
+    /// Which [`WORD_SEGMENT`] of its cuts.
+    pub(crate) segment: u32,
+    pub(crate) missing: Missing,
+}
+
+/// A tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowTree {
+    pub(crate) root: u32,
+    /// Splits on the longest way to a leaf.
+    pub(crate) depth: u32,
+    /// What it adds to.
+    pub(crate) output: u32,
+}
+
+/// A split: right if the word is greater than `cut`. A leaf is its own left child, and nothing is right of it.
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct RowNode {
     pub(crate) left: u32,
-    pub(crate) column: u16,
-    pub(crate) from: u16,
+    pub(crate) word: u16,
+    pub(crate) cut: u16,
 }
 
 /// Trees that are walked together.
@@ -58,12 +86,12 @@ pub(crate) struct Group {
     pub(crate) steps: u32,
 }
 
-/// What the category tests of a feature say of each class: `n_tests` bytes a class, 0 for left and 255 for right.
+/// What the category tests of a feature say of each class: `n_tests` bytes a class, 0 for left and 1 for right.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     pub(crate) n_tests: usize,
     pub(crate) by_class: Vec<u8>,
-    pub(crate) first_column: usize,
+    pub(crate) first_word: usize,
 }
 
 /// Whether a forest can be laid out so; otherwise why not. `refusals` are those of circuits, by tree.
@@ -86,31 +114,30 @@ impl<S: Real> RowLayout<S> {
         if too_many || (0..ranks.coded.len()).map(bytes).sum::<usize>() > MAX_OUTCOMES {
             return Err(Refusal::Classes);
         }
-        // Columns of classes are not needed: those of outcomes take their place.
-        let mut n_columns = ranks.n_numeric();
-        let mut first_columns = Vec::with_capacity(ranks.coded.len());
+        let (words, places) = words(&ranks);
+        let mut n_words = words.len();
+        let mut first_words = Vec::with_capacity(ranks.coded.len());
         for coded in 0..ranks.coded.len() {
-            first_columns.push(n_columns);
-            n_columns += tests.n_tests(coded);
+            first_words.push(n_words);
+            n_words += tests.n_tests(coded);
         }
-        if n_columns > usize::from(u16::MAX) {
+        if n_words > usize::from(u16::MAX) {
             return Err(Refusal::Columns);
         }
-        let outcomes = (0..).zip(&first_columns).map(|(coded, &first)| Outcomes::of(tests, coded, first)).collect();
+        let outcomes = (0..).zip(&first_words).map(|(coded, &first)| Outcomes::of(tests, coded, first)).collect();
 
         let n_nodes = 1 + forest.splits().len() + forest.n_leaves();
         let mut nodes = Vec::with_capacity(n_nodes);
         let mut values = Vec::with_capacity(n_nodes);
         nodes.push(RowNode::arrival(0));
         values.push(S::ZERO);
-        let (mut roots, mut outputs) = (Vec::with_capacity(forest.n_trees()), Vec::with_capacity(forest.n_trees()));
+        let mut trees = Vec::with_capacity(forest.n_trees());
         let mut level_order = Vec::new();
         for tree in forest.trees() {
             let weight = S::from_f64(tree.weight);
             let Target::One(output) = tree.target else { unreachable!("a row refusal") };
-            outputs.push(output);
             let root = nodes.len();
-            roots.push(root as u32);
+            trees.push(RowTree { root: root as u32, depth: tree.depth, output });
             level_order.clear();
             level_order.push(tree.root);
             while let Some(child) = level_order.get(nodes.len() - root) {
@@ -123,32 +150,37 @@ impl<S: Real> RowLayout<S> {
                         let split = &forest.splits()[index];
                         let left = (root + level_order.len()) as u32;
                         level_order.extend([split.left, split.right]);
-                        let (column, from) = match split.test {
+                        let (word, cut) = match split.test {
                             SplitTest::Threshold(_) => {
                                 let test = tests.numeric(index);
-                                (test.column as usize, u16::from(test.from.to_ne_bytes()[0]))
+                                let WordPlace { word, first_cut } = places[test.column as usize];
+                                (word, first_cut + usize::from(test.from.to_ne_bytes()[0]) - 1)
                             }
                             SplitTest::Set(_) => {
                                 let (coded, test) = tests.category(index);
-                                (first_columns[coded] + test, 1)
+                                (first_words[coded] + test, 0)
                             }
                         };
-                        nodes.push(RowNode { left, column: column as u16, from });
+                        nodes.push(RowNode { left, word: word as u16, cut: cut as u16 });
                         values.push(S::ZERO);
                     }
                 }
             }
         }
         let (nodes, values) = (nodes.into(), values.into());
-        let depths: Vec<u32> = forest.trees().iter().map(|tree| tree.depth).collect();
-        let (groups, n_columns) = (groups(&roots, &depths), n_columns.max(1));
-        Ok(Self { ranks, outcomes, nodes, values, groups, outputs, n_columns })
+        let groups = groups(&trees);
+        Ok(Self { ranks, words, outcomes, nodes, values, trees, groups, n_words: n_words.max(1) })
+    }
+
+    /// The output that each tree adds to.
+    pub(crate) fn outputs(&self) -> Vec<u32> {
+        self.trees.iter().map(|tree| tree.output).collect()
     }
 
     /// Number of leaves.
     pub(crate) fn n_leaves(&self) -> usize {
         // A tree has one more than splits, and the first node is of no tree.
-        (self.nodes.len() - 1 + self.outputs.len()) / 2
+        (self.nodes.len() - 1 + self.trees.len()) / 2
     }
 
     /// Bytes the arrays hold.
@@ -159,13 +191,14 @@ impl<S: Real> RowLayout<S> {
             + size_of_val(&*self.nodes)
             + size_of_val(&*self.values)
             + size_of_val(&*self.groups)
-            + size_of_val(&*self.outputs)
+            + size_of_val(&*self.trees)
+            + size_of_val(&*self.words)
     }
 }
 
 impl Outcomes {
-    /// Of a coded feature whose columns start at `first_column`.
-    fn of(tests: &ByteTests, coded: usize, first_column: usize) -> Self {
+    /// Of a coded feature whose words start at `first_word`.
+    fn of(tests: &ByteTests, coded: usize, first_word: usize) -> Self {
         /// Tests whose classes stay in the nearest cache.
         const BLOCK: usize = 64;
         let (n_tests, n_classes) = (tests.n_tests(coded), tests.ranks.coded[coded].n_classes);
@@ -180,27 +213,54 @@ impl Outcomes {
                 }
                 for (class, outcomes) in classes.chunks_exact_mut(n_tests).enumerate() {
                     for (outcome, bits) in outcomes[first..end].iter_mut().zip(&bits) {
-                        *outcome = (bits >> class & 1).wrapping_sub(1);
+                        *outcome = (bits >> class & 1) ^ 1;
                     }
                 }
             }
         }
-        Self { n_tests, by_class, first_column }
+        Self { n_tests, by_class, first_word }
     }
 }
 
+/// Where a byte column is found in words.
+#[derive(Clone, Copy, Default)]
+pub(super) struct WordPlace {
+    word: usize,
+    /// The place of its first cut among those of the word.
+    first_cut: usize,
+}
+
+/// The words of numeric features, and for every byte column of theirs where it is in them.
+pub(super) fn words(ranks: &Ranks) -> (Vec<Word>, Vec<WordPlace>) {
+    let mut words = Vec::new();
+    let mut places = vec![WordPlace::default(); ranks.n_numeric()];
+    for (numeric, feature) in ranks.numeric.iter().enumerate() {
+        let first = words.len();
+        for &Column { index, segment, missing } in &feature.columns {
+            let word = Word { numeric: numeric as u32, segment: segment / BYTE_SEGMENTS, missing };
+            let known = words[first..].iter().position(|&other| other == word);
+            let first_cut = (segment % BYTE_SEGMENTS) as usize * SEGMENT;
+            places[index as usize] = WordPlace { word: first + known.unwrap_or(words.len() - first), first_cut };
+            if known.is_none() {
+                words.push(word);
+            }
+        }
+    }
+    (words, places)
+}
+
 /// Trees of each window, those of similar depth together.
-pub(super) fn groups(roots: &[u32], depths: &[u32]) -> Vec<Group> {
-    let mut groups = Vec::with_capacity(roots.len().div_ceil(LANES));
-    for (roots, depths) in roots.chunks(WINDOW).zip(depths.chunks(WINDOW)) {
-        let mut places: Vec<usize> = (0..roots.len()).collect();
-        places.sort_by_key(|&place| depths[place]);
+pub(super) fn groups(trees: &[RowTree]) -> Vec<Group> {
+    let mut groups = Vec::with_capacity(trees.len().div_ceil(LANES));
+    for trees in trees.chunks(WINDOW) {
+        let mut places: Vec<usize> = (0..trees.len()).collect();
+        places.sort_by_key(|&place| trees[place].depth);
         for places in places.chunks(LANES) {
             let mut group = Group { roots: [0; LANES], places: [WINDOW as u8; LANES], steps: 0 };
             for (lane, &place) in places.iter().enumerate() {
-                group.roots[lane] = roots[place];
+                group.roots[lane] = trees[place].root;
                 group.places[lane] = place as u8;
-                group.steps = group.steps.max(depths[place]);
+                group.steps = group.steps.max(trees[place].depth);
             }
             groups.push(group);
         }
@@ -211,6 +271,12 @@ pub(super) fn groups(roots: &[u32], depths: &[u32]) -> Vec<Group> {
 impl RowNode {
     /// A node from which nothing goes right.
     pub(super) fn arrival(at: usize) -> Self {
-        Self { left: at as u32, column: 0, from: 256 }
+        Self { left: at as u32, word: 0, cut: u16::MAX }
+    }
+
+    /// The node after this one for a row whose words `word` gives.
+    #[inline(always)]
+    pub(crate) fn next(&self, word: impl Fn(usize) -> u16) -> u32 {
+        self.left + u32::from(word(usize::from(self.word)) > self.cut)
     }
 }

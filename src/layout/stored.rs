@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::byte_tests::ByteTest;
 use super::circuit::{CircuitLayout, CircuitTree, Group, Instruction, MAX_LEAVES, Run, SetTest};
 use super::program::Tile;
-use super::ranks::{Ranks, SEGMENT};
-use super::row::{Outcomes, RowLayout, RowNode, groups};
+use super::ranks::Ranks;
+use super::row::{Outcomes, RowLayout, RowNode, RowTree, WORD_SEGMENT, groups, words};
 use crate::error::{Error, Result};
 use crate::ir::real::Real;
 use crate::ir::{CategorySet, Comparison, Float, Forest, ForestBuilder, Missing, Node, Nodes, Position, Target, Test};
@@ -46,7 +46,7 @@ impl<S: StoredReal> RowLayout<S> {
             outcomes.n_tests.put(to);
             Array::from(outcomes.by_class.clone()).put(to);
         }
-        self.outputs.put(to);
+        self.outputs().put(to);
         self.nodes.put(to);
         self.values.put(to);
     }
@@ -57,7 +57,8 @@ impl<S: StoredReal> RowLayout<S> {
     pub(crate) fn get(from: &mut Reader, forest: &Forest) -> Result<Self> {
         let ranks = Arc::new(Ranks::get(from)?);
         check_ranks(&ranks, forest)?;
-        let mut n_columns = ranks.n_numeric();
+        let (words, _) = words(&ranks);
+        let mut n_words = words.len();
         let mut all_outcomes = Vec::with_capacity(ranks.coded.len());
         for coded in &ranks.coded {
             let n_tests = usize::get(from)?;
@@ -65,12 +66,12 @@ impl<S: StoredReal> RowLayout<S> {
             if coded.n_classes.checked_mul(n_tests) != Some(by_class.len()) {
                 return Err(wrong("another number of outcomes than tests of classes"));
             }
-            all_outcomes.push(Outcomes { n_tests, by_class, first_column: n_columns });
-            n_columns += n_tests;
+            all_outcomes.push(Outcomes { n_tests, by_class, first_word: n_words });
+            n_words += n_tests;
         }
-        let n_columns = n_columns.max(1);
+        let n_words = n_words.max(1);
         let outputs: Vec<u32> = Stored::get(from)?;
-        let mut shapes = Shapes::new(n_columns, outputs.len());
+        let mut shapes = Shapes::new(n_words, outputs.len());
         let nodes: Array<RowNode> = Array::get_and(from, |nodes| {
             shapes.look(nodes);
             Ok(())
@@ -79,18 +80,18 @@ impl<S: StoredReal> RowLayout<S> {
         if outputs.len() != forest.n_trees() || nodes.len() != values.len() || nodes.len() > i32::MAX as usize {
             return Err(wrong("another number of trees or nodes"));
         }
-        if outputs.iter().any(|&output| output as usize >= forest.n_outputs()) || n_columns > usize::from(u16::MAX) {
-            return Err(wrong("an output or a column that is not there"));
+        if outputs.iter().any(|&output| output as usize >= forest.n_outputs()) || n_words > usize::from(u16::MAX) {
+            return Err(wrong("an output or a word that is not there"));
         }
-        let (roots, depths) = shapes.finish(outputs.len())?;
-        let groups = groups(&roots, &depths);
-        Ok(Self { ranks, outcomes: all_outcomes, nodes, values, groups, outputs, n_columns })
+        let trees = shapes.finish(&outputs)?;
+        let groups = groups(&trees);
+        Ok(Self { ranks, words, outcomes: all_outcomes, nodes, values, trees, groups, n_words })
     }
 }
 
 /// Trees laid out breadth first, one behind the other, as far as their nodes have been looked at.
 struct Shapes {
-    n_columns: usize,
+    n_words: usize,
     roots: Vec<u32>,
     depths: Vec<u32>,
     /// The next node.
@@ -104,11 +105,11 @@ struct Shapes {
 }
 
 impl Shapes {
-    fn new(n_columns: usize, n_trees: usize) -> Self {
+    fn new(n_words: usize, n_trees: usize) -> Self {
         let of_trees = || Vec::with_capacity(n_trees);
         // The first node is the one for lanes without a tree, laid out as one.
         let (roots, depths) = (of_trees(), of_trees());
-        Self { n_columns, roots, depths, at: 0, free: 1, level_end: 1, depth: 0, sound: true }
+        Self { n_words, roots, depths, at: 0, free: 1, level_end: 1, depth: 0, sound: true }
     }
 
     /// The nodes that come next.
@@ -121,17 +122,17 @@ impl Shapes {
             }
             let (level, behind) = rest.split_at(rest.len().min(self.level_end - self.at));
             let (mut at, mut free) = (self.at as u32, self.free as u32);
-            // No bit of these is set where all is right, and the greatest column.
-            let (mut wrong, mut column) = (0, 0);
+            // No bit of these is set where all is right, and the greatest word.
+            let (mut wrong, mut word) = (0, 0);
             for node in level {
-                let leaf = u32::from(node.from <= 255).wrapping_sub(1);
-                let of_leaf = (node.left ^ at) | u32::from(node.column) | u32::from(node.from ^ 256);
+                let leaf = u32::from(node.cut < u16::MAX).wrapping_sub(1);
+                let of_leaf = (node.left ^ at) | u32::from(node.word);
                 wrong |= (leaf & of_leaf) | (!leaf & (node.left ^ free));
-                column = column.max(node.column);
+                word = word.max(node.word);
                 free += 2 & !leaf;
                 at += 1;
             }
-            self.sound &= wrong == 0 && usize::from(column) < self.n_columns;
+            self.sound &= wrong == 0 && usize::from(word) < self.n_words;
             (self.at, self.free) = (at as usize, free as usize);
             rest = behind;
         }
@@ -148,17 +149,18 @@ impl Shapes {
         has_more
     }
 
-    /// Roots and depths of the trees, of which there should be `n_trees`.
-    fn finish(mut self, n_trees: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+    /// The trees, of which there should be one for each of `outputs`.
+    fn finish(mut self, outputs: &[u32]) -> Result<Vec<RowTree>> {
         let ends = self.at == self.level_end && !self.next_level();
-        match ends && self.sound && self.depths.len() == n_trees {
-            true => Ok((self.roots, self.depths)),
-            false => Err(wrong("nodes that make no trees")),
+        if !(ends && self.sound && self.depths.len() == outputs.len()) {
+            return Err(wrong("nodes that make no trees"));
         }
+        let shapes = self.roots.iter().zip(&self.depths).zip(outputs);
+        Ok(shapes.map(|((&root, &depth), &output)| RowTree { root, depth, output }).collect())
     }
 }
 
-/// What a column of a row's bytes is of.
+/// What a word of a row is of.
 enum Asked {
     Threshold { feature: u32, missing: Missing, cuts: Vec<f64> },
     Categories { feature: u32, missing: Missing, set: CategorySet },
@@ -174,7 +176,7 @@ impl<S: StoredReal> RowLayout<S> {
         let mut builder = ForestBuilder::over(forest.clone());
         let mut ids = ids.iter().copied();
         let mut start = 1;
-        for &output in &self.outputs {
+        for &RowTree { output, .. } in &self.trees {
             let is_leaf = |at: usize| self.nodes[at] == RowNode::arrival(at);
             let (mut end, mut leaves) = (start + 1, Vec::new());
             while start + leaves.len() < end {
@@ -190,9 +192,9 @@ impl<S: StoredReal> RowLayout<S> {
                     return Ok(Node::Leaf { id: *id, values: std::slice::from_ref(value) });
                 }
                 let left = node.left - start as u32;
-                let (feature, missing, test) = match &asked[usize::from(node.column)] {
+                let (feature, missing, test) = match &asked[usize::from(node.word)] {
                     Asked::Threshold { feature, missing, cuts } => {
-                        let cut = usize::from(node.from).checked_sub(1).and_then(|at| cuts.get(at));
+                        let cut = cuts.get(usize::from(node.cut));
                         let threshold = above(forest, cut.copied().unwrap_or(f64::INFINITY));
                         (*feature, *missing, Test::Threshold(threshold))
                     }
@@ -205,16 +207,15 @@ impl<S: StoredReal> RowLayout<S> {
         builder.finish_nodes()
     }
 
-    /// What each column is of.
+    /// What each word is of.
     fn asked(&self) -> Vec<Asked> {
-        let mut asked = Vec::with_capacity(self.n_columns);
-        for feature in &self.ranks.numeric {
+        let mut asked = Vec::with_capacity(self.n_words);
+        for word in &self.words {
+            let feature = &self.ranks.numeric[word.numeric as usize];
             let cuts = self.ranks.cuts(feature);
-            for column in &feature.columns {
-                let of_segment = cuts.chunks(SEGMENT).nth(column.segment as usize).unwrap_or_default();
-                let (feature, missing, cuts) = (feature.feature, column.missing, of_segment.to_vec());
-                asked.push(Asked::Threshold { feature, missing, cuts });
-            }
+            let of_segment = cuts.chunks(WORD_SEGMENT).nth(word.segment as usize).unwrap_or_default();
+            let (feature, missing, cuts) = (feature.feature, word.missing, of_segment.to_vec());
+            asked.push(Asked::Threshold { feature, missing, cuts });
         }
         for (coded, outcomes) in self.ranks.coded.iter().zip(&self.outcomes) {
             for test in 0..outcomes.n_tests {

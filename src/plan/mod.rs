@@ -335,7 +335,8 @@ fn compile<T: Input, S: Sum>(
             Dispatch { single: few, few, many, many_from }
         }
     };
-    let rest = if circuits.is_some() { n_trees - in_circuits } else { 0 };
+    // Trees without a circuit are walked by ranks where rows have them.
+    let rest = if circuits.is_some() && rows.is_none() { n_trees - in_circuits } else { 0 };
     let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows }, dispatch)?;
     let name = KernelKind::Walk.name();
     if dispatch.uses(KernelKind::Walk) {

@@ -137,7 +137,7 @@ fn get_as<S: Sum + StoredReal>(
     let ids: Array<u32> = Stored::get(from)?;
     let row_work = Work::get(from)?;
     let rows = Arc::new(RowLayout::<S>::get(from, &forest)?);
-    if forest.tree_width() != 1 || forest.is_linear_model() || !forest.counts_trees_as(&rows.outputs) {
+    if forest.tree_width() != 1 || forest.is_linear_model() || !forest.counts_trees_as(&rows.outputs()) {
         return Err(Error::invalid_model("trees of another kind than their layout"));
     }
     if ids.len() != rows.n_leaves() || row_work.row() > row_work.walk() {
@@ -165,7 +165,7 @@ impl<S: Sum> StoredLayouts<S> {
         let layout = Box::new(|| layout.ok_or(Refusal::Leaves));
         let circuits = Candidate { trees, refused, work, layout: layout as _ };
         let rows = self.rows;
-        let trees = rows.outputs.len();
+        let trees = rows.trees.len();
         (circuits, Candidate { trees, refused: None, work: self.row_work, layout: Box::new(|| Ok(rows)) })
     }
 }
