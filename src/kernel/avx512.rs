@@ -321,6 +321,7 @@ fn transpose_f32(values: &[f32], stride: usize, first: usize, panel: &mut Panel<
         for (row, r) in r.iter_mut().enumerate() {
             let start = ((16 * block + row) * stride).min(values.len() - stride) + first;
             let row = &values[start..][..width];
+            level::fetch_ahead(&row[0], stride);
             // SAFETY: the mask leaves out what is beyond the row.
             *r = unsafe { _mm512_maskz_loadu_ps(mask, row.as_ptr()) };
         }
