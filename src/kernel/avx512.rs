@@ -70,6 +70,12 @@ impl Level for Avx512 {
     }
 
     #[inline(always)]
+    fn transpose_f64(self, values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
+        // SAFETY: as in `run`.
+        unsafe { transpose_f64(values, stride, first, panel) }
+    }
+
+    #[inline(always)]
     fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
         // SAFETY: as in `run`.
         unsafe { outside_set(byte, bit, set) }
@@ -353,6 +359,49 @@ fn transpose_f32(values: &[f32], stride: usize, first: usize, panel: &mut Panel<
                     let at = &mut panel[half + 4 * odd + i][16 * block..][..16];
                     // SAFETY: 16 values.
                     unsafe { _mm512_storeu_ps(at.as_mut_ptr(), column) };
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+fn transpose_f64(values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
+    let width = (stride - first).min(PANEL);
+    let mask = (1u32 << width) - 1;
+    for block in 0..CHUNK / 8 {
+        let mut r = [[_mm512_setzero_pd(); 8]; 2];
+        for row in 0..8 {
+            let start = ((8 * block + row) * stride).min(values.len() - stride) + first;
+            let values = &values[start..][..width];
+            level::fetch_ahead(&values[0], stride);
+            for half in 0..2 {
+                let mask = (mask >> (8 * half)) as __mmask8;
+                // SAFETY: the mask leaves out what is beyond the row.
+                r[half][row] = unsafe { _mm512_maskz_loadu_pd(mask, values.as_ptr().wrapping_add(8 * half)) };
+            }
+        }
+        for half in 0..2 {
+            // Pairs of rows, then fours, then all: `even[i]` holds columns 0, 2, 4 and 6 of two rows, and so on.
+            let (mut even, mut odd) = ([_mm512_setzero_pd(); 4], [_mm512_setzero_pd(); 4]);
+            for pair in 0..4 {
+                even[pair] = _mm512_unpacklo_pd(r[half][2 * pair], r[half][2 * pair + 1]);
+                odd[pair] = _mm512_unpackhi_pd(r[half][2 * pair], r[half][2 * pair + 1]);
+            }
+            for (first, t) in [(0, even), (1, odd)] {
+                let (a, b) = (_mm512_shuffle_f64x2::<0x88>(t[0], t[1]), _mm512_shuffle_f64x2::<0x88>(t[2], t[3]));
+                let (c, d) = (_mm512_shuffle_f64x2::<0xdd>(t[0], t[1]), _mm512_shuffle_f64x2::<0xdd>(t[2], t[3]));
+                let columns = [
+                    (first, _mm512_shuffle_f64x2::<0x88>(a, b)),
+                    (first + 2, _mm512_shuffle_f64x2::<0x88>(c, d)),
+                    (first + 4, _mm512_shuffle_f64x2::<0xdd>(a, b)),
+                    (first + 6, _mm512_shuffle_f64x2::<0xdd>(c, d)),
+                ];
+                for (column, values) in columns {
+                    let at = &mut panel[8 * half + column][8 * block..][..8];
+                    // SAFETY: 8 values.
+                    unsafe { _mm512_storeu_pd(at.as_mut_ptr(), values) };
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::CHUNK;
 use super::level::{Level, PANEL, Work};
+use super::rank::flush_column;
 use super::row::{code_value, word_of};
 use super::stage::{Block, Input};
 use super::steps::advance;
@@ -46,8 +47,11 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
                     of_panel = first;
                 }
                 let table = T::table(&layout.ranks, feature);
-                let values = &panel[feature.feature as usize - first];
+                let values = &mut panel[feature.feature as usize - first];
                 if word.numeric != of_feature {
+                    if block.flush_tiny {
+                        flush_column(values);
+                    }
                     ranks = T::rank(level, values, table);
                     of_feature = word.numeric;
                 }
@@ -57,7 +61,7 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
             }
             for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
                 for row in 0..n_rows {
-                    let x = rows[row * stride + feature.feature as usize];
+                    let x = block.value(rows[row * stride + feature.feature as usize]);
                     code_value(feature, outcomes, profile, x, &mut words[row * n_words..][..n_words]);
                 }
             }

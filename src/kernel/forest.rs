@@ -87,10 +87,15 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                 self.block_margins(layout, |columns| self.rank_block(layout, block, columns), others, margins, work);
             }
             _ => {
-                let block = input.stage(batch, rows, &mut staged);
-                let others = match &self.layouts.rows {
-                    None if !all => Others::Values(self.walk.walks(), block),
-                    _ => self.ranked_others(layout, block, &mut words),
+                let (block, others) = match &self.layouts.rows {
+                    None if !all => {
+                        let block = input.stage(batch, rows, &mut staged);
+                        (block, Others::Values(self.walk.walks(), block))
+                    }
+                    _ => {
+                        let block = input.stage_to_rank(batch, rows, &mut staged);
+                        (block, self.ranked_others(layout, block, &mut words))
+                    }
                 };
                 self.block_margins(layout, |columns| self.rank_block(layout, block, columns), others, margins, work);
             }
@@ -169,7 +174,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let mut words = std::mem::take(&mut buffers.words);
         match input.in_place::<f32>(batch, &rows) {
             Some(block) => self.add_rows(layout, block, margins, &mut words),
-            None => self.add_rows(layout, input.stage(batch, rows, T::buffer(buffers)), margins, &mut words),
+            None => self.add_rows(layout, input.stage_to_rank(batch, rows, T::buffer(buffers)), margins, &mut words),
         }
         buffers.words = words;
     }
@@ -184,7 +189,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
         if block.n_rows < LEAST_BLOCK {
             for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
-                row::add_row(layout, profile, block.row(row), words, sums);
+                row::add_row(layout, profile, &block, row, words, sums);
             }
         } else {
             self.level.run(RankRows { layout, profile, block, words: &mut *words });
@@ -287,7 +292,7 @@ impl<L: Level, T: Input, S: Sum> RankedKernel<S> for ForestKernel<L, T, S> {
         let (input, mut columns) = (self.walk.input(), Columns::of_chunk(chunk));
         match input.in_place::<f32>(batch, &rows) {
             Some(block) => self.rank_block(layout, block, &mut columns),
-            None => self.rank_block(layout, input.stage(batch, rows, T::buffer(buffers)), &mut columns),
+            None => self.rank_block(layout, input.stage_to_rank(batch, rows, T::buffer(buffers)), &mut columns),
         }
     }
 

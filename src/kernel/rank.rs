@@ -3,7 +3,7 @@
 use super::CHUNK;
 use super::circuit::Columns;
 use super::level::{Chunk, Level, PANEL, Work};
-use super::stage::{Block, Input};
+use super::stage::{Block, Input, flush};
 use crate::ir::{Missing, NumericProfile, ZERO_THRESHOLD};
 use crate::layout::ranks::{CodedFeature, RankedFeature, Ranks, SEGMENT};
 
@@ -31,15 +31,28 @@ impl<T: Input> Work for Rank<'_, '_, T> {
                 let first = features[0].feature as usize / PANEL * PANEL;
                 T::transpose(level, rows, stride, first, &mut panel);
                 for feature in features {
+                    if block.flush_tiny {
+                        flush_column(&mut panel[feature.feature as usize - first]);
+                    }
                     rank_feature(level, &panel[feature.feature as usize - first], ranks, feature, &mut write);
                 }
             }
             for feature in &ranks.coded {
                 let first = feature.feature as usize / PANEL * PANEL;
                 T::transpose(level, rows, stride, first, &mut panel);
+                if block.flush_tiny {
+                    flush_column(&mut panel[feature.feature as usize - first]);
+                }
                 code_feature(&panel[feature.feature as usize - first], feature, profile, &mut write);
             }
         }
+    }
+}
+
+#[inline(always)]
+pub(super) fn flush_column<T: Input>(values: &mut [T; CHUNK]) {
+    for row in 0..CHUNK {
+        values[row] = flush(values[row]);
     }
 }
 

@@ -3,23 +3,24 @@
 
 use super::Sum;
 use super::rank::{is_nan, is_zero_or_nan};
-use super::stage::Input;
+use super::stage::{Block, Input};
 use super::steps::advance;
 use crate::ir::{Missing, NumericProfile};
 use crate::layout::ranks::{CodedFeature, CutTable};
 use crate::layout::row::{LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
 
-/// Adds the leaves of `row` to `sums`, one for every output. `words` is working memory.
+/// Adds the leaves of a row of the block to `sums`, one for every output. `words` is working memory.
 pub(crate) fn add_row<T: Input, S: Sum>(
     layout: &RowLayout<S>,
     profile: NumericProfile,
-    row: &[T],
+    block: &Block<'_, T>,
+    row: usize,
     words: &mut Vec<u16>,
     sums: &mut [S],
 ) {
     words.resize(layout.n_words.max(words.len()), 0);
     let words = &mut words[..layout.n_words];
-    rank_row(layout, profile, row, words);
+    rank_row(layout, profile, block, row, words);
     // The last place is that of lanes without a tree.
     let mut ends = [0u32; WINDOW + 1];
     let groups = layout.groups.chunks(WINDOW / LANES);
@@ -49,18 +50,25 @@ pub(crate) fn add_row<T: Input, S: Sum>(
 
 /// Writes the words of a row.
 #[inline(always)]
-fn rank_row<T: Input, S: 'static>(layout: &RowLayout<S>, profile: NumericProfile, row: &[T], words: &mut [u16]) {
+fn rank_row<T: Input, S: 'static>(
+    layout: &RowLayout<S>,
+    profile: NumericProfile,
+    block: &Block<'_, T>,
+    row: usize,
+    words: &mut [u16],
+) {
+    let row = block.row(row);
     let (mut ranked, mut rank) = (u32::MAX, 0);
     for (place, word) in words.iter_mut().zip(&layout.words) {
         let feature = &layout.ranks.numeric[word.numeric as usize];
-        let (x, table) = (row[feature.feature as usize], T::table(&layout.ranks, feature));
+        let (x, table) = (block.value(row[feature.feature as usize]), T::table(&layout.ranks, feature));
         if word.numeric != ranked {
             (ranked, rank) = (word.numeric, rank_one(x, table));
         }
         *place = word_of(word, x, rank, table);
     }
     for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
-        code_value(feature, outcomes, profile, row[feature.feature as usize], words);
+        code_value(feature, outcomes, profile, block.value(row[feature.feature as usize]), words);
     }
 }
 

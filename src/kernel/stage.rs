@@ -32,6 +32,8 @@ pub(crate) struct Block<'a, T> {
     pub(crate) values: &'a [T],
     pub(crate) n_rows: usize,
     pub(crate) n_features: usize,
+    /// Whether values of magnitude at most 1e-35 are still to be read as 0.0.
+    pub(crate) flush_tiny: bool,
 }
 
 impl<'a, T> Block<'a, T> {
@@ -40,11 +42,27 @@ impl<'a, T> Block<'a, T> {
         &self.values[row * self.n_features..][..self.n_features]
     }
 
+    /// A value of its, as trees read it.
+    #[inline(always)]
+    pub(crate) fn value(&self, value: T) -> T
+    where
+        T: Input,
+    {
+        if self.flush_tiny { flush(value) } else { value }
+    }
+
     /// Some of its rows.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
         let values = &self.values[rows.start * self.n_features..rows.end * self.n_features];
-        Self { values, n_rows: rows.len(), n_features: self.n_features }
+        Self { values, n_rows: rows.len(), ..*self }
     }
+}
+
+/// The value, or 0.0 if its magnitude is at most 1e-35.
+#[inline(always)]
+pub(super) fn flush<T: Input>(value: T) -> T {
+    let threshold = T::from_f64(ZERO_THRESHOLD);
+    if value <= threshold && value >= -threshold { T::ZERO } else { value }
 }
 
 /// The float types a forest may read.
@@ -132,16 +150,30 @@ impl<T: Input> InputRule<T> {
         }
     }
 
-    /// `rows` of the batch as the trees read them, in `buffer` unless they can be read in place.
+    /// `rows` of the batch as trees read them, in `buffer` unless they can be read in place.
     pub(crate) fn stage<'s, 'b: 's>(
         &self,
         batch: &Batch<'b>,
         rows: Range<usize>,
         buffer: &'s mut Vec<T>,
     ) -> Block<'s, T> {
-        if let Some(block) = self.in_place(batch, &rows) {
-            return block;
+        match self.in_place(batch, &rows) {
+            Some(block) if !block.flush_tiny => block,
+            _ => self.copy(batch, rows, buffer),
         }
+    }
+
+    /// The same, but for tiny values, which whoever ranks the rows has to flush where the block says so.
+    pub(crate) fn stage_to_rank<'s, 'b: 's>(
+        &self,
+        batch: &Batch<'b>,
+        rows: Range<usize>,
+        buffer: &'s mut Vec<T>,
+    ) -> Block<'s, T> {
+        self.in_place(batch, &rows).unwrap_or_else(|| self.copy(batch, rows, buffer))
+    }
+
+    fn copy<'s>(&self, batch: &Batch<'_>, rows: Range<usize>, buffer: &'s mut Vec<T>) -> Block<'s, T> {
         let n_rows = rows.len();
         buffer.clear();
         buffer.resize(rows.len() * self.n_features, self.absent);
@@ -153,26 +185,24 @@ impl<T: Input> InputRule<T> {
                 Flat::F64(values) => self.copy_sparse(csr, values, rows, buffer),
             },
         }
-        Block { values: buffer, n_rows, n_features: self.n_features }
+        Block { values: buffer, n_rows, n_features: self.n_features, flush_tiny: false }
     }
 
-    /// Rows of values of type `V` where they lie, if they need no change to be read by the trees.
+    /// Rows of values of type `V` where they lie, if they need no change but perhaps for tiny values.
     pub(crate) fn in_place<'b, V: Input>(&self, batch: &Batch<'b>, rows: &Range<usize>) -> Option<Block<'b, V>> {
         let Batch::Dense(dense) = batch else { return None };
-        if self.sentinel.is_some() || self.flush_tiny {
+        if self.sentinel.is_some() {
             return None;
         }
         let values = &V::in_place(dense)?[rows.start * self.n_features..rows.end * self.n_features];
-        Some(Block { values, n_rows: rows.len(), n_features: self.n_features })
+        Some(Block { values, n_rows: rows.len(), n_features: self.n_features, flush_tiny: self.flush_tiny })
     }
 
     fn copy_dense<V: Real>(&self, view: &ArrayView2<'_, V>, rows: Range<usize>, buffer: &mut [T]) {
-        let zero_threshold = T::from_f64(ZERO_THRESHOLD);
         for (row, staged) in rows.zip(buffer.chunks_exact_mut(self.n_features.max(1))) {
             for (value, staged) in view.row(row).iter().zip(staged) {
                 let value = self.convert(*value);
-                let tiny = value <= zero_threshold && value >= -zero_threshold;
-                *staged = if self.flush_tiny && tiny { T::ZERO } else { value };
+                *staged = if self.flush_tiny { flush(value) } else { value };
             }
         }
     }
