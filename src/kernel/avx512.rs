@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::CHUNK;
-use super::level::{self, Chunk, Level, PANEL, Panel, Work};
+use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
 use crate::layout::ranks::CutTable;
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
@@ -20,12 +20,13 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("bmi2");
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt");
         found.then_some(Self(()))
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn run<W: Work>(level: Avx512, work: W) -> W::Output {
     work.work(level)
 }
@@ -49,6 +50,18 @@ impl Level for Avx512 {
     fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
         // SAFETY: as in `run`.
         unsafe { rank_f64(values, table) }
+    }
+
+    #[inline(always)]
+    fn count_below_f32(self, x: f32, cuts: &[f32; COUNTED]) -> usize {
+        // SAFETY: as in `run`.
+        unsafe { count_below_f32(x, cuts) }
+    }
+
+    #[inline(always)]
+    fn count_below_f64(self, x: f64, cuts: &[f64; COUNTED]) -> usize {
+        // SAFETY: as in `run`.
+        unsafe { count_below_f64(x, cuts) }
     }
 
     #[inline(always)]
@@ -83,7 +96,7 @@ impl Level for Avx512 {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn rank_f32(values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
     let CutTable { cuts, pivots, .. } = table;
     match cuts.len() {
@@ -115,7 +128,7 @@ fn rank_f32(values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
 
 /// Ranks among `N` times 32 cuts, all in registers: among the pivots, then by the `steps` that are left.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn search_tables<const N: usize, const STEPS: usize>(
     values: &[f32; CHUNK],
     cuts: &[f32],
@@ -129,7 +142,7 @@ fn search_tables<const N: usize, const STEPS: usize>(
 
 /// Ranks among 32 pivots, times `every`: the place of the cut that the search goes on from.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn search_pivots(x: __m512, pivots: (__m512, __m512), every: usize) -> __m512i {
     let pivot = |at| _mm512_permutex2var_ps(pivots.0, at, pivots.1);
     let at = search(x, [16, 8, 4, 2, 1], _mm512_setzero_si512(), pivot);
@@ -138,7 +151,7 @@ fn search_pivots(x: __m512, pivots: (__m512, __m512), every: usize) -> __m512i {
 
 /// Steps of a binary search: at `at + half`, if `x` is greater than the cut before that.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn search<const STEPS: usize>(
     x: __m512,
     halves: [i32; STEPS],
@@ -155,7 +168,7 @@ fn search<const STEPS: usize>(
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUNK] {
     let mut ranks = [0; CHUNK];
     for (block, ranks) in ranks.chunks_exact_mut(16).enumerate() {
@@ -166,7 +179,7 @@ fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUN
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn rank_f64(values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
     let CutTable { cuts, narrow, .. } = table;
     let Some((cuts_f32, pivots)) = narrow else {
@@ -195,7 +208,7 @@ fn rank_f64(values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add_leaves_f32(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
     match leaves.len() {
         16 => {
@@ -210,14 +223,14 @@ fn add_leaves_f32(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add_tables<const N: usize>(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
     let tables = pairs::<N>(leaves);
     add16(sums, at, |at| look_up(&tables, at));
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add_leaves_f64(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
     match leaves.len() {
         16 => {
@@ -241,7 +254,7 @@ fn add_leaves_f64(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
 /// Larger tables of doubles, the two halves of a value looked up by themselves: a register holds twice as many of them,
 /// and finds twice as many at once.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add_halves<const N: usize>(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &[f64]) {
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -276,7 +289,7 @@ fn add_halves<const N: usize>(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaves: &
 
 /// A table of `N` times 32 values in registers.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn pairs<const N: usize>(values: &[f32]) -> [(__m512, __m512); N] {
     let mut pairs = [(_mm512_setzero_ps(), _mm512_setzero_ps()); N];
     for index in 0..N {
@@ -287,7 +300,7 @@ fn pairs<const N: usize>(values: &[f32]) -> [(__m512, __m512); N] {
 
 /// The values at 16 places of a table.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn look_up<const N: usize>(tables: &[(__m512, __m512); N], at: __m512i) -> __m512 {
     let pair = |index: usize| _mm512_permutex2var_ps(tables[index].0, at, tables[index].1);
     let bit = |bit: i32| _mm512_test_epi32_mask(at, _mm512_set1_epi32(bit));
@@ -301,9 +314,37 @@ fn look_up<const N: usize>(tables: &[(__m512, __m512); N], at: __m512i) -> __m51
     }
 }
 
+/// Registers of 256 bits: wider ones slow the clock of some processors down, and here little else would use them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn count_below_f32(x: f32, cuts: &[f32; COUNTED]) -> usize {
+    let x = _mm256_set1_ps(x);
+    let mut above = 0;
+    for at in [0, 8] {
+        // SAFETY: 8 of 16 cuts.
+        let cuts = unsafe { _mm256_loadu_ps(cuts[at..].as_ptr()) };
+        above |= u32::from(_mm256_cmp_ps_mask::<_CMP_GT_OQ>(x, cuts)) << at;
+    }
+    above.count_ones() as usize
+}
+
+/// As [`count_below_f32`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn count_below_f64(x: f64, cuts: &[f64; COUNTED]) -> usize {
+    let x = _mm256_set1_pd(x);
+    let mut above = 0;
+    for at in [0, 4, 8, 12] {
+        // SAFETY: 4 of 16 cuts.
+        let cuts = unsafe { _mm256_loadu_pd(cuts[at..].as_ptr()) };
+        above |= u32::from(_mm256_cmp_pd_mask::<_CMP_GT_OQ>(x, cuts)) << at;
+    }
+    above.count_ones() as usize
+}
+
 /// Values `16 * block..` of a slice.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn load_ps(values: &[f32], block: usize) -> __m512 {
     // SAFETY: the slice is as long as the load.
     unsafe { _mm512_loadu_ps(values[16 * block..][..16].as_ptr()) }
@@ -311,14 +352,14 @@ fn load_ps(values: &[f32], block: usize) -> __m512 {
 
 /// Values `8 * block..` of a slice.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn load_pd(values: &[f64], block: usize) -> __m512d {
     // SAFETY: the slice is as long as the load.
     unsafe { _mm512_loadu_pd(values[8 * block..][..8].as_ptr()) }
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn transpose_f32(values: &[f32], stride: usize, first: usize, panel: &mut Panel<f32>) {
     let width = (stride - first).min(PANEL);
     let mask = ((1u32 << width) - 1) as __mmask16;
@@ -366,7 +407,7 @@ fn transpose_f32(values: &[f32], stride: usize, first: usize, panel: &mut Panel<
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn transpose_f64(values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
     let width = (stride - first).min(PANEL);
     let mask = (1u32 << width) - 1;
@@ -409,7 +450,7 @@ fn transpose_f64(values: &[f64], stride: usize, first: usize, panel: &mut Panel<
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn outside_set(byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
     let mut outside = Chunk::ZERO;
     // SAFETY: the features are there (see `run`); all operands are as long as the loads.
@@ -427,7 +468,7 @@ fn outside_set(byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add16(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512) {
     for chunk in 0..sums.len().min(at.len()) {
         let (sums, at) = (&mut sums[chunk], &at[chunk].0);
@@ -443,7 +484,7 @@ fn add16(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m5
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn add8(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m512d) {
     for chunk in 0..sums.len().min(at.len()) {
         let (sums, at) = (&mut sums[chunk], &at[chunk].0);

@@ -56,7 +56,7 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
                     of_feature = word.numeric;
                 }
                 for row in 0..n_rows {
-                    words[row * n_words + place] = word_of(word, values[row], ranks[row] as usize, table);
+                    words[row * n_words + place] = word_of(level, word, values[row], ranks[row] as usize, table);
                 }
             }
             for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {

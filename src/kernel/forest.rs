@@ -9,9 +9,10 @@ use super::circuit::{AddTrees, Columns};
 use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::rank::Rank;
+use super::row::{RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::walk::{WalkKernel, Walks};
-use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum, row};
+use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::ranks::Ranks;
@@ -188,8 +189,10 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             }
         }
         if block.n_rows < LEAST_BLOCK {
-            for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
-                row::add_row(layout, profile, &block, row, words, sums);
+            self.level.run(RankFew { layout, block, words: &mut *words });
+            code_few(layout, profile, &block, words);
+            for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
+                add_row(layout, words, sums);
             }
         } else {
             self.level.run(RankRows { layout, profile, block, words: &mut *words });

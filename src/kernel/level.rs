@@ -22,6 +22,9 @@ impl Chunk {
 /// Columns that are turned from rows at a time: as many f32 as a cache line or the widest register holds.
 pub(crate) const PANEL: usize = 16;
 
+/// Cuts that a single value is compared with at a time.
+pub(crate) const COUNTED: usize = 16;
+
 /// Adjacent columns of a chunk of rows.
 pub(crate) type Panel<T> = [[T; CHUNK]; PANEL];
 
@@ -50,6 +53,18 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
         rank(values, table)
+    }
+
+    /// How many of the cuts `x` is greater than; none for NaN.
+    #[inline(always)]
+    fn count_below_f32(self, x: f32, cuts: &[f32; COUNTED]) -> usize {
+        count_below(x, cuts)
+    }
+
+    /// As [`count_below_f32`](Self::count_below_f32).
+    #[inline(always)]
+    fn count_below_f64(self, x: f64, cuts: &[f64; COUNTED]) -> usize {
+        count_below(x, cuts)
     }
 
     /// Adds `leaves[at[i]]` to `sums[i]`, of which there are as many. The table has 16, 32, 64, 128 or 256 entries; `at` stays below its length.
@@ -124,6 +139,15 @@ pub(super) fn rank<T: Copy + PartialOrd>(values: &[T; CHUNK], table: CutTable<'_
         *rank = at as u32;
     }
     ranks
+}
+
+#[inline(always)]
+fn count_below<T: Copy + PartialOrd>(x: T, cuts: &[T; COUNTED]) -> usize {
+    let mut below = 0u32;
+    for at in 0..COUNTED {
+        below += u32::from(x > cuts[at]);
+    }
+    below as usize
 }
 
 #[inline(always)]

@@ -2,25 +2,17 @@
 #![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
+use super::level::{COUNTED, Level, Work};
 use super::rank::{is_nan, is_zero_or_nan};
 use super::stage::{Block, Input};
 use super::steps::advance;
 use crate::ir::{Missing, NumericProfile};
-use crate::layout::ranks::{CodedFeature, CutTable};
+use crate::layout::ranks::{CodedFeature, CutTable, PIVOTS};
 use crate::layout::row::{LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
 
-/// Adds the leaves of a row of the block to `sums`, one for every output. `words` is working memory.
-pub(crate) fn add_row<T: Input, S: Sum>(
-    layout: &RowLayout<S>,
-    profile: NumericProfile,
-    block: &Block<'_, T>,
-    row: usize,
-    words: &mut Vec<u16>,
-    sums: &mut [S],
-) {
-    words.resize(layout.n_words.max(words.len()), 0);
-    let words = &mut words[..layout.n_words];
-    rank_row(layout, profile, block, row, words);
+/// Adds the leaves of the row of these words to `sums`, one for every output.
+pub(crate) fn add_row<S: Sum>(layout: &RowLayout<S>, words: &[u16], sums: &mut [S]) {
+    let words = &words[..layout.n_words];
     // The last place is that of lanes without a tree.
     let mut ends = [0u32; WINDOW + 1];
     let groups = layout.groups.chunks(WINDOW / LANES);
@@ -48,40 +40,73 @@ pub(crate) fn add_row<T: Input, S: Sum>(
     }
 }
 
-/// Writes the words of a row.
+/// Writes the ranks among the words of a few rows, row after row.
+pub(crate) struct RankFew<'a, T, S: 'static> {
+    pub(crate) layout: &'a RowLayout<S>,
+    pub(crate) block: Block<'a, T>,
+    pub(crate) words: &'a mut Vec<u16>,
+}
+
+impl<T: Input, S> Work for RankFew<'_, T, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, level: L) {
+        let Self { layout, block, words } = self;
+        words.resize((block.n_rows * layout.n_words).max(words.len()), 0);
+        for row in 0..block.n_rows {
+            rank_row(level, layout, &block, row, &mut words[row * layout.n_words..][..layout.n_words]);
+        }
+    }
+}
+
 #[inline(always)]
-fn rank_row<T: Input, S: 'static>(
+fn rank_row<L: Level, T: Input, S: 'static>(
+    level: L,
     layout: &RowLayout<S>,
-    profile: NumericProfile,
     block: &Block<'_, T>,
     row: usize,
     words: &mut [u16],
 ) {
     let row = block.row(row);
     let (mut ranked, mut rank) = (u32::MAX, 0);
-    for (place, word) in words.iter_mut().zip(&layout.words) {
+    for at in 0..layout.words.len() {
+        let word = &layout.words[at];
         let feature = &layout.ranks.numeric[word.numeric as usize];
         let (x, table) = (block.value(row[feature.feature as usize]), T::table(&layout.ranks, feature));
         if word.numeric != ranked {
-            (ranked, rank) = (word.numeric, rank_one(x, table));
+            (ranked, rank) = (word.numeric, rank_one(level, x, table));
         }
-        *place = word_of(word, x, rank, table);
-    }
-    for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
-        code_value(feature, outcomes, profile, block.value(row[feature.feature as usize]), words);
+        words[at] = word_of(level, word, x, rank, table);
     }
 }
 
 /// The word of a value and its rank.
 #[inline(always)]
-pub(super) fn word_of<T: Input>(word: &Word, x: T, rank: usize, table: CutTable<'_, T>) -> u16 {
+pub(super) fn word_of<L: Level, T: Input>(level: L, word: &Word, x: T, rank: usize, table: CutTable<'_, T>) -> u16 {
     let saturated = |rank: usize| rank.saturating_sub(word.segment as usize * WORD_SEGMENT).min(WORD_SEGMENT) as u16;
     match word.missing {
         Missing::Right if is_nan(x) => u16::MAX,
-        Missing::AsZero if is_nan(x) => saturated(rank_one(T::ZERO, table)),
+        Missing::AsZero if is_nan(x) => saturated(rank_one(level, T::ZERO, table)),
         Missing::ZeroLeft if is_zero_or_nan(x) => 0,
         Missing::ZeroRight if is_zero_or_nan(x) => u16::MAX,
         _ => saturated(rank),
+    }
+}
+
+/// Writes the outcomes of category tests among the words of a few rows.
+// Not a work of a level: for a few bytes compilers reach for the widest registers, which slow clocks down.
+pub(crate) fn code_few<T: Input, S>(
+    layout: &RowLayout<S>,
+    profile: NumericProfile,
+    block: &Block<'_, T>,
+    words: &mut [u16],
+) {
+    for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+        for (row, words) in words.chunks_exact_mut(layout.n_words).take(block.n_rows).enumerate() {
+            let x = block.value(block.row(row)[feature.feature as usize]);
+            code_value(feature, outcomes, profile, x, words);
+        }
     }
 }
 
@@ -103,14 +128,24 @@ pub(super) fn code_value<T: Input>(
     }
 }
 
-/// How many of the table's cuts `x` is greater than.
+/// How many of the table's cuts `x` is greater than: those of the pivots, 16 at a time, then of the 16 cuts behind the last
+/// of them.
 #[inline(always)]
-fn rank_one<T: Input>(x: T, table: CutTable<'_, T>) -> usize {
-    let mut at = 0;
-    for level in (0..table.cuts.len().trailing_zeros()).rev() {
-        // SAFETY: there are a power of two cuts, and every level adds at most its bit.
-        let cut = unsafe { *table.cuts.get_unchecked(at + (1 << level) - 1) };
-        at |= usize::from(x > cut) << level;
+pub(super) fn rank_one<L: Level, T: Input>(level: L, x: T, table: CutTable<'_, T>) -> usize {
+    let CutTable { cuts, pivots, .. } = table;
+    let below = |cuts: &[T], first: usize| {
+        let cuts: &[T; COUNTED] = cuts[first..first + COUNTED].try_into().expect("as many as are counted");
+        T::count_below(level, x, cuts)
+    };
+    if cuts.len() <= PIVOTS {
+        return (0..cuts.len()).step_by(COUNTED).map(|first| below(cuts, first)).sum();
     }
-    at
+    let mut half = cuts.len() / PIVOTS;
+    let mut at = (below(pivots, 0) + below(pivots, COUNTED)) * half;
+    while half > COUNTED {
+        half /= 2;
+        at += if x > cuts[at + half - 1] { half } else { 0 };
+    }
+    let first = at.min(cuts.len() - COUNTED);
+    first + below(cuts, first)
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ndarray::ArrayView2;
 
-use super::level::{Level, Panel};
+use super::level::{COUNTED, Level, Panel};
 use super::{Buffers, CHUNK};
 use crate::ir::real::Real;
 use crate::ir::{Absent, Forest, ZERO_THRESHOLD};
@@ -77,6 +77,8 @@ pub(crate) trait Input: Real {
     fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>);
     /// How many of the table's cuts each value is greater than; none for NaN.
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK];
+    /// How many of the cuts `x` is greater than; none for NaN.
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize;
 }
 
 impl Input for f32 {
@@ -105,6 +107,11 @@ impl Input for f32 {
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
         level.rank_f32(values, table)
     }
+
+    #[inline(always)]
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
+        level.count_below_f32(x, cuts)
+    }
 }
 
 impl Input for f64 {
@@ -132,6 +139,11 @@ impl Input for f64 {
     #[inline(always)]
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
         level.rank_f64(values, table)
+    }
+
+    #[inline(always)]
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
+        level.count_below_f64(x, cuts)
     }
 }
 

@@ -48,7 +48,7 @@ impl Work {
 
     /// A single row that is ranked and walked.
     pub(super) fn row(&self) -> f64 {
-        self.features * 10.0 + self.visits * 1.7
+        self.features * 6.0 + self.visits * 1.7
     }
 
     /// A row that is walked as it is.
