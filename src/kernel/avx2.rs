@@ -3,9 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::CHUNK;
 use super::level::{COUNTED, Chunk, Level, Work};
-use crate::layout::ranks::CutTable;
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.
 #[derive(Clone, Copy, Debug)]
@@ -33,52 +31,6 @@ impl Level for Avx2 {
     fn run<W: Work>(self, work: W) -> W::Output {
         // SAFETY: a value of this type exists only where the features have been detected.
         unsafe { run(self, work) }
-    }
-
-    #[inline(always)]
-    fn rank_f32(self, values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
-        let mut ranks = [0; CHUNK];
-        for (values, ranks) in values.chunks_exact(8).zip(ranks.chunks_exact_mut(8)) {
-            // SAFETY: the features are there (see `run`). Cuts are a power of two, the last of them infinite: a search
-            // of log2 steps ends below their number.
-            unsafe {
-                let x = _mm256_loadu_ps(values.as_ptr());
-                let mut at = _mm256_setzero_si256();
-                let mut half = table.cuts.len() as i32 >> 1;
-                while half > 0 {
-                    let probe = _mm256_add_epi32(at, _mm256_set1_epi32(half - 1));
-                    let cut = _mm256_i32gather_ps::<4>(table.cuts.as_ptr(), probe);
-                    let above = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(x, cut));
-                    at = _mm256_add_epi32(at, _mm256_and_si256(above, _mm256_set1_epi32(half)));
-                    half >>= 1;
-                }
-                _mm256_storeu_si256(ranks.as_mut_ptr().cast(), at);
-            }
-        }
-        ranks
-    }
-
-    #[inline(always)]
-    fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
-        let mut ranks = [0; CHUNK];
-        for (values, ranks) in values.chunks_exact(4).zip(ranks.chunks_exact_mut(4)) {
-            // SAFETY: as in `rank_f32`.
-            unsafe {
-                let x = _mm256_loadu_pd(values.as_ptr());
-                let mut at = _mm256_setzero_si256();
-                let mut half = table.cuts.len() as i64 >> 1;
-                while half > 0 {
-                    let probe = _mm256_add_epi64(at, _mm256_set1_epi64x(half - 1));
-                    let cut = _mm256_i64gather_pd::<8>(table.cuts.as_ptr(), probe);
-                    let above = _mm256_castpd_si256(_mm256_cmp_pd::<_CMP_GT_OQ>(x, cut));
-                    at = _mm256_add_epi64(at, _mm256_and_si256(above, _mm256_set1_epi64x(half)));
-                    half >>= 1;
-                }
-                let low = _mm256_permutevar8x32_epi32(at, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
-                _mm_storeu_si128(ranks.as_mut_ptr().cast(), _mm256_castsi256_si128(low));
-            }
-        }
-        ranks
     }
 
     #[inline(always)]

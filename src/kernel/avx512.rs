@@ -49,7 +49,7 @@ impl Level for Avx512 {
     #[inline(always)]
     fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
         // SAFETY: as in `run`.
-        unsafe { rank_f64(values, table) }
+        unsafe { rank_f64(self, values, table) }
     }
 
     #[inline(always)]
@@ -180,10 +180,10 @@ fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUN
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn rank_f64(values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
+fn rank_f64(level: Avx512, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
     let CutTable { cuts, narrow, .. } = table;
     let Some((cuts_f32, pivots)) = narrow else {
-        return level::rank(values, table);
+        return level::rank(level, values, table);
     };
     // Rounded down, values and cuts keep their order; where a value meets a cut that it may or may not be greater than,
     // the search ends at that cut.

@@ -8,7 +8,7 @@
 #![allow(unsafe_code, reason = "prefetching")]
 
 use super::CHUNK;
-use crate::layout::ranks::CutTable;
+use crate::layout::ranks::{CutTable, PIVOTS};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +46,13 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// How many of the table's cuts each value is greater than; none for NaN.
     #[inline(always)]
     fn rank_f32(self, values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
-        rank(values, table)
+        rank(self, values, table)
     }
 
     /// As [`rank_f32`](Self::rank_f32).
     #[inline(always)]
     fn rank_f64(self, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
-        rank(values, table)
+        rank(self, values, table)
     }
 
     /// How many of the cuts `x` is greater than; none for NaN.
@@ -116,29 +116,69 @@ impl Level for Portable {
     }
 }
 
+/// Values that are compared with [`COUNTED`] cuts at a time.
+pub(crate) trait Counted: Copy + PartialOrd {
+    /// How many of the cuts `x` is greater than; none for NaN.
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize;
+}
+
+impl Counted for f32 {
+    #[inline(always)]
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
+        level.count_below_f32(x, cuts)
+    }
+}
+
+impl Counted for f64 {
+    #[inline(always)]
+    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
+        level.count_below_f64(x, cuts)
+    }
+}
+
+/// How many of the table's cuts each value is greater than.
 #[inline(always)]
-pub(super) fn rank<T: Copy + PartialOrd>(values: &[T; CHUNK], table: CutTable<'_, T>) -> [u32; CHUNK] {
+pub(super) fn rank<L: Level, T: Counted>(level: L, values: &[T; CHUNK], table: CutTable<'_, T>) -> [u32; CHUNK] {
     let mut ranks = [0; CHUNK];
-    if table.cuts.len() <= 16 {
-        // Few cuts are counted, a comparison of all values at a time.
+    if table.cuts.len() <= COUNTED {
+        // A comparison of all values at a time.
         for &cut in table.cuts {
-            for (rank, &value) in ranks.iter_mut().zip(values) {
-                *rank += u32::from(value > cut);
+            for row in 0..CHUNK {
+                ranks[row] += u32::from(values[row] > cut);
             }
         }
-        return ranks;
-    }
-    let mask = table.cuts.len() - 1;
-    for (rank, &value) in ranks.iter_mut().zip(values) {
-        let mut at = 0;
-        let mut half = table.cuts.len() / 2;
-        while half > 0 {
-            at += usize::from(value > table.cuts[(at + half - 1) & mask]) * half;
-            half /= 2;
+    } else {
+        for row in 0..CHUNK {
+            ranks[row] = rank_one(level, values[row], table) as u32;
         }
-        *rank = at as u32;
     }
     ranks
+}
+
+/// How many of the table's cuts `x` is greater than: so many of the pivots, and of the cuts behind the last of those.
+#[inline(always)]
+pub(super) fn rank_one<L: Level, T: Counted>(level: L, x: T, table: CutTable<'_, T>) -> usize {
+    let CutTable { cuts, pivots, .. } = table;
+    if cuts.len() <= COUNTED {
+        return T::count_below(level, x, counted(cuts, 0));
+    }
+    let of_pivots = T::count_below(level, x, counted(pivots, 0)) + T::count_below(level, x, counted(pivots, COUNTED));
+    if cuts.len() <= PIVOTS {
+        return of_pivots;
+    }
+    let mut half = cuts.len() / PIVOTS;
+    let mut at = of_pivots * half;
+    while half > COUNTED {
+        half /= 2;
+        at += if x > cuts[at + half - 1] { half } else { 0 };
+    }
+    let first = at.min(cuts.len() - COUNTED);
+    first + T::count_below(level, x, counted(cuts, first))
+}
+
+#[inline(always)]
+fn counted<T>(cuts: &[T], first: usize) -> &[T; COUNTED] {
+    cuts[first..first + COUNTED].try_into().expect("as many as are counted")
 }
 
 #[inline(always)]

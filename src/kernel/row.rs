@@ -2,12 +2,12 @@
 #![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
-use super::level::{COUNTED, Level, Work};
+use super::level::{Level, Work, rank_one};
 use super::rank::{is_nan, is_zero_or_nan};
 use super::stage::{Block, Input};
 use super::steps::advance;
 use crate::ir::{Missing, NumericProfile};
-use crate::layout::ranks::{CodedFeature, CutTable, PIVOTS};
+use crate::layout::ranks::{CodedFeature, CutTable};
 use crate::layout::row::{LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
 
 /// Adds the leaves of the row of these words to `sums`, one for every output.
@@ -126,26 +126,4 @@ pub(super) fn code_value<T: Input>(
     for (word, &outcome) in words[outcomes.first_word..][..n].iter_mut().zip(of_class) {
         *word = outcome.into();
     }
-}
-
-/// How many of the table's cuts `x` is greater than: those of the pivots, 16 at a time, then of the 16 cuts behind the last
-/// of them.
-#[inline(always)]
-pub(super) fn rank_one<L: Level, T: Input>(level: L, x: T, table: CutTable<'_, T>) -> usize {
-    let CutTable { cuts, pivots, .. } = table;
-    let below = |cuts: &[T], first: usize| {
-        let cuts: &[T; COUNTED] = cuts[first..first + COUNTED].try_into().expect("as many as are counted");
-        T::count_below(level, x, cuts)
-    };
-    if cuts.len() <= PIVOTS {
-        return (0..cuts.len()).step_by(COUNTED).map(|first| below(cuts, first)).sum();
-    }
-    let mut half = cuts.len() / PIVOTS;
-    let mut at = (below(pivots, 0) + below(pivots, COUNTED)) * half;
-    while half > COUNTED {
-        half /= 2;
-        at += if x > cuts[at + half - 1] { half } else { 0 };
-    }
-    let first = at.min(cuts.len() - COUNTED);
-    first + below(cuts, first)
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use ndarray::ArrayView2;
 
-use super::level::{COUNTED, Level, Panel};
+use super::level::{Counted, Level, Panel};
 use super::{Buffers, CHUNK};
 use crate::ir::real::Real;
 use crate::ir::{Absent, Forest, ZERO_THRESHOLD};
@@ -66,7 +66,7 @@ pub(super) fn flush<T: Input>(value: T) -> T {
 }
 
 /// The float types a forest may read.
-pub(crate) trait Input: Real {
+pub(crate) trait Input: Real + Counted {
     /// The rows where they lie, if they are row-major and of this type.
     fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]>;
     /// Where rows of this type are staged.
@@ -77,8 +77,6 @@ pub(crate) trait Input: Real {
     fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>);
     /// How many of the table's cuts each value is greater than; none for NaN.
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK];
-    /// How many of the cuts `x` is greater than; none for NaN.
-    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize;
 }
 
 impl Input for f32 {
@@ -107,11 +105,6 @@ impl Input for f32 {
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
         level.rank_f32(values, table)
     }
-
-    #[inline(always)]
-    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
-        level.count_below_f32(x, cuts)
-    }
 }
 
 impl Input for f64 {
@@ -139,11 +132,6 @@ impl Input for f64 {
     #[inline(always)]
     fn rank<L: Level>(level: L, values: &[Self; CHUNK], table: CutTable<'_, Self>) -> [u32; CHUNK] {
         level.rank_f64(values, table)
-    }
-
-    #[inline(always)]
-    fn count_below<L: Level>(level: L, x: Self, cuts: &[Self; COUNTED]) -> usize {
-        level.count_below_f64(x, cuts)
     }
 }
 
