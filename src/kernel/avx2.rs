@@ -1,4 +1,4 @@
-//! AVX2: the compiler's own vectors, with gathers for searches and leaves.
+//! AVX2: the compiler's own vectors, but for comparing, counting and membership in a set.
 #![allow(unsafe_code, reason = "intrinsics; every function is inlined into one compiled for the features it needs")]
 
 use std::arch::x86_64::*;
