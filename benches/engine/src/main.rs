@@ -1,8 +1,8 @@
 //! The engine beside two others that serve the same model on as many threads: a plain queue, and `amate`, the batcher of
 //! furnace-server. Prints a record in Markdown; every answer is compared with the model's own.
 //!
-//! `sawmill-engine-bench MODEL.. [--seconds S]`. Everybody takes turns, several rounds, and medians count. The last
-//! model is the one that load is put on.
+//! `sawmill-engine-bench MODEL.. [--seconds S] [--part idle|closed|load]`. Everybody takes turns, several rounds, and
+//! medians count. The last model is the one that load is put on.
 
 mod subjects;
 
@@ -60,47 +60,52 @@ impl Case {
 
 fn main() -> Result<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seconds = match arguments.iter().position(|argument| argument == "--seconds") {
-        Some(at) => {
-            let value = arguments.get(at + 1).context("--seconds needs a number")?.parse()?;
-            arguments.drain(at..=at + 1);
-            value
-        }
-        None => 0.3,
-    };
-    ensure!(!arguments.is_empty(), "usage: sawmill-engine-bench MODEL.. [--seconds S]");
+    let seconds: f64 = option(&mut arguments, "--seconds")?.map_or(Ok(0.3), |value| value.parse())?;
+    let part = option(&mut arguments, "--part")?;
+    let is_wanted = |name| part.as_deref().is_none_or(|part| part == name);
+    ensure!(!arguments.is_empty(), "usage: sawmill-engine-bench MODEL.. [--seconds S] [--part idle|closed|load]");
     let time = Duration::from_secs_f64(seconds);
     let cases: Vec<_> = arguments.iter().map(|path| Case::load(path).map(Arc::new)).collect::<Result<_>>()?;
     println!(
         "{WORKERS} workers, batches of up to {MAX_BATCH} rows, room for {ROOM} requests; medians of {ROUNDS} rounds of {seconds} s.\n"
     );
-    println!("## One row on an idle engine, nanoseconds\n");
-    println!("| model | kernel alone | engine | over the kernel | plain queue | amate | cache hit |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    for case in &cases {
-        idle(case, time / 3)?;
+    if is_wanted("idle") {
+        println!("## One row on an idle engine, nanoseconds\n");
+        println!("| model | kernel alone | engine | over the kernel | plain queue | amate | cache hit |");
+        println!("|---|---:|---:|---:|---:|---:|---:|");
+        cases.iter().try_for_each(|case| idle(case, time / 3))?;
     }
-    println!("\n## Closed loop, {CLIENTS} clients of one row each, rows per second\n");
-    println!("Threads wait for each answer; tasks are {CLIENTS} requests kept under way by {WORKERS} threads.\n");
-    println!(
-        "| model | `predict_batch` | engine, threads | plain, threads | amate, threads | engine, tasks | plain, tasks | amate, tasks | engine's tasks by `predict_batch` |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
-    let mut capacity = 0.0;
-    for case in &cases {
-        capacity = closed(case, time)?;
+    if is_wanted("closed") {
+        println!("\n## Closed loop, {CLIENTS} clients of one row each, rows per second\n");
+        println!("Threads wait for each answer; tasks are {CLIENTS} requests kept under way by {WORKERS} threads.\n");
+        println!(
+            "| model | `predict_batch` | engine, threads | plain, threads | amate, threads | engine, tasks | plain, tasks | amate, tasks | engine's tasks by `predict_batch` |"
+        );
+        println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+        cases.iter().try_for_each(|case| closed(case, time))?;
     }
-    let case = cases.last().context("a model")?;
-    println!("\n## Load on {}, latency in microseconds\n", case.name);
-    println!(
-        "One row a request, at random moments fixed in advance, from which latency counts. 100 % is what the best of the three did with tasks, {capacity:.0} requests a second.\n"
-    );
-    println!("| load | | answered | refused | p50 | p90 | p99 | p99.9 |");
-    println!("|---:|---|---:|---:|---:|---:|---:|---:|");
-    for share in [0.5, 0.9, 2.0] {
-        load(case, share, capacity * share, 2 * time)?;
+    if is_wanted("load") {
+        let case = cases.last().context("a model")?;
+        let rates = medians(&subjects(case)?, |it| by_tasks(&**it, case, time));
+        let capacity = rates.into_iter().fold(0.0, f64::max);
+        println!("\n## Load on {}, latency in microseconds\n", case.name);
+        println!(
+            "One row a request, at random moments fixed in advance, from which latency counts. 100 % is what the best of the three did with tasks, {capacity:.0} requests a second.\n"
+        );
+        println!("| load | | answered | refused | p50 | p90 | p99 | p99.9 |");
+        println!("|---:|---|---:|---:|---:|---:|---:|---:|");
+        for share in [0.5, 0.9, 2.0] {
+            load(case, share, capacity * share, 2 * time)?;
+        }
     }
     Ok(())
+}
+
+/// Takes `--name VALUE` out of the arguments.
+fn option(arguments: &mut Vec<String>, name: &str) -> Result<Option<String>> {
+    let Some(at) = arguments.iter().position(|argument| argument == name) else { return Ok(None) };
+    ensure!(at + 1 < arguments.len(), "{name} needs a value");
+    Ok(arguments.drain(at..=at + 1).nth(1))
 }
 
 fn subjects(case: &Arc<Case>) -> Result<Vec<Box<dyn Subject>>> {
@@ -162,8 +167,7 @@ fn idle(case: &Arc<Case>, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Returns what the best of them did with tasks.
-fn closed(case: &Arc<Case>, time: Duration) -> Result<f64> {
+fn closed(case: &Arc<Case>, time: Duration) -> Result<()> {
     let engine = Engine::builder().workers(Workers::Count(WORKERS)).build()?;
     engine.load("m", case.model.clone())?;
     let bulk = medians(&[()], |()| {
@@ -179,7 +183,7 @@ fn closed(case: &Arc<Case>, time: Duration) -> Result<f64> {
     print!("| {} | {bulk:.0} ", case.name);
     threads.iter().chain(&tasks).for_each(|rate| print!("| {rate:.0} "));
     println!("| {:.0} % |", 100.0 * tasks[0] / bulk);
-    Ok(tasks.into_iter().fold(0.0, f64::max))
+    Ok(())
 }
 
 fn by_threads(it: &dyn Subject, case: &Case, time: Duration) -> f64 {
