@@ -510,6 +510,59 @@ fn a_callback_that_panics_harms_nobody() {
     engine.shutdown(Duration::from_secs(60)).unwrap();
 }
 
+/// The last to know of an engine may be a callback, on a worker's thread: that ends with the engine, and so does each
+/// request of its batch.
+#[test]
+fn an_engine_can_be_dropped_by_a_callback() {
+    let (engine, held, gated) = held_engine(4);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let engine = Arc::new(engine);
+    let (tell, told) = mpsc::channel();
+    let inside = Arc::clone(&engine);
+    let callback = move |answer: sawmill::Result<sawmill::Prediction>| {
+        drop(inside);
+        tell.send(answer.unwrap().values.to_f64()).unwrap();
+    };
+    engine.submit_with(Request::new("m", &[1.0f32, 0.0]), callback).unwrap();
+    let mate = engine.submit(Request::new("m", &[2.0f32, 0.0])).unwrap();
+    drop(engine);
+    held.let_go();
+    assert!(gated.wait().is_ok());
+    assert_eq!(told.recv().unwrap(), [2.0]);
+    assert!(mate.wait().unwrap_err().is_shutdown());
+}
+
+/// Bounds of bytes that no row fits into let one row through at a time.
+#[test]
+fn a_row_wider_than_the_bounds_runs_alone() {
+    let bounds = queueing(64).max_batch_bytes(5).queue_bytes(5);
+    let (engine, held, gated) = hold(bounds.build().unwrap());
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let rows = Array2::from_shape_fn((3, 2), |(row, _)| row as f32);
+    let wide = engine.submit(Request::new("m", &rows)).unwrap();
+    let error = engine.submit(Request::new("m", &[1.0f32, 0.0])).unwrap_err();
+    assert!(error.is_overloaded() && error.to_string().contains("queue_bytes"), "{error}");
+    held.let_go();
+    gated.wait().unwrap();
+    let answer = wide.wait().unwrap();
+    assert_eq!((answer.values.to_f64(), answer.batch_rows), (vec![0.0, 2.0, 4.0], 1));
+}
+
+#[test]
+fn an_engine_without_metrics_answers_and_counts_nothing() {
+    let engine = queueing(4).metrics(false).build().unwrap();
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    assert_eq!(engine.predict("m", &[1.0f32, 0.0]).unwrap().values.to_f64(), [2.0]);
+    assert_eq!(engine.submit(Request::new("m", &[2.0f32, 0.0])).unwrap().wait().unwrap().values.to_f64(), [4.0]);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    let snapshot = engine.metrics().snapshot();
+    assert_eq!((snapshot.batches().rows.count(), snapshot.node_batches.iter().sum::<u64>()), (0, 0));
+    assert_eq!(snapshot.models["m"].classes.iter().map(|class| class.total.count()).sum::<u64>(), 0);
+}
+
 #[test]
 fn health_tells_where_the_engine_is() {
     let engine = Engine::builder().workers(Workers::Count(1)).build().unwrap();

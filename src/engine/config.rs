@@ -64,6 +64,8 @@ pub struct EngineBuilder {
     pub(crate) buffer_pool_bytes: usize,
     pub(crate) zero_buffers: ZeroBuffers,
     pub(crate) cache: Option<CacheConfig>,
+    pub(crate) node_copy_bytes: usize,
+    pub(crate) metrics: bool,
 }
 
 /// Requests in flight per worker, unless said otherwise.
@@ -88,6 +90,8 @@ impl Default for EngineBuilder {
             buffer_pool_bytes: 64 << 20,
             zero_buffers: ZeroBuffers::OnRelease,
             cache: None,
+            node_copy_bytes: 256 << 20,
+            metrics: true,
         }
     }
 }
@@ -157,7 +161,8 @@ impl EngineBuilder {
     }
 
     /// A submitted request that is expected to run for less than this is run by the submitting thread itself where a
-    /// worker is free and nothing waits, if it does not do so all the time. Zero always hands over. Default: 50 µs. Blocking calls have no such limit.
+    /// worker is free and nothing waits; where requests come close together, only if it takes no longer than handing it
+    /// over. Zero always hands over. Default: 50 µs. Blocking calls have no such limit.
     pub fn inline_below(mut self, cost: Duration) -> Self {
         self.inline_below = cost;
         self
@@ -186,6 +191,19 @@ impl EngineBuilder {
     /// bit. Models that answer with text, and [`Engine::predict_batch`], do without. Default: no cache.
     pub fn cache(mut self, cache: CacheConfig) -> Self {
         self.cache = Some(cache);
+        self
+    }
+
+    /// A model whose arrays take at most this many bytes is copied to each NUMA node that has workers; a larger one is
+    /// read across nodes. Default: 256 MiB.
+    pub fn node_copy_bytes(mut self, bytes: usize) -> Self {
+        self.node_copy_bytes = bytes;
+        self
+    }
+
+    /// Whether requests and batches are counted and timed. If not, a snapshot has nothing but gauges. Default: yes.
+    pub fn metrics(mut self, on: bool) -> Self {
+        self.metrics = on;
         self
     }
 

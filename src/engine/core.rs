@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batcher::{Part, Policy, Refusal, Tick};
+use super::batcher::{self, Policy, Tick};
 use super::buffers::{MemoryPool, ZeroBuffers};
 use super::config::EngineBuilder;
 use super::dedup::{Dedup, Found};
+use super::ends::{expired, outcome, refused};
+use super::hand_over::HandOver;
 use super::job::{Ask, Finished, Job, Progress, Task};
 use super::payload::Payload;
-use super::queue::{Clock, NotQueued, Queue};
+use super::queue::{Clock, Queue};
 use super::registry::{Loaded, Registry};
 use super::request::{Prediction, Request};
 use super::slot::Slot;
 use super::spares::Spares;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex, lock, wait_until};
+use super::sync::{Condvar, Mutex, PATIENCE, lock, wait_until, yield_now};
 use super::workers::{Context, guarded};
 use crate::error::{Error, Result};
 use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, Priority, QueueStats, RequestRecord};
@@ -35,8 +37,7 @@ pub(crate) struct Core {
     pub(crate) workers: Box<[Padded<Worker>]>,
     /// Worker pools, one for each NUMA node in use.
     pub(crate) pools: usize,
-    /// Until then no submitting thread runs its own request.
-    hand_over_until: Padded<AtomicU64>,
+    hand_over: Padded<HandOver>,
     max_in_flight: usize,
     /// Queued requests that have not ended.
     in_flight: Padded<AtomicUsize>,
@@ -48,12 +49,15 @@ pub(crate) struct Core {
     became_quiet: Condvar,
 }
 
+/// Parts of requests that run together.
+pub(crate) type Batching = batcher::Batch<Task>;
+
 /// What belongs to one worker, or to the caller who takes its turn.
 pub(crate) struct Worker {
     /// Working memory for requests that run on their caller's thread.
     inline: Mutex<Context>,
-    /// The requests it runs now.
-    current: Mutex<Vec<Arc<Job>>>,
+    /// What it runs now.
+    current: Mutex<Option<Arc<Batching>>>,
     /// When the batch it runs began, plus one; 0 between batches.
     since: AtomicU64,
 }
@@ -63,10 +67,6 @@ impl Worker {
         Self { inline: Mutex::new(Context::new(pool)), current: Mutex::default(), since: AtomicU64::new(0) }
     }
 }
-
-/// After running a request of its own a submitting thread hands over what comes within so many times that time: who
-/// submits much is not to become the one worker while the others sleep.
-const HAND_OVER: Tick = 8;
 
 /// Takes the result of a request.
 type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
@@ -81,13 +81,13 @@ impl Core {
             dedup: config.cache.map(Dedup::new),
             max_in_flight: config.in_flight(workers),
             registry: Registry::new(),
-            metrics: Metrics::new(2 * workers, pools),
+            metrics: if config.metrics { Metrics::new(2 * workers, pools) } else { Metrics::off() },
             pools,
             spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
             workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
             pool,
             in_flight: Padded::default(),
-            hand_over_until: Padded::default(),
+            hand_over: Padded::default(),
             running: Padded::default(),
             ids: Padded::default(),
             draining: AtomicBool::new(false),
@@ -115,13 +115,13 @@ impl Core {
         if n_rows > self.config.max_batch_rows || self.queue.rows() > 0 {
             return None;
         }
-        if let Some(limit) = limit
-            && (loaded.expected_run(n_rows).is_none_or(|expected| expected >= limit)
-                || self.clock.now() < self.hand_over_until.0.load(Ordering::Relaxed))
-        {
-            return None;
+        if let Some(limit) = limit {
+            let expected = loaded.expected_run(n_rows)?;
+            if expected >= limit || self.hand_over.0.is_due(expected, || self.clock.now()) {
+                return None;
+            }
         }
-        let _busy = self.busy_if_free()?;
+        let _busy = self.busy_soon(if limit.is_none() { PATIENCE } else { 0 })?;
         let start = self.clock.now();
         if let Err(error) = self.check_open(request.deadline) {
             return Some(self.refuse(loaded, request, batch.n_rows(), error));
@@ -136,9 +136,6 @@ impl Core {
         };
         drop(context);
         let end = self.clock.now();
-        if limit.is_some() {
-            self.hand_over_until.0.store(end + HAND_OVER * (end - start), Ordering::Relaxed);
-        }
         let took = Duration::from_nanos(end - start);
         let answer = predicted.map(|values| self.prediction(loaded, request, values, n_rows, took));
         loaded.count_run(answer.is_ok());
@@ -299,22 +296,30 @@ impl Core {
     /// Queues a copy of a request of at least one row.
     pub(crate) fn enqueue(
         &self,
-        loaded: Arc<Loaded>,
+        loaded: &Arc<Loaded>,
         request: &Request<'_>,
         batch: &Batch<'_>,
         found: Option<Found>,
         callback: Option<Callback>,
     ) -> Result<Arc<Job>> {
-        let in_flight = self.in_flight.0.fetch_add(1, Ordering::SeqCst);
-        let queued = if in_flight >= self.max_in_flight {
-            let limit = self.max_in_flight;
-            Err(Error::overloaded(format!("{in_flight} requests are in flight, but max_in_flight is {limit}")))
-        } else {
-            self.push(&loaded, request, batch, found, callback)
+        let limit = self.max_in_flight;
+        let full = |in_flight| {
+            let finding = format!("{in_flight} requests are in flight, but max_in_flight is {limit}");
+            self.refuse(loaded, request, batch.n_rows(), Error::overloaded(finding))
         };
-        queued.or_else(|error| {
+        // Under overload most requests end here, without a write to what others read.
+        let in_flight = self.in_flight.0.load(Ordering::Relaxed);
+        if in_flight >= limit {
+            return full(in_flight);
+        }
+        let in_flight = self.in_flight.0.fetch_add(1, Ordering::SeqCst);
+        if in_flight >= limit {
             self.one_less(&self.in_flight.0);
-            self.refuse(&loaded, request, batch.n_rows(), error)
+            return full(in_flight);
+        }
+        self.push(loaded, request, batch, found, callback).or_else(|error| {
+            self.one_less(&self.in_flight.0);
+            self.refuse(loaded, request, batch.n_rows(), error)
         })
     }
 
@@ -393,22 +398,27 @@ impl Core {
     pub(crate) fn end_alone(&self, job: &Job, result: Result<Prediction>) -> bool {
         let ends = job.slot.claim();
         if ends {
-            self.record(job, outcome(&result));
-            // Before the caller hears of it, who may come with the next request at once.
-            self.one_less(&self.in_flight.0);
-            // A callback or waker that panics is its owner's affair; the worker goes on.
-            let _ = guarded(|| {
-                job.slot.fill(result);
-                Ok(())
-            });
+            self.record_unanswered(job, outcome(&result));
+            self.tell(job, result);
         }
         ends
+    }
+
+    /// Gives a request that has been claimed its result.
+    fn tell(&self, job: &Job, result: Result<Prediction>) {
+        // Before the caller hears of it, who may come with the next request at once.
+        self.one_less(&self.in_flight.0);
+        // A callback or waker that panics is its owner's affair; the worker goes on.
+        let _ = guarded(|| {
+            job.slot.fill(result);
+            Ok(())
+        });
     }
 
     /// Ends a request that nobody waits for any more.
     pub(crate) fn cancel(&self, job: &Arc<Job>) {
         if job.slot.claim() {
-            self.record(job, Outcome::Cancelled);
+            self.record_unanswered(job, Outcome::Cancelled);
             self.one_less(&self.in_flight.0);
             self.unqueue(job);
             self.orphan(job);
@@ -423,12 +433,17 @@ impl Core {
         }
     }
 
-    /// Ends a request with its numbers.
+    /// Ends a request with its numbers, unless it has ended.
     pub(crate) fn finish(&self, job: &Job, finished: Finished) {
+        if !job.slot.claim() {
+            return self.spares.give(finished.values);
+        }
+        let now = self.clock.now();
+        self.record(job, Outcome::Ok, now, Some(finished.started), finished.rows_shared);
         let since = |tick: Tick| Duration::from_nanos(tick.saturating_sub(job.arrival));
         let prediction = Prediction {
             values: finished.values,
-            latency: since(self.clock.now()),
+            latency: since(now),
             queue_time: since(finished.started),
             from_cache: finished.from_cache,
             batch_rows: finished.batch_rows,
@@ -437,22 +452,23 @@ impl Core {
             tag: job.tag.clone(),
             spares: Some(Arc::clone(&self.spares)),
         };
-        self.end_alone(job, Ok(prediction));
+        self.tell(job, Ok(prediction));
     }
 
-    /// Counts a queued request that ends now.
-    fn record(&self, job: &Job, outcome: Outcome) {
-        let now = self.clock.now();
-        let (started, rows_shared) = {
-            let progress = lock(&job.progress);
-            (progress.started, progress.rows_shared)
-        };
+    /// Counts a queued request that ends now, and not with an answer.
+    fn record_unanswered(&self, job: &Job, outcome: Outcome) {
+        let started = lock(&job.progress).started;
+        self.record(job, outcome, self.clock.now(), started, 0);
+    }
+
+    /// Counts a queued request that has ended.
+    fn record(&self, job: &Job, outcome: Outcome, now: Tick, started: Option<Tick>, cached_rows: usize) {
         let span = |from: Tick, to: Tick| Duration::from_nanos(to.saturating_sub(from));
         job.loaded.metrics.record_request(&RequestRecord {
             priority: job.priority,
             outcome,
             rows: job.n_rows,
-            cached_rows: if outcome == Outcome::Ok { rows_shared } else { 0 },
+            cached_rows,
             total: span(job.arrival, now),
             queue: span(job.arrival, started.unwrap_or(now)),
             execute: started.map_or(Duration::ZERO, |started| span(started, now)),
@@ -488,14 +504,11 @@ impl Core {
         }
     }
 
-    /// Says which requests a worker runs now.
-    pub(crate) fn publish(&self, worker: usize, parts: &[Part<Task>]) {
+    /// Says what a worker runs from now on.
+    pub(crate) fn publish(&self, worker: usize, running: Option<(&Arc<Batching>, Tick)>) {
         let worker = &self.workers[worker].0;
-        let since = if parts.is_empty() { 0 } else { self.clock.now() + 1 };
-        worker.since.store(since, Ordering::Relaxed);
-        let mut current = lock(&worker.current);
-        current.clear();
-        current.extend(parts.iter().map(|part| Arc::clone(&part.item.job)));
+        worker.since.store(running.map_or(0, |(_, start)| start + 1), Ordering::Relaxed);
+        *lock(&worker.current) = running.map(|(batch, _)| Arc::clone(batch));
     }
 
     /// Nanoseconds that the longest of the batches under way has taken.
@@ -514,6 +527,20 @@ impl Core {
     pub(crate) fn busy(&self) -> Busy<'_> {
         self.running.0.fetch_add(1, Ordering::SeqCst);
         Busy(self)
+    }
+
+    /// The same once fewer than there are workers do, if that is soon and nothing has been queued by then: those who
+    /// predict may merely have been interrupted.
+    fn busy_soon(&self, patience: u32) -> Option<Busy<'_>> {
+        let mut busy = self.busy_if_free();
+        for _ in 0..patience {
+            if busy.is_some() || self.queue.rows() > 0 {
+                break;
+            }
+            yield_now();
+            busy = self.busy_if_free();
+        }
+        busy
     }
 
     /// The same, if fewer than there are workers do.
@@ -554,8 +581,8 @@ impl Core {
         }
         drop(quiet);
         let queued = self.queue.stop();
-        let running: Vec<_> =
-            self.workers.iter().flat_map(|worker| std::mem::take(&mut *lock(&worker.0.current))).collect();
+        let running: Vec<_> = self.workers.iter().filter_map(|worker| lock(&worker.0.current).take()).collect();
+        let running = running.iter().flat_map(|batch| batch.parts.iter().map(|part| Arc::clone(&part.item.job)));
         let message = "the engine was shut down before the request ended";
         let jobs = queued.into_iter().map(|task| task.job).chain(running);
         let end = |job: Arc<Job>| match self.end_alone(&job, Err(Error::shutdown(message))) {
@@ -572,40 +599,5 @@ pub(crate) struct Busy<'a>(&'a Core);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.one_less(&self.0.running.0);
-    }
-}
-
-/// How a request ended, for the metrics.
-pub(crate) fn outcome<T>(result: &Result<T>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Ok,
-        Err(error) if error.is_deadline() => Outcome::Expired,
-        Err(error) if error.is_cancelled() => Outcome::Cancelled,
-        Err(error) if error.is_overloaded() => Outcome::Overloaded,
-        Err(error) if error.is_panicked() => Outcome::Panicked,
-        Err(error) if error.is_shutdown() => Outcome::ShutDown,
-        Err(_) => Outcome::Failed,
-    }
-}
-
-pub(crate) fn expired() -> Error {
-    Error::deadline("the deadline passed before the request ran")
-}
-
-pub(crate) fn refused(cause: NotQueued) -> Error {
-    match cause {
-        NotQueued::Closed => Error::shutdown("the engine is shutting down"),
-        NotQueued::Refused(Refusal::Expired) => expired(),
-        NotQueued::Refused(Refusal::Rows(waiting, room)) => {
-            Error::overloaded(format!("{waiting} rows are waiting, and this class of request has room for {room}"))
-        }
-        NotQueued::Refused(Refusal::Bytes(waiting, room)) => {
-            Error::overloaded(format!("{waiting} bytes of rows are waiting, but queue_bytes is {room}"))
-        }
-        NotQueued::Refused(Refusal::TooLate(expected, left)) => Error::overloaded(format!(
-            "an answer is expected in {} µs, but the deadline is in {} µs",
-            expected / 1000,
-            left / 1000
-        )),
     }
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::batcher::{Entry, Group, Tick};
 use super::cache::{CacheConfig, DeduplicationCache, Flight, Scope, Start};
-use super::core::{Core, refused};
+use super::core::Core;
+use super::ends::refused;
 use super::job::{Ask, Job, State, Task};
 use super::payload::kind_of;
 use super::queue::NotQueued;
@@ -277,8 +278,7 @@ impl Core {
             let places = lock(&leader.job.progress).places.clone();
             for place in places {
                 if let Some(raised) = self.queue.raise(place, due) {
-                    let mut progress = lock(&leader.job.progress);
-                    progress.places.iter_mut().filter(|known| **known == place).for_each(|known| *known = raised);
+                    lock(&leader.job.progress).places.replace(place, raised);
                 }
             }
         }

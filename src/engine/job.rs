@@ -43,7 +43,7 @@ pub(crate) struct Task {
 #[derive(Default)]
 pub(crate) struct Progress {
     /// Where it waits; set once it is queued.
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Places,
     pub(crate) rows_done: usize,
     /// Those of them that were in the cache or computed for another request.
     pub(crate) rows_shared: usize,
@@ -54,6 +54,35 @@ pub(crate) struct Progress {
     pub(crate) batch_rows: usize,
     /// What becomes of each row of the payload, if the request flies and has not ended without an answer.
     pub(crate) asks: Vec<Ask>,
+}
+
+/// Places in the queue: one, but for requests of which others compute some rows.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    first: Option<Place>,
+    others: Vec<Place>,
+}
+
+impl Places {
+    pub(crate) fn push(&mut self, place: Place) {
+        match self.first {
+            None => self.first = Some(place),
+            Some(_) => self.others.push(place),
+        }
+    }
+
+    pub(crate) fn replace(&mut self, old: Place, new: Place) {
+        self.first.iter_mut().chain(&mut self.others).filter(|known| **known == old).for_each(|known| *known = new);
+    }
+}
+
+impl IntoIterator for Places {
+    type Item = Place;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Place>, std::vec::IntoIter<Place>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.others)
+    }
 }
 
 /// A row that was not in the cache.
@@ -79,6 +108,8 @@ pub(crate) struct Finished {
     pub(crate) values: Predictions,
     pub(crate) started: Tick,
     pub(crate) batch_rows: usize,
+    /// Rows that were in the cache or computed for another request.
+    pub(crate) rows_shared: usize,
     pub(crate) from_cache: bool,
 }
 
@@ -89,6 +120,7 @@ impl Progress {
             values: std::mem::take(&mut self.values),
             started: self.started.unwrap_or(started),
             batch_rows: self.batch_rows,
+            rows_shared: self.rows_shared,
             from_cache: self.rows_shared == self.rows_done,
         }
     }

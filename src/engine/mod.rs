@@ -15,6 +15,8 @@ pub mod cache;
 mod config;
 mod core;
 mod dedup;
+mod ends;
+mod hand_over;
 mod health;
 mod job;
 mod payload;
@@ -157,8 +159,9 @@ impl Engine {
         }
         let metrics = self.core.metrics.model(name);
         let before = self.core.registry.find(name);
-        let loaded =
-            self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows, self.core.pools)?;
+        let bytes: usize = model.plan().kernels.iter().map(|kernel| kernel.bytes).sum();
+        let copies = if bytes <= self.core.config.node_copy_bytes { self.core.pools } else { 1 };
+        let loaded = self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows, copies)?;
         self.core.queue.with(|batcher| {
             batcher.retire(|load| self.core.registry.is_loaded(load));
             for kind in 0..payload::KINDS {
@@ -197,9 +200,7 @@ impl Engine {
 
     /// The names of the models served, in alphabetical order.
     pub fn models(&self) -> Vec<String> {
-        let mut names = self.core.registry.names();
-        names.sort();
-        names
+        self.core.registry.names()
     }
 
     /// The model served as `name` at this moment.
@@ -227,16 +228,18 @@ impl Engine {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_request(&self, request: Request<'_>) -> Result<Prediction> {
-        let loaded = self.core.registry.find(request.model)?;
+        let models = self.core.registry.current();
+        let loaded = models.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
-        let mut found = match self.find(&loaded, &request, &batch) {
+        let mut found = match self.find(loaded, &request, &batch) {
             Ok(answer) => return answer,
             Err(found) => found,
         };
-        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, None, &mut found) {
+        if let Some(result) = self.core.run_inline(loaded, &request, &batch, None, &mut found) {
             return result;
         }
         let job = self.core.enqueue(loaded, &request, &batch, found, None)?;
+        drop(models);
         self.core.wait(&job, request.deadline)
     }
 
@@ -297,16 +300,17 @@ impl Engine {
         request: Request<'_>,
         callback: impl FnOnce() -> Option<Box<dyn FnOnce(Result<Prediction>) + Send>>,
     ) -> Result<Accepted> {
-        let loaded = self.core.registry.find(request.model)?;
+        let models = self.core.registry.current();
+        let loaded = models.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
         let limit = batcher::nanos(self.core.config.inline_below);
         // There is nothing to queue of a request without rows.
         let limit = (batch.n_rows() > 0).then_some(limit);
-        let mut found = match self.find(&loaded, &request, &batch) {
+        let mut found = match self.find(loaded, &request, &batch) {
             Ok(answer) => return Ok(Accepted::Answered(answer)),
             Err(found) => found,
         };
-        if let Some(result) = self.core.run_inline(&loaded, &request, &batch, limit, &mut found) {
+        if let Some(result) = self.core.run_inline(loaded, &request, &batch, limit, &mut found) {
             return Ok(Accepted::Answered(result));
         }
         Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, callback())?))
@@ -327,7 +331,7 @@ impl Engine {
         let start = Instant::now();
         let predicted = self.bulk.predict(&loaded.model, &batch, self.core.workers.len());
         loaded.count_run(predicted.is_ok());
-        let outcome = self::core::outcome(&predicted);
+        let outcome = ends::outcome(&predicted);
         self.core.record_run(&loaded, Priority::Normal, batch.n_rows(), start.elapsed(), outcome);
         predicted
     }

@@ -1,13 +1,17 @@
 //! The queue between callers and workers: a batcher behind a lock, and the rule for waking a worker.
 //!
 //! A worker looks at the batcher and goes to sleep under one and the same lock, and whoever adds an entry notifies under
-//! that lock too. So what is queued is either seen by the worker or wakes it; there are no counters that could drift.
+//! that lock too. So what is queued is either seen by the worker or wakes it.
+//!
+//! To sleep and to be woken costs more than many a batch. So a worker that finds nothing *lingers*: it gives the
+//! processor to others a few times and looks again before it sleeps. While one lingers or is on its way, nobody else is
+//! woken, unless so much waits that it is worth a second worker; whoever takes a batch and leaves something wakes the next.
 
 use std::time::{Duration, Instant};
 
 use super::batcher::{Batch, DynamicBatcher, Entry, Next, Place, Policy, Refusal, Tick};
 use super::sync::atomic::{AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex, lock, wait, wait_until};
+use super::sync::{Condvar, Mutex, PATIENCE, lock, wait, wait_until, yield_now};
 
 /// Time as the engine counts it.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +49,18 @@ struct State<T> {
     batcher: DynamicBatcher<T>,
     /// Workers asleep.
     sleeping: usize,
+    /// Workers that will look again before they sleep.
+    lingering: usize,
+    /// A worker has been notified and has not looked since.
+    waking: bool,
     /// No more entries are taken.
     closed: bool,
     /// Workers are to go.
     stopped: bool,
 }
+
+/// Rows that a lingering worker is trusted with.
+const TRUSTED_ROWS: usize = 16;
 
 /// Why an entry was not queued.
 #[derive(Debug)]
@@ -70,7 +81,7 @@ pub(crate) enum Turn {
 impl<T: Clone> Queue<T> {
     pub(crate) fn new(policy: Policy, clock: Clock) -> Self {
         let batcher = DynamicBatcher::new(policy);
-        let state = State { batcher, sleeping: 0, closed: false, stopped: false };
+        let state = State { batcher, sleeping: 0, lingering: 0, waking: false, closed: false, stopped: false };
         Self { state: Mutex::new(state), work: Condvar::new(), rows: AtomicUsize::new(0), clock }
     }
 
@@ -87,9 +98,7 @@ impl<T: Clone> Queue<T> {
         }
         let place = state.batcher.push(now, entry).map_err(NotQueued::Refused)?;
         self.rows.store(state.batcher.rows(), Ordering::Relaxed);
-        if state.sleeping > 0 {
-            self.work.notify_one();
-        }
+        self.wake(&mut state);
         Ok(place)
     }
 
@@ -101,10 +110,17 @@ impl<T: Clone> Queue<T> {
         }
         let place = state.batcher.insert(arrival, entry);
         self.rows.store(state.batcher.rows(), Ordering::Relaxed);
-        if state.sleeping > 0 {
+        self.wake(&mut state);
+        Some(place)
+    }
+
+    /// Sees to it that a worker comes for what waits.
+    fn wake(&self, state: &mut State<T>) {
+        let trusted = if state.lingering > 0 { TRUSTED_ROWS } else { 0 };
+        if state.sleeping > 0 && !state.waking && state.batcher.rows() > trusted {
+            state.waking = true;
             self.work.notify_one();
         }
-        Some(place)
     }
 
     /// Makes an entry that has rows waiting due earlier, if `due` is.
@@ -126,18 +142,28 @@ impl<T: Clone> Queue<T> {
         if let Some((start, end)) = ran {
             state.batcher.ran(batch, start, end);
         }
+        let mut patience = PATIENCE;
         loop {
             let next = state.batcher.poll(self.clock.now(), batch);
             self.rows.store(state.batcher.rows(), Ordering::Relaxed);
             if next == Next::Run || !batch.expired.is_empty() {
                 // What is left is another worker's, if there is one to wake.
-                if state.batcher.rows() > 0 && state.sleeping > 0 {
-                    self.work.notify_one();
-                }
+                self.wake(&mut state);
                 return Turn::Work;
             }
             if state.stopped {
                 return Turn::Stop;
+            }
+            if patience > 0 && next == Next::Idle {
+                state.lingering += 1;
+                drop(state);
+                while patience > 0 && self.rows() == 0 {
+                    patience -= 1;
+                    yield_now();
+                }
+                state = lock(&self.state);
+                state.lingering -= 1;
+                continue;
             }
             state.sleeping += 1;
             state = match next {
@@ -145,6 +171,8 @@ impl<T: Clone> Queue<T> {
                 _ => wait(&self.work, state),
             };
             state.sleeping -= 1;
+            state.waking = false;
+            patience = PATIENCE;
         }
     }
 

@@ -1,11 +1,11 @@
 //! The models an engine serves, by name: each checked before it is seen, replaced at once, kept until its last use.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use ndarray::Array2;
 
 use super::batcher::nanos;
@@ -103,9 +103,22 @@ fn calibrate(model: &Model, max_rows: usize, scratch: &mut Scratch) -> Vec<(usiz
     measured
 }
 
-/// Models by name.
+/// Models by name: few, so that a tree is faster to search than a hash is computed.
+pub(crate) struct Models(BTreeMap<String, Arc<Loaded>>);
+
+impl Models {
+    /// The model called `name`.
+    pub(crate) fn find(&self, name: &str) -> Result<&Arc<Loaded>> {
+        self.0.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.0.keys().map(String::as_str).collect();
+            Error::unknown_model(format!("no model called {name:?}; loaded are: {}", names.join(", ")))
+        })
+    }
+}
+
+/// The models that are served, swapped as a whole.
 pub(crate) struct Registry {
-    models: ArcSwap<HashMap<String, Arc<Loaded>>>,
+    models: ArcSwap<Models>,
     /// Held while the map is replaced.
     writing: Mutex<()>,
     loads: AtomicU32,
@@ -113,30 +126,32 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Self { models: ArcSwap::from_pointee(HashMap::new()), writing: Mutex::new(()), loads: AtomicU32::new(0) }
+        Self {
+            models: ArcSwap::from_pointee(Models(BTreeMap::new())),
+            writing: Mutex::new(()),
+            loads: AtomicU32::new(0),
+        }
+    }
+
+    /// The models at this moment.
+    pub(crate) fn current(&self) -> Guard<Arc<Models>> {
+        self.models.load()
     }
 
     /// The model called `name`.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Loaded>> {
-        self.models.load().get(name).cloned().ok_or_else(|| {
-            let mut names: Vec<_> = self.names();
-            names.sort();
-            Error::unknown_model(format!("no model called {name:?}; loaded are: {}", names.join(", ")))
-        })
+        self.current().find(name).cloned()
     }
 
+    /// In alphabetical order.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.models.load().keys().cloned().collect()
+        self.current().0.keys().cloned().collect()
     }
 
     /// The names of models that failed their last few runs.
     pub(crate) fn failing(&self) -> Vec<String> {
         let failing = |loaded: &Loaded| loaded.failures.load(Ordering::Relaxed) >= super::health::FAILING;
-        let models = self.models.load();
-        let mut names: Vec<_> =
-            models.iter().filter(|(_, loaded)| failing(loaded)).map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names
+        self.current().0.iter().filter(|(_, loaded)| failing(loaded)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Gives `name` to a model that has passed its checks; requests from now on go to it.
@@ -160,21 +175,21 @@ impl Registry {
         Ok(self.update(|models| models.remove(name)).unwrap_or(known))
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut HashMap<String, Arc<Loaded>>) -> T) -> T {
+    fn update<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Loaded>>) -> T) -> T {
         let _writing = lock(&self.writing);
-        let mut models = HashMap::clone(&self.models.load());
+        let mut models = self.current().0.clone();
         let changed = change(&mut models);
-        self.models.store(Arc::new(models));
+        self.models.store(Arc::new(Models(models)));
         changed
     }
 
     /// Whether a model of this content is served under some name.
     pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
-        self.models.load().values().any(|loaded| loaded.epoch == epoch)
+        self.current().0.values().any(|loaded| loaded.epoch == epoch)
     }
 
     /// Whether a load's model has its name still.
     pub(crate) fn is_loaded(&self, number: u32) -> bool {
-        self.models.load().values().any(|loaded| loaded.number == number)
+        self.current().0.values().any(|loaded| loaded.number == number)
     }
 }

@@ -7,16 +7,22 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::sync::atomic::{AtomicBool, Ordering};
-use super::sync::{Condvar, Mutex, lock, wait, wait_until};
+use super::sync::{Condvar, Mutex, MutexGuard, PATIENCE, lock, wait, wait_until, yield_now};
 
 pub(crate) struct Slot<R> {
     claimed: AtomicBool,
-    state: Mutex<State<R>>,
+    inner: Mutex<Inner<R>>,
     filled: Condvar,
 }
 
+struct Inner<R> {
+    state: State<R>,
+    /// Threads asleep until it is filled.
+    sleeping: usize,
+}
+
 enum State<R> {
-    /// Not filled; who wants to hear of it.
+    /// Not filled; who wants to hear of it, beside a thread that may wait.
     Empty(Option<Listener<R>>),
     Full(R),
     Taken,
@@ -32,7 +38,7 @@ impl<R> Slot<R> {
     pub(crate) fn new(callback: Option<Box<dyn FnOnce(R) + Send>>) -> Self {
         Self {
             claimed: AtomicBool::new(false),
-            state: Mutex::new(State::Empty(callback.map(Listener::Callback))),
+            inner: Mutex::new(Inner { state: State::Empty(callback.map(Listener::Callback)), sleeping: 0 }),
             filled: Condvar::new(),
         }
     }
@@ -50,17 +56,20 @@ impl<R> Slot<R> {
 
     /// Leaves the result. Only for who was told so by [`claim`](Self::claim).
     pub(crate) fn fill(&self, result: R) {
-        let mut state = lock(&self.state);
-        match std::mem::replace(&mut *state, State::Taken) {
+        let mut inner = lock(&self.inner);
+        match std::mem::replace(&mut inner.state, State::Taken) {
             State::Empty(Some(Listener::Callback(callback))) => {
-                drop(state);
+                drop(inner);
                 callback(result);
             }
             State::Empty(listener) => {
-                *state = State::Full(result);
-                drop(state);
+                inner.state = State::Full(result);
+                let sleeping = inner.sleeping;
+                drop(inner);
                 // Who has polled may have stopped doing so, and wait.
-                self.filled.notify_all();
+                if sleeping > 0 {
+                    self.filled.notify_all();
+                }
                 if let Some(Listener::Task(waker)) = listener {
                     waker.wake();
                 }
@@ -71,36 +80,51 @@ impl<R> Slot<R> {
 
     /// The result, once there is one. A second call waits for ever, so there must be none.
     pub(crate) fn wait(&self) -> R {
-        let mut state = lock(&self.state);
+        let mut inner = self.linger();
         loop {
-            if let Some(result) = take(&mut state) {
+            if let Some(result) = take(&mut inner.state) {
                 return result;
             }
-            state = wait(&self.filled, state);
+            inner.sleeping += 1;
+            inner = wait(&self.filled, inner);
+            inner.sleeping -= 1;
         }
+    }
+
+    /// Gives the processor to others for a while, unless the request has ended.
+    fn linger(&self) -> MutexGuard<'_, Inner<R>> {
+        for _ in 0..PATIENCE {
+            if self.is_claimed() {
+                break;
+            }
+            yield_now();
+        }
+        lock(&self.inner)
     }
 
     /// The result, if there is one before `until`.
     pub(crate) fn wait_until(&self, until: Instant) -> Option<R> {
-        let mut state = lock(&self.state);
+        let mut inner = self.linger();
         loop {
-            if let Some(result) = take(&mut state) {
+            if let Some(result) = take(&mut inner.state) {
                 return Some(result);
             }
             if Instant::now() >= until {
                 return None;
             }
-            state = wait_until(&self.filled, state, until);
+            inner.sleeping += 1;
+            inner = wait_until(&self.filled, inner, until);
+            inner.sleeping -= 1;
         }
     }
 
     /// The result if it is there; else `waker` is woken when it is.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<R> {
-        let mut state = lock(&self.state);
-        if let Some(result) = take(&mut state) {
+        let mut inner = lock(&self.inner);
+        if let Some(result) = take(&mut inner.state) {
             return Poll::Ready(result);
         }
-        if let State::Empty(listener) = &mut *state {
+        if let State::Empty(listener) = &mut inner.state {
             *listener = Some(Listener::Task(waker.clone()));
         }
         Poll::Pending

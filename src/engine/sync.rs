@@ -5,7 +5,16 @@ pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard, atomic};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
+#[cfg(not(loom))]
+pub(crate) use std::thread::yield_now;
+
 use std::time::Instant;
+
+/// How often a thread lets others run before it sleeps for want of something: a few microseconds in all if nobody else
+/// needs the processor, which is about what falling asleep and being woken cost.
+pub(crate) const PATIENCE: u32 = if cfg!(loom) { 1 } else { 16 };
 
 /// The guard of `mutex`. Nothing panics under the engine's locks, so a poisoned one is sound.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

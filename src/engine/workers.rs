@@ -6,11 +6,12 @@
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::batcher::{Batch, Part, Tick};
+use super::batcher::{Part, Tick};
 use super::buffers::MemoryPool;
-use super::core::Core;
+use super::core::{Batching, Core};
 use super::job::Task;
 use super::payload::{KINDS, Payload};
 use super::queue::Turn;
@@ -71,18 +72,27 @@ fn message(payload: &(dyn Any + Send)) -> String {
 /// The life of a worker.
 pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
     let mut context = Context { pool, ..Context::new(&core.pool) };
-    let mut batch = Batch::default();
+    let mut shared = Arc::new(Batching::default());
     let mut ran = None;
-    while core.queue.next(&mut batch, ran.take()) == Turn::Work {
+    loop {
+        if Arc::get_mut(&mut shared).is_none() {
+            // A shutdown looks at it still.
+            (shared, ran) = (Arc::default(), None);
+        }
+        let batch = Arc::get_mut(&mut shared).expect("nobody else knows of a new one");
+        if core.queue.next(batch, ran.take()) == Turn::Stop {
+            return;
+        }
         for task in batch.expired.drain(..) {
             core.expire(&task.job);
         }
+        let batch = &shared;
         if !batch.parts.is_empty() {
             let _busy = core.busy();
             let start = core.clock.now();
-            core.publish(worker, &batch.parts);
+            core.publish(worker, Some((batch, start)));
             let reruns = context.run(core, &batch.parts, start);
-            core.publish(worker, &[]);
+            core.publish(worker, None);
             let end = core.clock.now();
             let took = Duration::from_nanos(end - start);
             core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns, pool);

@@ -39,6 +39,7 @@ type Observer = Box<dyn Fn(&mut Snapshot) + Send + Sync>;
 /// All the series of an engine. Shared by reference; see [`Snapshot`] for what can be read.
 pub struct Metrics {
     started: Instant,
+    /// None if nothing is to be counted.
     own_stripes: usize,
     models: RwLock<Vec<Arc<ModelMetrics>>>,
     observers: Mutex<Vec<Observer>>,
@@ -133,13 +134,19 @@ impl Metrics {
         }
     }
 
+    /// Series that are not written: recording returns at once, and a snapshot has nothing but gauges.
+    pub fn off() -> Self {
+        Self { own_stripes: 0, ..Self::new(0, 0) }
+    }
+
     /// The series of the model called `name`, made at the first call. Allocates; keep the result.
     pub fn model(&self, name: &str) -> Arc<ModelMetrics> {
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(model) = models.iter().find(|model| model.name == name) {
             return Arc::clone(model);
         }
-        let stripes = (0..self.own_stripes + SHARED_STRIPES).map(|_| Padded::default()).collect();
+        let n_stripes = if self.own_stripes == 0 { 0 } else { self.own_stripes + SHARED_STRIPES };
+        let stripes = (0..n_stripes).map(|_| Padded::default()).collect();
         let model = Arc::new(ModelMetrics { name: name.to_owned(), stripes });
         models.push(Arc::clone(&model));
         model
@@ -157,10 +164,10 @@ impl Metrics {
 
     /// Counts a batch that has run, for its model and its node.
     pub fn record_batch(&self, model: &ModelMetrics, batch: &BatchRecord) {
+        let Some((Stripe { batches, .. }, alone)) = model.stripe() else { return };
         if let Some(node) = self.node_batches.get(batch.node) {
             node.0.fetch_add(1, Relaxed);
         }
-        let (Stripe { batches, .. }, alone) = model.stripe();
         batches.rows.record(batch.rows as u64, alone);
         if let Some(predicted) = batch.predicted {
             batches.predicted.add(nanoseconds(predicted), alone);
@@ -213,7 +220,7 @@ impl ModelMetrics {
     ///
     /// Cost: at most ten additions to lines that no other thread is likely to hold.
     pub fn record_request(&self, request: &RequestRecord) {
-        let (Stripe { classes, .. }, alone) = self.stripe();
+        let Some((Stripe { classes, .. }, alone)) = self.stripe() else { return };
         let cells = &classes[request.priority as usize];
         cells.outcomes[request.outcome as usize].add(1, alone);
         cells.total.record_time(request.total, alone);
@@ -232,14 +239,14 @@ impl ModelMetrics {
         }
     }
 
-    /// The stripe of this thread, and whether no other thread writes to it.
-    fn stripe(&self) -> (&Stripe, bool) {
-        let (own, shared) = self.stripes.split_at(self.stripes.len() - SHARED_STRIPES);
+    /// The stripe of this thread, and whether no other thread writes to it; none if nothing is to be counted.
+    fn stripe(&self) -> Option<(&Stripe, bool)> {
+        let (own, shared) = self.stripes.split_at(self.stripes.len().checked_sub(SHARED_STRIPES)?);
         let number = thread_number();
-        match own.get(number) {
+        Some(match own.get(number) {
             Some(stripe) => (&stripe.0, true),
             None => (&shared[number % SHARED_STRIPES].0, false),
-        }
+        })
     }
 
     fn stats(&self) -> ModelStats {
