@@ -16,7 +16,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use siphasher::sip128::{Hasher128, SipHasher13};
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use flight::{Finished, Flights};
 pub use flight::{Leave, Start};
@@ -107,7 +107,7 @@ pub enum Flight<R, W> {
 pub struct DeduplicationCache<W> {
     started: Instant,
     /// The key of the hash.
-    secret: (u64, u64),
+    secret: [u8; SECRET],
     cells: Box<[Padded<Mutex<Cell<W>>>]>,
     profit: Mutex<Profit>,
     /// Lookups that are still to be left out.
@@ -128,11 +128,16 @@ const REPORT_EVERY: u64 = 256;
 /// Rows of a cell, at least: small caches have few cells, so that the order of use is nearly that of the whole.
 const CELL_ROWS: usize = 1024;
 const MAX_CELLS: usize = 16;
+/// Bytes of the hash's key, as many as it can use.
+const SECRET: usize = 192;
 
 impl<W: PartialEq + Clone> DeduplicationCache<W> {
     /// An empty cache.
     pub fn new(config: CacheConfig) -> Self {
-        let random = || RandomState::new().build_hasher().finish();
+        let mut secret = [0; SECRET];
+        for word in secret.chunks_mut(8) {
+            word.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
+        }
         let cells = (config.rows / CELL_ROWS).clamp(1, MAX_CELLS);
         let cells = 1 << cells.ilog2();
         let CacheConfig { rows, bytes, ttl, zero } = config;
@@ -141,7 +146,7 @@ impl<W: PartialEq + Clone> DeduplicationCache<W> {
             || Cell { shard: Shard::new(limits), flights: Flights::default(), coalesced: 0, window: Window::default() };
         Self {
             started: Instant::now(),
-            secret: (random(), random()),
+            secret,
             cells: (0..cells).map(|_| Padded(Mutex::new(cell()))).collect(),
             profit: Mutex::default(),
             pause: AtomicU64::new(0),
@@ -151,11 +156,11 @@ impl<W: PartialEq + Clone> DeduplicationCache<W> {
 
     /// Hashes a row.
     pub fn key<'a>(&self, scope: Scope, row: &'a [u8]) -> Key<'a> {
-        let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        hasher.write(&scope.epoch.to_ne_bytes());
-        hasher.write(&scope.kind.to_ne_bytes());
-        hasher.write(row);
-        Key { hash: hasher.finish128().as_u128(), scope, row }
+        let mut whole = [0; 36];
+        whole[..16].copy_from_slice(&xxh3_128_with_secret(row, &self.secret).to_ne_bytes());
+        whole[16..32].copy_from_slice(&scope.epoch.to_ne_bytes());
+        whole[32..].copy_from_slice(&scope.kind.to_ne_bytes());
+        Key { hash: xxh3_128_with_secret(&whole, &self.secret), scope, row }
     }
 
     /// Whether the cache is to be asked for `rows` rows now. It leaves itself out for a while where it has cost more than
