@@ -6,7 +6,7 @@ use super::ops::Inputs;
 use super::tensor::{Tensor, axis};
 use super::{Graph, Node, State};
 use crate::error::{Error, Result};
-use crate::graph::ForestRunner;
+use crate::graph::Evaluator;
 use crate::graph::ops::shape::take;
 
 /// A part of a graph that runs many times or perhaps not at all.
@@ -49,7 +49,7 @@ impl Control {
         graph: &Graph,
         node: &Node,
         state: &mut State,
-        runner: &mut dyn ForestRunner,
+        runner: &mut dyn Evaluator,
         outs: &mut [Tensor],
     ) -> Result<()> {
         match self {
@@ -79,7 +79,7 @@ fn scan(
     (body, n_scanned): (&Body, usize),
     axes: [&[(i64, bool)]; 2],
     state: &mut State,
-    runner: &mut dyn ForestRunner,
+    runner: &mut dyn Evaluator,
     outs: &mut [Tensor],
 ) -> Result<()> {
     let [input_axes, output_axes] = axes;

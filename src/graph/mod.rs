@@ -2,7 +2,7 @@
 //!
 //! A [`Graph`] is a list of nodes in the order they run. Every value has a number; constants are held by the graph, the
 //! others live in the slots of a [`State`] that is reused from batch to batch, so that a warm run allocates little and
-//! nothing per row. A graph knows no kernels: whoever runs it hands in a [`ForestRunner`].
+//! nothing per row. A graph knows no kernels: whoever runs it hands in a [`Evaluator`].
 //!
 //! Made by [`GraphBuilder`], which runs every node on made-up rows as it is added: what it learns that way are the types
 //! and widths of values, and which operators meet types they do not know.
@@ -20,6 +20,7 @@ pub use pipeline::{Pipeline, Step};
 
 use crate::error::{Error, Result};
 use crate::ir::eval::Storage;
+use crate::ir::product::Product;
 use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
 use crate::schema::Classes;
@@ -28,14 +29,18 @@ use ops::text::TextScratch;
 use ops::{Inputs, Op, Tools};
 use tensor::{Data, Tensor, Type};
 
-/// Evaluates the forests of a graph.
-pub(crate) trait ForestRunner {
+/// Evaluates the forests and the products of matrices of a graph.
+pub(crate) trait Evaluator {
     /// The forest at `index`.
     fn forest(&self, index: usize) -> &Forest;
     /// Writes the margins of all rows of a forest that sums in f32.
     fn margins_f32(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f32]);
     /// Writes the margins of all rows of a forest that sums in f64.
     fn margins_f64(&mut self, index: usize, rows: &Batch<'_>, margins: &mut [f64]);
+    /// Writes the sums of a product.
+    fn product_f32(&mut self, product: &Product<'_, f32>, sums: &mut [f32]);
+    /// As [`product_f32`](Self::product_f32).
+    fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]);
 }
 
 /// A loaded pipeline.
@@ -186,7 +191,7 @@ impl Graph {
     ///
     /// # Errors
     /// An error that names the node, where its inputs are not what it takes.
-    pub(crate) fn run(&self, state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+    pub(crate) fn run(&self, state: &mut State, runner: &mut dyn Evaluator) -> Result<()> {
         self.run_nodes(&self.nodes, state, runner)
     }
 
@@ -195,12 +200,12 @@ impl Graph {
         self.constants[value].as_ref().unwrap_or_else(|| &state.slots[value])
     }
 
-    fn run_nodes(&self, nodes: &[Node], state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+    fn run_nodes(&self, nodes: &[Node], state: &mut State, runner: &mut dyn Evaluator) -> Result<()> {
         let run = |node: &Node| self.run_node(node, state, runner).map_err(|error| error.at(node.place()));
         nodes.iter().try_for_each(run)
     }
 
-    fn run_node(&self, node: &Node, state: &mut State, runner: &mut dyn ForestRunner) -> Result<()> {
+    fn run_node(&self, node: &Node, state: &mut State, runner: &mut dyn Evaluator) -> Result<()> {
         // Outputs are taken out of their slots while inputs are read there.
         let mut outs = state.outs.pop().unwrap_or_default();
         outs.extend(
@@ -274,10 +279,10 @@ impl Node {
     }
 }
 
-/// Runs forests with the reference evaluator.
+/// Runs forests and products with the reference evaluators.
 pub(crate) struct Reference<'a>(pub(crate) &'a [Forest]);
 
-impl ForestRunner for Reference<'_> {
+impl Evaluator for Reference<'_> {
     fn forest(&self, index: usize) -> &Forest {
         &self.0[index]
     }
@@ -294,6 +299,14 @@ impl ForestRunner for Reference<'_> {
         sums.zip(rows_of(rows)).for_each(|(sums, row)| {
             sums.copy_from_slice(&self.0[index].eval_margins::<f64>(&row, Storage::Dense));
         });
+    }
+
+    fn product_f32(&mut self, product: &Product<'_, f32>, sums: &mut [f32]) {
+        product.eval(sums);
+    }
+
+    fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]) {
+        product.eval(sums);
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod build;
 pub(crate) mod eval;
 pub(crate) mod facts;
 pub(crate) mod link;
+pub(crate) mod product;
 pub(crate) mod quantise;
 pub(crate) mod real;
 mod stored;

@@ -29,6 +29,8 @@ pub(crate) trait Real:
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn next_down(self) -> Self;
+    /// `self * b + c` as matrix libraries have it: of f32 rounded once, of f64 twice.
+    fn fused(self, b: Self, c: Self) -> Self;
     fn exp(self) -> Self;
     /// `exp` of each value, several at a time.
     fn exp_all(values: &mut [Self]);
@@ -50,7 +52,7 @@ pub(crate) trait Real:
 }
 
 macro_rules! real {
-    ($float:ident, $exp:path, $exp_all:path, $exp2:path, $pow:path, $ln_1p:path) => {
+    ($float:ident, $fused:expr, $exp:path, $exp_all:path, $exp2:path, $pow:path, $ln_1p:path) => {
         impl Real for $float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -65,6 +67,10 @@ macro_rules! real {
             }
             fn next_down(self) -> Self {
                 $float::next_down(self)
+            }
+            #[inline(always)]
+            fn fused(self, b: Self, c: Self) -> Self {
+                $fused(self, b, c)
             }
             fn exp(self) -> Self {
                 $exp(self)
@@ -86,5 +92,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, math::expf, math::expf_all, math::exp2f, math::powf, math::log1pf);
-real!(f64, math::exp, math::exp_all, math::exp2, math::pow, math::log1p);
+real!(f32, f32::mul_add, math::expf, math::expf_all, math::exp2f, math::powf, math::log1pf);
+real!(f64, |a, b, c| a * b + c, math::exp, math::exp_all, math::exp2, math::pow, math::log1p);

@@ -17,6 +17,7 @@ mod circuit;
 pub(crate) mod dispatch;
 pub(crate) mod forest;
 pub(crate) mod level;
+pub(crate) mod product;
 mod rank;
 mod row;
 pub(crate) mod stage;

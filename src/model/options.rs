@@ -408,7 +408,8 @@ impl ModelOptions {
         }
         let (facts, output, fingerprint) =
             (Facts::of_all(&all), self.output, self.fingerprint(&source, &source.digest));
-        let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, output, fingerprint };
+        let multiplier = plan::multiplier(request.isa);
+        let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, multiplier, output, fingerprint };
         Ok(Model { kind: Kind::Graph(Arc::new(piped)) })
     }
 

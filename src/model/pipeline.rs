@@ -3,8 +3,10 @@
 use super::{Output, Predictions, Scratch, Values};
 use crate::error::Result;
 use crate::graph::tensor::{Data, Tensor};
-use crate::graph::{ForestRunner, Graph, Pipeline, Reference, State, not_rows};
+use crate::graph::{Evaluator, Graph, Pipeline, Reference, State, not_rows};
+use crate::ir::product::Product;
 use crate::ir::{Facts, Forest};
+use crate::kernel::product::Multiply;
 use crate::kernel::{BLOCK_ROWS, Buffers};
 use crate::load::Source;
 use crate::plan::{Plan, Runner};
@@ -22,19 +24,21 @@ pub(super) struct Piped {
     pub(super) facts: Facts,
     pub(super) plan: Plan,
     pub(super) runners: Vec<Runner>,
+    pub(super) multiplier: Box<dyn Multiply>,
     pub(super) output: Output,
     /// A digest of what the answers follow from.
     pub(super) fingerprint: Option<u128>,
 }
 
-/// The kernels of a graph's forests.
+/// The kernels of a graph.
 struct Kernels<'a> {
     forests: &'a [Forest],
     runners: &'a [Runner],
+    multiplier: &'a dyn Multiply,
     buffers: &'a mut Buffers,
 }
 
-impl ForestRunner for Kernels<'_> {
+impl Evaluator for Kernels<'_> {
     fn forest(&self, index: usize) -> &Forest {
         &self.forests[index]
     }
@@ -58,6 +62,14 @@ impl ForestRunner for Kernels<'_> {
         }
         self.forests[index].finish_margins(margins);
     }
+
+    fn product_f32(&mut self, product: &Product<'_, f32>, sums: &mut [f32]) {
+        self.multiplier.product_f32(product, &mut self.buffers.staged_f32, sums);
+    }
+
+    fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]) {
+        self.multiplier.product_f64(product, &mut self.buffers.staged_f64, sums);
+    }
 }
 
 impl Piped {
@@ -71,7 +83,8 @@ impl Piped {
             scratch.states.push(Default::default());
         }
         let (state, buffers) = &mut scratch.states[0];
-        let mut kernels = Kernels { forests: self.graph.forests(), runners: &self.runners, buffers };
+        let (forests, runners, multiplier) = (self.graph.forests(), &*self.runners, &*self.multiplier);
+        let mut kernels = Kernels { forests, runners, multiplier, buffers };
         self.run(table, predictions, state, &mut kernels)
     }
 
@@ -88,7 +101,7 @@ impl Piped {
         table: &Table<'_>,
         predictions: &mut Predictions,
         state: &mut State,
-        runner: &mut dyn ForestRunner,
+        runner: &mut dyn Evaluator,
     ) -> Result<()> {
         let n_rows = table.n_rows();
         let output = &self.graph.outputs[0];

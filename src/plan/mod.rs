@@ -19,6 +19,7 @@ use crate::kernel::dispatch::Dispatch;
 pub use crate::kernel::dispatch::KernelKind;
 use crate::kernel::forest::{ForestKernel, Layouts};
 use crate::kernel::level::Portable;
+use crate::kernel::product::Multiply;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
 use crate::layout::byte_tests::ByteTests;
@@ -220,6 +221,20 @@ impl Choice {
 
 /// Batches of fewer rows are taken row by row: a circuit works on 64 rows, however many are there.
 const LEAST_ROWS: usize = 16;
+
+/// Products of matrices on an instruction set.
+pub(crate) fn multiplier(isa: Isa) -> Box<dyn Multiply> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::kernel::{avx2::Avx2, avx512::Avx512};
+        match (isa, Avx2::detect(), Avx512::detect()) {
+            (Isa::Avx512, _, Some(level)) => return Box::new(level),
+            (Isa::Avx2, Some(level), _) => return Box::new(level),
+            _ => {}
+        }
+    }
+    Box::new(Portable)
+}
 
 /// Plans `forest`.
 ///

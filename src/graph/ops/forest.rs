@@ -5,7 +5,7 @@
 
 use super::linear::{PostTransform, probit};
 use crate::error::{Error, Result};
-use crate::graph::ForestRunner;
+use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::ir::real::Real;
 use crate::ir::{Float, Forest};
@@ -76,7 +76,7 @@ impl Ensemble {
     pub(super) fn run(
         &self,
         x: &Tensor,
-        runner: &mut dyn ForestRunner,
+        runner: &mut dyn Evaluator,
         margins: &mut Margins,
         outs: &mut [Tensor],
     ) -> Result<()> {
@@ -125,7 +125,7 @@ impl Ensemble {
         &self,
         sums: &mut Sums<S>,
         rows: usize,
-        runner: &dyn ForestRunner,
+        runner: &dyn Evaluator,
         margins: &mut Margins,
         outs: &mut [Tensor],
     ) -> Result<()> {

@@ -1,33 +1,32 @@
 //! Products of matrices, and the linear models, scalers and normalisers that end pipelines and begin them.
 //!
 //! ONNX Runtime multiplies batches with a library of its own (MLAS) that fuses each multiplication with the addition to a
-//! running sum, and takes long sums in parts (see [`part_of_sums`]). Products of f32 are made and added in f64 here and
-//! rounded at each step, which is the same but for one case in 2^29. For a single row, and for doubles, MLAS rounds in
+//! running sum, and takes long sums in parts (see [`part_of_sums`]). For a single row, and for doubles, MLAS rounds in
 //! another order: there the last bits differ.
 
-use super::approx;
 use super::cast::run_cast;
 use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map};
+use super::{Inputs, approx};
 use crate::error::{Error, Result};
+use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
+use crate::ir::product::Product;
 use crate::ir::real::Real;
 
-/// One step of an inner product.
-pub(crate) trait Fused: Float {
-    fn fused(self, b: Self, sum: Self) -> Self;
+/// Numbers that matrices hold.
+pub(crate) trait Term: Float {
+    fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]);
 }
 
-impl Fused for f32 {
-    #[inline(always)]
-    fn fused(self, b: Self, sum: Self) -> Self {
-        approx::fused(self, b, sum)
+impl Term for f32 {
+    fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
+        runner.product_f32(product, sums);
     }
 }
 
-impl Fused for f64 {
-    #[inline(always)]
-    fn fused(self, b: Self, sum: Self) -> Self {
-        self * b + sum
+impl Term for f64 {
+    fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
+        runner.product_f64(product, sums);
     }
 }
 
@@ -50,40 +49,26 @@ fn part_of_sums(k: usize, m: usize, packed: bool) -> usize {
     part
 }
 
-/// `a · b` for row-major matrices of `n × k` and `k × m`, in parts of `part` products; `out` holds zeros.
-fn multiply<T: Fused>(a: &[T], b: &[T], (n, k, m): (usize, usize, usize), part: usize, out: &mut [T]) {
-    let add = |a: &[T], b: &[T], out: &mut [T]| {
-        for (&x, b) in a.iter().zip(b.chunks_exact(m.max(1))) {
-            for (sum, &y) in out.iter_mut().zip(b) {
-                *sum = x.fused(y, *sum);
-            }
-        }
-    };
-    let mut sums = vec![T::ZERO; if k > part { m } else { 0 }];
-    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
-        let (first, rest) = a[row * k..][..k].split_at(part.min(k));
-        add(first, b, out);
-        for (index, a) in rest.chunks(part).enumerate() {
-            sums.fill(T::ZERO);
-            add(a, &b[(index + 1) * part * m..], &mut sums);
-            out.iter_mut().zip(&sums).for_each(|(out, &sum)| *out += sum);
-        }
-    }
-}
-
 /// NumPy's `matmul`: the last two dimensions are matrices, the others broadcast, a list is a row or a column.
-pub(super) fn mat_mul(a: &Tensor, b: &Tensor, packed: bool, out: &mut Tensor) -> Result<()> {
+pub(super) fn mat_mul(
+    a: &Tensor,
+    b: &Tensor,
+    packed: bool,
+    runner: &mut dyn Evaluator,
+    out: &mut Tensor,
+) -> Result<()> {
     match (&a.data, &b.data) {
-        (Data::F32(x), Data::F32(y)) => mat_mul_of((a, x), (b, y), packed, out),
-        (Data::F64(x), Data::F64(y)) => mat_mul_of((a, x), (b, y), packed, out),
+        (Data::F32(x), Data::F32(y)) => mat_mul_of((a, x), (b, y), packed, runner, out),
+        (Data::F64(x), Data::F64(y)) => mat_mul_of((a, x), (b, y), packed, runner, out),
         _ => Err(Error::unsupported(format!("a product of {} and {}", a.ty().name(), b.ty().name()))),
     }
 }
 
-fn mat_mul_of<T: Fused>(
+fn mat_mul_of<T: Term>(
     (a, x): (&Tensor, &[T]),
     (b, y): (&Tensor, &[T]),
     packed: bool,
+    runner: &mut dyn Evaluator,
     out: &mut Tensor,
 ) -> Result<()> {
     let no_fit = || Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape));
@@ -116,7 +101,8 @@ fn mat_mul_of<T: Fused>(
     let part = part_of_sums(k, m, packed);
     let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
     for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
-        multiply(&x[i * n * k..][..n * k], &y[j * k * m..][..k * m], (n, k, m), part, out);
+        let (a, b) = (&x[i * n * k..][..n * k], &y[j * k * m..][..k * m]);
+        T::multiply(runner, &Product { a, b, size: (n, k, m), turned: false, part }, out);
     }
     Ok(())
 }
@@ -131,22 +117,16 @@ pub(crate) struct Gemm {
 }
 
 impl Gemm {
-    pub(super) fn run(&self, a: &Tensor, b: &Tensor, c: Option<&Tensor>, packed: bool, out: &mut Tensor) -> Result<()> {
-        match a.ty() {
-            Type::F32 => self.run_of::<f32>(a, b, c, packed, out),
-            Type::F64 => self.run_of::<f64>(a, b, c, packed, out),
+    pub(super) fn run(&self, x: &Inputs<'_>, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
+        match x.get(0)?.ty() {
+            Type::F32 => self.run_of::<f32>(x, runner, out),
+            Type::F64 => self.run_of::<f64>(x, runner, out),
             ty => Err(Error::unsupported(format!("a product of {}", ty.name()))),
         }
     }
 
-    fn run_of<T: Fused>(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        c: Option<&Tensor>,
-        packed: bool,
-        out: &mut Tensor,
-    ) -> Result<()> {
+    fn run_of<T: Term>(&self, x: &Inputs<'_>, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
+        let (a, b, c, packed) = (x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1));
         let ([a0, a1], [b0, b1]) = (&*a.shape, &*b.shape) else {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         };
@@ -157,11 +137,16 @@ impl Gemm {
         let (x, y) = (a.values::<T>()?, b.values::<T>()?);
         let part = part_of_sums(k, m, packed);
         let sums = out.fill::<T>(&[n, m], T::ZERO)?;
-        if self.trans_a {
-            let turned: Vec<T> = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
-            multiply_either(&turned, y, (n, k, m), self.trans_b, part, sums);
+        let turned_a: Vec<T>;
+        let x = if self.trans_a {
+            turned_a = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
+            &turned_a
         } else {
-            multiply_either(x, y, (n, k, m), self.trans_b, part, sums);
+            x
+        };
+        if !sums.is_empty() {
+            let product = Product { a: x, b: y, size: (n, k, m), turned: self.trans_b, part };
+            T::multiply(runner, &product, sums);
         }
         let alpha = T::from_f64(self.alpha.into());
         if alpha != T::ONE {
@@ -186,31 +171,9 @@ fn turned(rows: usize, columns: usize, turn: bool) -> (usize, usize) {
     if turn { (columns, rows) } else { (rows, columns) }
 }
 
-/// `a · b`, where `b` may lie in memory as `m × k`.
-fn multiply_either<T: Fused>(
-    a: &[T],
-    b: &[T],
-    (n, k, m): (usize, usize, usize),
-    turned: bool,
-    part: usize,
-    out: &mut [T],
-) {
-    if !turned {
-        return multiply(a, b, (n, k, m), part, out);
-    }
-    for (row, out) in (0..n).zip(out.chunks_exact_mut(m.max(1))) {
-        for (sum, column) in out.iter_mut().zip(0..m) {
-            *sum = inner(&a[row * k..][..k], &b[column * k..][..k], part);
-        }
-    }
-}
-
-/// The inner product, in order, in parts of `part` products.
-pub(crate) fn inner<T: Fused>(a: &[T], b: &[T], part: usize) -> T {
-    let add = |a: &[T], b: &[T]| a.iter().zip(b).fold(T::ZERO, |sum, (&x, &y)| x.fused(y, sum));
-    let mut parts = a.chunks(part).zip(b.chunks(part)).map(|(a, b)| add(a, b));
-    let first = parts.next().unwrap_or(T::ZERO);
-    parts.fold(first, |sum, part| sum + part)
+/// The inner product, in order.
+pub(crate) fn inner(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).fold(0.0, |sum, (&x, &y)| approx::fused(x, y, sum))
 }
 
 /// A function of the scores of a row.
@@ -281,8 +244,8 @@ pub(crate) struct LinearModel {
 }
 
 impl LinearModel {
-    /// The values of every row of `x`, before the transform.
-    fn scores(&self, x: &Tensor, narrow: &mut Tensor, out: &mut Vec<f32>) -> Result<usize> {
+    /// Writes the values of every row of `x`, before the transform.
+    fn scores(&self, x: &Tensor, runner: &mut dyn Evaluator, narrow: &mut Tensor, out: &mut Vec<f32>) -> Result<()> {
         let (rows, columns) = x.matrix_shape();
         if columns * self.n_targets != self.coefficients.len() {
             return Err(Error::shape(format!(
@@ -291,24 +254,27 @@ impl LinearModel {
                 self.n_targets
             )));
         }
-        let x = as_f32(x, narrow)?;
-        let part = part_of_sums(columns, self.n_targets, false);
-        for row in 0..rows {
-            let row = &x[row * columns..][..columns];
-            for target in 0..self.n_targets {
-                let sum = inner(row, &self.coefficients[target * columns..][..columns], part);
-                out.push(sum + self.intercepts.get(target).copied().unwrap_or(0.0));
-            }
+        out.resize(rows * self.n_targets, 0.0);
+        if out.is_empty() {
+            return Ok(());
         }
-        Ok(rows)
+        let (a, b) = (as_f32(x, narrow)?, &*self.coefficients);
+        let part = part_of_sums(columns, self.n_targets, false);
+        let product = Product { a, b, size: (rows, columns, self.n_targets), turned: true, part };
+        runner.product_f32(&product, out);
+        for target in 0..self.n_targets {
+            let intercept = self.intercepts.get(target).copied().unwrap_or(0.0);
+            out.iter_mut().skip(target).step_by(self.n_targets).for_each(|score| *score += intercept);
+        }
+        Ok(())
     }
 
     /// `LinearRegressor`.
-    pub(super) fn regress(&self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+    pub(super) fn regress(&self, x: &Tensor, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
         let mut narrow = Tensor::default();
         let rows = x.matrix_shape().0;
         let scores = out.start::<f32>(&[rows, self.n_targets])?;
-        self.scores(x, &mut narrow, scores)?;
+        self.scores(x, runner, &mut narrow, scores)?;
         // A single score is left as it is, except by PROBIT.
         if self.n_targets > 1 || self.post_transform == PostTransform::Probit {
             scores.chunks_exact_mut(self.n_targets.max(1)).for_each(|row| self.post_transform.apply(row));
@@ -322,6 +288,7 @@ impl LinearModel {
         &self,
         n_classes: usize,
         x: &Tensor,
+        runner: &mut dyn Evaluator,
         classes: &mut Vec<usize>,
         out: &mut Tensor,
     ) -> Result<()> {
@@ -329,7 +296,7 @@ impl LinearModel {
         let doubled = self.n_targets == 1 && n_classes == 2;
         let rows = x.matrix_shape().0;
         let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }])?;
-        self.scores(x, &mut narrow, scores)?;
+        self.scores(x, runner, &mut narrow, scores)?;
         classes.clear();
         if self.n_targets == 1 {
             classes.extend(scores.iter().map(|&score| usize::from(score > 0.0)));
@@ -502,7 +469,7 @@ pub(crate) struct Einsum {
 }
 
 impl Einsum {
-    pub(super) fn run(&self, inputs: &super::Inputs<'_>, out: &mut Tensor) -> Result<()> {
+    pub(super) fn run(&self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
         match inputs.get(0)?.ty() {
             Type::F32 => self.run_of::<f32>(inputs, out),
             Type::F64 => self.run_of::<f64>(inputs, out),
@@ -510,7 +477,7 @@ impl Einsum {
         }
     }
 
-    fn run_of<T: Fused>(&self, inputs: &super::Inputs<'_>, out: &mut Tensor) -> Result<()> {
+    fn run_of<T: Term>(&self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
         let Some((result, operands)) = self.terms.split_last() else {
             return Err(Error::invalid_model("a sum of no products"));
         };
@@ -567,19 +534,23 @@ impl Einsum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Reference;
 
     #[test]
     fn matrices_multiply() {
         let a = Tensor::new(&[2, 2], vec![1f32, 2.0, 3.0, 4.0]);
         let mut out = Tensor::default();
-        mat_mul(&a, &a, true, &mut out).unwrap();
+        let runner = &mut Reference(&[]);
+        mat_mul(&a, &a, true, runner, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 2], vec![7f32, 10.0, 15.0, 22.0]));
-        mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), true, &mut out).unwrap();
+        mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), true, runner, &mut out).unwrap();
         assert_eq!(out, Tensor::list(vec![3f32, 7.0]));
         let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true };
-        gemm.run(&a, &a, Some(&Tensor::list(vec![0f32, 1.0])), true, &mut out).unwrap();
+        let slots = [a.clone(), Tensor::list(vec![0f32, 1.0])];
+        let x = Inputs { values: &[Some(0), Some(0), Some(1)], constants: &[None, None], slots: &slots };
+        gemm.run(&x, runner, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 2], vec![14f32, 31.0, 20.0, 45.0]));
-        assert!(mat_mul(&a, &Tensor::list(vec![1f32]), true, &mut out).unwrap_err().is_shape());
+        assert!(mat_mul(&a, &Tensor::list(vec![1f32]), true, runner, &mut out).unwrap_err().is_shape());
         solve(&a, &Tensor::new(&[2, 1], vec![5f32, 11.0]), &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 1], vec![1f32, 2.0]));
     }
@@ -590,11 +561,13 @@ mod tests {
             [part_of_sums(1000, 5, true), part_of_sums(1000, 5, false), part_of_sums(1000, 100, false)],
             [256, 1024, 128]
         );
-        let a = [1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0];
-        assert_eq!((inner(&a, &[1.0; 6], 6), inner(&a, &[1.0; 6], 3)), (2.0, 0.0));
-        let mut out = [0.0f32];
-        multiply(&a, &[1.0; 6], (1, 6, 1), 3, &mut out);
-        assert_eq!(out, [0.0]);
+        let (a, ones) = ([1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0], [1.0; 6]);
+        let sum = |part| {
+            let mut sum = [f32::NAN];
+            Product { a: &a, b: &ones, size: (1, 6, 1), turned: false, part }.eval(&mut sum);
+            sum[0]
+        };
+        assert_eq!((sum(6), sum(3)), (2.0, 0.0));
     }
 
     #[test]

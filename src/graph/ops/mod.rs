@@ -15,7 +15,7 @@ pub(crate) mod shape;
 pub(crate) mod svm;
 pub(crate) mod text;
 
-use super::ForestRunner;
+use super::Evaluator;
 use super::control::Control;
 use super::tensor::{Tensor, Type};
 use crate::error::{Error, Result};
@@ -43,52 +43,110 @@ pub(crate) enum Op {
     Cast(Type),
     // Elements and shapes rearranged.
     Identity,
-    Reshape { allow_zero: bool },
-    Flatten { axis: i64 },
-    Squeeze { axes: Option<Vec<i64>> },
-    Unsqueeze { axes: Option<Vec<i64>> },
-    Concat { axis: i64 },
-    Transpose { perm: Option<Vec<i64>> },
+    Reshape {
+        allow_zero: bool,
+    },
+    Flatten {
+        axis: i64,
+    },
+    Squeeze {
+        axes: Option<Vec<i64>>,
+    },
+    Unsqueeze {
+        axes: Option<Vec<i64>>,
+    },
+    Concat {
+        axis: i64,
+    },
+    Transpose {
+        perm: Option<Vec<i64>>,
+    },
     Expand,
     Tile,
     ConstantOfShape(Tensor),
-    Shape { start: i64, end: Option<i64> },
+    Shape {
+        start: i64,
+        end: Option<i64>,
+    },
     Size,
     Range,
     Slice,
-    Split { axis: i64 },
-    Gather { axis: i64 },
-    GatherElements { axis: i64 },
+    Split {
+        axis: i64,
+    },
+    Gather {
+        axis: i64,
+    },
+    GatherElements {
+        axis: i64,
+    },
     GatherNd,
-    ScatterElements { axis: i64 },
+    ScatterElements {
+        axis: i64,
+    },
     ScatterNd,
-    Compress { axis: Option<i64> },
+    Compress {
+        axis: Option<i64>,
+    },
     NonZero,
     ArrayFeatureExtractor,
     // Many elements to one.
-    Reduce { how: Reduction, axes: Vec<i64>, keep: bool, noop_without: bool },
-    ArgExtreme { axis: i64, keep: bool, last: bool, greatest: bool },
-    TopK { axis: i64, greatest: bool },
-    CumSum { exclusive: bool, reverse: bool },
-    Softmax { axis: i64, flatten: bool, log: bool },
-    LpNormalization { axis: i64, p: i64 },
+    Reduce {
+        how: Reduction,
+        axes: Vec<i64>,
+        keep: bool,
+        noop_without: bool,
+    },
+    ArgExtreme {
+        axis: i64,
+        keep: bool,
+        last: bool,
+        greatest: bool,
+    },
+    TopK {
+        axis: i64,
+        greatest: bool,
+    },
+    CumSum {
+        exclusive: bool,
+        reverse: bool,
+    },
+    Softmax {
+        axis: i64,
+        flatten: bool,
+        log: bool,
+    },
+    LpNormalization {
+        axis: i64,
+        p: i64,
+    },
     // Linear algebra and linear models.
     MatMul,
     Gemm(Gemm),
     Einsum(Einsum),
     Solve,
     LinearRegressor(LinearModel),
-    LinearClassifier { model: LinearModel, classes: Tensor },
+    LinearClassifier {
+        model: LinearModel,
+        classes: Tensor,
+    },
     Scaler(Scaler),
     Normalizer(Norm),
-    Binarizer { threshold: f32 },
-    SvmRegressor { svm: Svm, one_class: bool },
+    Binarizer {
+        threshold: f32,
+    },
+    SvmRegressor {
+        svm: Svm,
+        one_class: bool,
+    },
     SvmClassifier(SvmClassifier),
     // Columns recoded.
     LabelEncoder(LabelEncoder),
     OneHotEncoder(OneHotEncoder),
     Imputer(Imputer),
-    FeatureVectorizer { widths: Vec<i64> },
+    FeatureVectorizer {
+        widths: Vec<i64>,
+    },
     DictVectorizer,
     AddCodes(Vec<CodeColumn>),
     // Text.
@@ -163,7 +221,7 @@ impl std::ops::Deref for Axes {
 
 /// What operators run with, beside their inputs.
 pub(crate) struct Tools<'a> {
-    pub(crate) runner: &'a mut dyn ForestRunner,
+    pub(crate) runner: &'a mut dyn Evaluator,
     pub(crate) margins: &'a mut Margins,
     pub(crate) text: &'a mut TextScratch,
 }
@@ -242,17 +300,17 @@ impl Op {
             }
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
-            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), out),
-            Self::Gemm(op) => op.run(x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1), out),
+            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), tools.runner, out),
+            Self::Gemm(op) => op.run(x, tools.runner, out),
             Self::Einsum(op) => op.run(x, out),
             Self::Solve => linear::solve(x.get(0)?, x.get(1)?, out),
-            Self::LinearRegressor(model) => model.regress(x.get(0)?, out),
+            Self::LinearRegressor(model) => model.regress(x.get(0)?, tools.runner, out),
             Self::LinearClassifier { model, classes } => {
                 let [labels, scores] = outs else {
                     return Err(Error::invalid_model("a classifier without two outputs"));
                 };
                 let found = &mut tools.margins.classes;
-                model.classify(classes.len(), x.get(0)?, found, scores)?;
+                model.classify(classes.len(), x.get(0)?, tools.runner, found, scores)?;
                 shape::take(classes, &[found.len()], found.iter().copied(), labels)
             }
             Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, out),

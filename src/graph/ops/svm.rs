@@ -29,13 +29,13 @@ pub(crate) struct SvmKernel {
 impl SvmKernel {
     fn of(self, x: &[f32], vector: &[f32]) -> f32 {
         match self.kind {
-            KernelKind::Linear => inner(x, vector, usize::MAX),
-            KernelKind::Poly => Real::powf(self.gamma * inner(x, vector, usize::MAX) + self.coef0, self.degree),
+            KernelKind::Linear => inner(x, vector),
+            KernelKind::Poly => Real::powf(self.gamma * inner(x, vector) + self.coef0, self.degree),
             KernelKind::Rbf => {
                 let distance = x.iter().zip(vector).fold(0.0f32, |sum, (&a, &b)| sum + (a - b) * (a - b));
                 Real::exp(-self.gamma * distance)
             }
-            KernelKind::Sigmoid => (self.gamma * inner(x, vector, usize::MAX) + self.coef0).tanh(),
+            KernelKind::Sigmoid => (self.gamma * inner(x, vector) + self.coef0).tanh(),
         }
     }
 }
@@ -72,11 +72,11 @@ impl Svm {
         let out = out.start::<f32>(&[rows, 1])?;
         for row in values.chunks_exact(columns.max(1)) {
             let sum = if self.n_vectors == 0 {
-                inner(row, &self.coefficients, usize::MAX)
+                inner(row, &self.coefficients)
             } else {
                 let vectors = self.vectors.chunks_exact(columns.max(1));
                 kernels.iter_mut().zip(vectors).for_each(|(kernel, vector)| *kernel = self.kernel.of(row, vector));
-                inner(&kernels, &self.coefficients, usize::MAX)
+                inner(&kernels, &self.coefficients)
             };
             let value = sum + rho;
             out.push(match one_class {
@@ -148,7 +148,7 @@ impl SvmClassifier {
     /// A score for each class, and the class with the greatest.
     fn linear(&self, row: &[f32], scores: &mut Vec<f32>) -> usize {
         let (start, rho) = (scores.len(), self.svm.rho.first().copied().unwrap_or(0.0));
-        scores.extend(self.svm.coefficients.chunks_exact(row.len()).map(|vector| inner(row, vector, usize::MAX) + rho));
+        scores.extend(self.svm.coefficients.chunks_exact(row.len()).map(|vector| inner(row, vector) + rho));
         let scores = &scores[start..];
         let best = (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
         let all_positive = self.svm.coefficients.iter().all(|&coefficient| coefficient >= 0.0);
