@@ -24,6 +24,7 @@ lint:
 test:
     cargo test --features full
     cargo test --features full,parquet --test parquet --bin sawmill
+    cargo test --features full,neural --test networks
     cargo test --release --locked --test models --test kernels --test invariance
 
 # The engine's concurrency, in every order of events.

@@ -38,7 +38,8 @@
 //!
 //! # Features
 //!
-//! None is needed for the library. `cli` builds the `sawmill` program, `full` everything that needs no system library.
+//! None is needed for the library. `cli` builds the `sawmill` program, `full` everything that needs no system library
+//! and is quickly built. `neural` loads ONNX graphs of neural networks, through tract.
 //! `hwloc` reads the machine's topology with that library (on Debian `libhwloc-dev` and `libudev-dev`).
 
 pub mod engine;

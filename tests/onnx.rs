@@ -79,6 +79,16 @@ fn what_a_converter_is_known_to_lose_is_warned_of() {
     assert!(report.ok && report.checks.iter().any(|check| check.name == "conversion" && check.ok), "{report:?}");
 }
 
+#[cfg(not(feature = "neural"))]
+#[test]
+fn a_neural_network_is_refused_with_the_feature_that_loads_it() {
+    let error = Model::load(onnx_case::networks().join("perceptron.onnx")).unwrap_err();
+    assert!(error.is_unsupported());
+    let text = error.to_string();
+    assert!(text.contains("operator BatchNormalization of ai.onnx"), "{text}");
+    assert!(text.ends_with("those of neural networks come with the feature \"neural\""), "{text}");
+}
+
 fn coverage(rows: &BTreeMap<String, String>, loaded: usize) -> String {
     let failures: BTreeMap<String, String> =
         serde_json::from_slice(&fs::read(folder().join("not_exported.json")).unwrap()).unwrap();

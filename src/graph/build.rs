@@ -71,6 +71,12 @@ impl GraphBuilder {
         value
     }
 
+    /// The inputs so far.
+    #[cfg(feature = "neural")]
+    pub(crate) fn inputs(&self) -> &[Input] {
+        &self.graph.inputs
+    }
+
     /// Says what the made-up rows give for a value.
     pub(crate) fn learn(&mut self, value: usize, sample: Tensor) {
         self.state.slots[value] = sample;

@@ -65,6 +65,8 @@ impl Graph {
                 Control::Scan { body, .. } => format!("for each: {}", kinds(body)),
                 Control::If { then, otherwise } => format!("then: {}; else: {}", kinds(then), kinds(otherwise)),
             },
+            #[cfg(feature = "neural")]
+            Op::Network(network) => format!("{} operators, run by tract", network.n_operators),
             _ => String::new(),
         }
     }

@@ -55,16 +55,6 @@ impl Owned {
         }
     }
 
-    pub fn repeated(&self, times: usize) -> Self {
-        match self {
-            Self::F32(values) => Self::F32(values.repeat(times)),
-            Self::F64(values) => Self::F64(values.repeat(times)),
-            Self::I64(values) => Self::I64(values.repeat(times)),
-            Self::Bool(values) => Self::Bool(values.repeat(times)),
-            Self::Text(values) => Self::Text((0..times).flat_map(|_| values.iter()).collect()),
-        }
-    }
-
     pub fn borrowed(&self) -> Column<'_> {
         match self {
             Self::F32(values) => Column::F32(values),

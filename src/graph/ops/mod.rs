@@ -9,6 +9,8 @@ pub(crate) mod elementwise;
 pub(crate) mod encode;
 pub(crate) mod forest;
 pub(crate) mod linear;
+#[cfg(feature = "neural")]
+pub(crate) mod network;
 pub(crate) mod pattern;
 pub(crate) mod reduce;
 pub(crate) mod shape;
@@ -158,6 +160,9 @@ pub(crate) enum Op {
     // Sequences, and graphs within the graph.
     Sequence,
     Control(Box<Control>),
+    // All of a graph.
+    #[cfg(feature = "neural")]
+    Network(network::Network),
 }
 
 /// The inputs of a node: some optional ones may be missing.
@@ -333,6 +338,8 @@ impl Op {
                 *out = Tensor::of(vec![items.len()], super::tensor::Data::Tensors(items));
                 Ok(())
             }
+            #[cfg(feature = "neural")]
+            Self::Network(network) => network.run(x, outs),
             Self::Control(_) => Err(Error::invalid_model("a graph within a constant")),
         }
     }

@@ -11,6 +11,8 @@ use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodePr
 use super::trees::{Kind, Trees};
 use super::{ops, tensor};
 use crate::error::{Error, Result};
+#[cfg(feature = "neural")]
+use crate::graph::Input;
 use crate::graph::ops::Op;
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::graph::{Body, Control, Graph, GraphBuilder, Node, OutputValue};
@@ -45,6 +47,27 @@ pub(super) fn load(model: &ModelProto, n_bytes: usize, compat: OnnxCompat, limit
     loader.initializers(graph)?;
     loader.inputs(graph)?;
     let nodes = loader.nodes(&graph.node)?;
+    loader.finish(graph, nodes)
+}
+
+/// Loads a model as one node, called `kind`, of the operator that `whole` makes for the inputs.
+#[cfg(feature = "neural")]
+pub(super) fn load_whole(
+    model: &ModelProto,
+    n_bytes: usize,
+    limits: &Limits,
+    kind: &str,
+    whole: impl FnOnce(&[Input]) -> Result<Op>,
+) -> Result<LoadedNodes> {
+    let graph = model.graph.as_ref().ok_or_else(no_graph)?;
+    let mut loader = Loader::new(model, n_bytes, OnnxCompat::default(), limits);
+    loader.inputs(graph)?;
+    let inputs = loader.builder.inputs();
+    let (op, values) = (whole(inputs)?, inputs.iter().map(|input| Some(input.value)).collect());
+    let outputs = graph.output.iter().map(|output| output.name.clone()).collect();
+    let proto = NodeProto { op_type: kind.to_owned(), output: outputs, ..NodeProto::default() };
+    let mut nodes = Vec::new();
+    loader.add(&proto, op, values, &mut nodes)?;
     loader.finish(graph, nodes)
 }
 
@@ -178,7 +201,12 @@ impl<'a> Loader<'a> {
             _ => None,
         };
         let op = op.ok_or_else(|| {
-            Error::unsupported(format!("operator {} of {}", shown(op_type), shown(domain_name(domain))))
+            let hint = if domain.is_empty() && !cfg!(feature = "neural") {
+                "; those of neural networks come with the feature \"neural\""
+            } else {
+                ""
+            };
+            Error::unsupported(format!("operator {} of {}{hint}", shown(op_type), shown(domain_name(domain))))
         })?;
         attributes.finish()?;
         if let (Op::Cast(to), Some(Some(value))) = (&op, inputs.first())
@@ -451,7 +479,7 @@ fn kind(proto: &NodeProto) -> String {
 }
 
 /// What errors call a node.
-fn place(proto: &NodeProto) -> String {
+pub(super) fn place(proto: &NodeProto) -> String {
     match proto.name.as_str() {
         "" => format!("node {}", kind(proto)),
         name => format!("node \"{}\" ({})", shown(name), kind(proto)),

@@ -9,6 +9,8 @@ mod graph;
 mod inputs;
 mod lossy;
 mod lower;
+#[cfg(feature = "neural")]
+mod network;
 mod ops;
 mod proto;
 mod tensor;
@@ -28,6 +30,8 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
     let model =
         proto::ModelProto::decode(bytes).map_err(|_| Error::invalid_model("not an ONNX model, or cut short"))?;
     let loaded = graph::load(&model, bytes.len(), options.onnx, &options.limits);
+    #[cfg(feature = "neural")]
+    let loaded = loaded.or_else(|refused| network::load(refused, &model, bytes, &options.limits));
     // Values that do not fit together are the file's fault here.
     let loaded =
         loaded.map_err(|error| if error.is_shape() { Error::invalid_model(error.to_string()) } else { error })?;
