@@ -605,7 +605,7 @@ fn inspect_tells_people_the_facts() {
         "sigmoid",
         "value < threshold",
         "circuit (",
-        "not row: reckoned to take",
+        "a few rows; reckoned to take",
     ] {
         assert!(text.contains(fact), "{fact:?} is not in\n{text}");
     }
