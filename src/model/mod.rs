@@ -196,7 +196,7 @@ impl Model {
     /// ```
     ///
     /// Cost: a search among the cut points for each value, on the caller's thread; memory as
-    /// [`RankedRows::heap_bytes`] says.
+    /// its `heap_bytes` says.
     ///
     /// # Errors
     /// As [`predict`](Self::predict); an option error that says why for a model some of whose trees are no circuit (see
