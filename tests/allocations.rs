@@ -4,17 +4,13 @@ mod common;
 #[path = "common/onnx.rs"]
 mod onnx_case;
 
-use common::{Case, Matrix};
+use common::Case;
 use ndarray::Array2;
 use onnx_case::{OnnxCase, Owned};
 use sawmill::{Column, Model, Output, Predictions, Rows, Scratch};
 
 fn narrow(case: &Case) -> Array2<f32> {
-    match case.rows() {
-        Matrix::F32(rows) => rows,
-        Matrix::F64(rows) => rows.mapv(|value| value as f32),
-        Matrix::Int(_) => unreachable!("rows are floats"),
-    }
+    case.rows().to_f64().mapv(|value| value as f32)
 }
 
 #[test]
@@ -30,11 +26,7 @@ fn predict_into_allocates_nothing_once_warm() {
         "treelite/lightgbm_classes",
     ] {
         let case = Case::named(name);
-        let (wide, narrow) = match case.rows() {
-            Matrix::F32(rows) => (rows.mapv(f64::from), rows),
-            Matrix::F64(rows) => (rows.clone(), rows.mapv(|value| value as f32)),
-            Matrix::Int(_) => unreachable!("rows are floats"),
-        };
+        let (wide, narrow) = (case.rows().to_f64(), narrow(&case));
         for output in [Output::Value, Output::Margin, Output::Leaf, Output::Label, Output::TreeValues] {
             let Ok(model) = case.load(Model::options().output(output)) else { continue };
             let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());

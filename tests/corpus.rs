@@ -116,11 +116,7 @@ fn the_public_corpus_answers_as_the_source_library_does() {
         if !model.validate().ok {
             failures.push(format!("{name}: not healthy"));
         }
-        let rows = match rows.head(130) {
-            Matrix::F32(rows) => rows.mapv(f64::from),
-            Matrix::F64(rows) => rows,
-            Matrix::Int(_) => unreachable!("rows are floats"),
-        };
+        let rows = rows.head(130).to_f64();
         every_kernel::check(&name, &Model::options(), model.forest().unwrap(), &rows);
     }
     println!("{equal} cases equal to the bit, {} refused by name, {other} of formats not loaded", refused.len());

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Case, Matrix};
+use common::{Case, Matrix, bits};
 use ndarray::{Array2, ArrayView2};
 use sawmill::engine::cache::CacheConfig;
 use sawmill::metrics::Outcome;
@@ -29,10 +29,6 @@ fn dense(case: &Case) -> Array2<f32> {
 }
 
 /// Bits of a prediction, so that NaN equals itself.
-fn bits(predictions: &Predictions) -> Vec<u64> {
-    predictions.to_f64().into_iter().map(f64::to_bits).collect()
-}
-
 /// Nothing runs on the caller's thread, and one worker runs batches of up to `rows`.
 fn one_worker(rows: usize) -> Engine {
     queueing(rows).build().unwrap()

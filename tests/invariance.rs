@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, Matrix};
+use common::{Case, bits};
 use ndarray::{Array2, Axis, ShapeBuilder};
 use sawmill::{Model, Output, Predictions, Rows, Scratch};
 
@@ -27,22 +27,10 @@ const CASES: &[&str] = &[
 
 const OUTPUTS: [Output; 4] = [Output::Value, Output::Margin, Output::Leaf, Output::TreeValues];
 
-fn rows_as_f64(case: &Case) -> Array2<f64> {
-    match case.rows() {
-        Matrix::F32(rows) => rows.mapv(f64::from),
-        Matrix::F64(rows) => rows,
-        Matrix::Int(_) => unreachable!("rows are floats"),
-    }
-}
-
-fn bits(predictions: &Predictions) -> Vec<u64> {
-    predictions.to_f64().into_iter().map(f64::to_bits).collect()
-}
-
 fn for_each_model(check: impl Fn(&str, &Model, &Array2<f64>, &[u64])) {
     for name in CASES {
         let case = Case::named(name);
-        let rows = rows_as_f64(&case);
+        let rows = case.rows().to_f64();
         for output in OUTPUTS {
             let model = case.load(Model::options().output(output)).unwrap();
             let whole = bits(&model.predict(&rows).unwrap());
@@ -97,7 +85,7 @@ fn threads_change_no_bit() {
     for name in CASES {
         let case = Case::named(name);
         // Enough rows for every thread to get several shares.
-        let rows = rows_as_f64(&case);
+        let rows = case.rows().to_f64();
         let repeated = ndarray::concatenate(Axis(0), &vec![rows.view(); 20]).unwrap();
         for output in OUTPUTS {
             let predict = |threads| {
@@ -116,7 +104,7 @@ fn threads_change_no_bit() {
 fn a_wider_float_type_changes_no_bit() {
     for name in CASES {
         let case = Case::named(name);
-        let narrow = rows_as_f64(&case).mapv(|value| value as f32);
+        let narrow = case.rows().to_f64().mapv(|value| value as f32);
         let model = case.load(Model::options()).unwrap();
         let (f32s, f64s) = (model.predict(&narrow).unwrap(), model.predict(&narrow.mapv(f64::from)).unwrap());
         assert_eq!(bits(&f32s), bits(&f64s), "{name}");
@@ -126,7 +114,7 @@ fn a_wider_float_type_changes_no_bit() {
 #[test]
 fn a_sentinel_is_a_missing_value() {
     let case = Case::named("xgboost/missing_both_ways");
-    let rows = rows_as_f64(&case);
+    let rows = case.rows().to_f64();
     let marked = rows.mapv(|value| if value.is_nan() { -999.0 } else { value });
     let plain = case.load(Model::options()).unwrap().predict(&rows).unwrap();
     let told = case.load(Model::options().missing(-999.0)).unwrap().predict(&marked).unwrap();
@@ -136,7 +124,7 @@ fn a_sentinel_is_a_missing_value() {
 #[test]
 fn one_model_serves_many_threads_at_once() {
     let case = Case::named("xgboost/breast_cancer");
-    let (model, rows) = (case.load(Model::options()).unwrap(), rows_as_f64(&case));
+    let (model, rows) = (case.load(Model::options()).unwrap(), case.rows().to_f64());
     let whole = bits(&model.predict(&rows).unwrap());
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -149,7 +137,7 @@ fn one_model_serves_many_threads_at_once() {
 fn a_stage_has_the_bits_of_a_model_of_so_many_iterations() {
     for name in CASES {
         let case = Case::named(name);
-        let rows = rows_as_f64(&case).slice_move(ndarray::s![..40, ..]);
+        let rows = case.rows().to_f64().slice_move(ndarray::s![..40, ..]);
         for output in [Output::Value, Output::Margin, Output::Label] {
             let Ok(model) = case.load(Model::options().output(output)) else { continue };
             let n_iterations = model.facts().iterations;

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Case, Matrix, every_kernel};
+use common::{Case, every_kernel};
 use proptest::prelude::*;
 use sawmill::{
     Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, Forest, ForestBuilder, Isa, KernelKind,
@@ -347,11 +347,7 @@ fn every_kernel_on_vector_leaves_and_classes() {
 fn every_kernel_on_the_golden_models() {
     for case in Case::all() {
         let model = case.load(Model::options()).unwrap();
-        let rows = match case.rows().head(130) {
-            Matrix::F32(rows) => rows.mapv(f64::from),
-            Matrix::F64(rows) => rows,
-            Matrix::Int(_) => unreachable!("rows are floats"),
-        };
+        let rows = case.rows().head(130).to_f64();
         every_kernel::check(&case.name, &Model::options(), model.forest().unwrap(), &rows);
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Case, Matrix, every_kernel};
+use common::{Case, bits, every_kernel};
 use ndarray::Array2;
 use sawmill::{Model, Output, Precision, Predictions};
 use tempfile::TempDir;
@@ -19,18 +19,6 @@ const CASES: [&str; 7] = [
 ];
 
 const LOSSY: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Int8, Precision::Int4];
-
-fn rows(case: &Case) -> Array2<f64> {
-    match case.rows() {
-        Matrix::F32(rows) => rows.mapv(f64::from),
-        Matrix::F64(rows) => rows,
-        Matrix::Int(_) => unreachable!("rows are floats"),
-    }
-}
-
-fn bits(predictions: &Predictions) -> Vec<u64> {
-    predictions.to_f64().into_iter().map(f64::to_bits).collect()
-}
 
 #[test]
 fn every_kernel_has_the_same_bits_in_every_precision() {
@@ -49,7 +37,7 @@ fn margins_are_within_the_bound() {
     let mut compared = 0;
     for case in Case::all() {
         let exact = case.load(Model::options().output(Output::Margin)).unwrap();
-        let (rows, more) = (rows(&case), exact.sample_rows(300, 2));
+        let (rows, more) = (case.rows().to_f64(), exact.sample_rows(300, 2));
         for precision in LOSSY {
             let options = Model::options().output(Output::Margin).precision(precision);
             let model = match case.load(options) {
@@ -89,7 +77,7 @@ fn f32_is_exact_where_sums_are_f32() {
     let (exact, narrow) =
         (case.load(Model::options()).unwrap(), case.load(Model::options().precision(Precision::F32)).unwrap());
     assert_eq!((narrow.precision(), narrow.error_bound()), (Precision::Exact, 0.0));
-    let rows = rows(&case);
+    let rows = case.rows().to_f64();
     assert_eq!(bits(&exact.predict(&rows).unwrap()), bits(&narrow.predict(&rows).unwrap()));
     narrow.save(TempDir::new().unwrap().path().join("model.saw")).unwrap();
 }
@@ -98,7 +86,7 @@ fn f32_is_exact_where_sums_are_f32() {
 fn leaves_are_those_of_the_source_in_every_precision() {
     let case = Case::named("lightgbm/wine");
     let leaves = |precision| case.load(Model::options().output(Output::Leaf).precision(precision)).unwrap();
-    let rows = rows(&case);
+    let rows = case.rows().to_f64();
     let exact = bits(&leaves(Precision::Exact).predict(&rows).unwrap());
     assert_eq!(bits(&leaves(Precision::Int4).predict(&rows).unwrap()), exact);
 }
@@ -109,7 +97,7 @@ fn a_compiled_model_takes_any_precision_and_keeps_none() {
     let path = folder.path().join("model.saw");
     for case in CASES.map(Case::named) {
         case.load(Model::options()).unwrap().save(&path).unwrap();
-        let rows = rows(&case);
+        let rows = case.rows().to_f64();
         for precision in LOSSY {
             let options = || Model::options().output(Output::Margin).precision(precision);
             let (source, compiled) = (case.load(options()).unwrap(), options().load(&path).unwrap());

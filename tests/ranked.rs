@@ -2,28 +2,19 @@
 
 mod common;
 
-use common::{Case, Matrix};
+use common::{Case, bits};
 use ndarray::{Array2, s};
 use sawmill::{Isa, KernelKind, Model, ModelOptions, Output, Predictions, Rows, Scratch};
 
-fn rows(case: &Case) -> Array2<f64> {
-    match case.rows() {
-        Matrix::F32(rows) => rows.mapv(f64::from),
-        Matrix::F64(rows) => rows,
-        Matrix::Int(_) => unreachable!("rows are floats"),
-    }
-}
-
-fn bits(predictions: &Predictions) -> (usize, usize, Vec<u64>) {
-    let bits = predictions.to_f64().into_iter().map(f64::to_bits).collect();
-    (predictions.n_rows(), predictions.n_columns(), bits)
+fn shape_and_bits(predictions: &Predictions) -> (usize, usize, Vec<u64>) {
+    (predictions.n_rows(), predictions.n_columns(), bits(predictions))
 }
 
 #[test]
 fn ranked_rows_have_the_bits_of_rows() {
     let mut compared = 0;
     for case in Case::all() {
-        let rows = rows(&case);
+        let rows = case.rows().to_f64();
         let narrow = rows.mapv(|value| value as f32);
         for output in [Output::Value, Output::Margin, Output::Label] {
             for (&isa, threads) in Isa::available().iter().zip([3, 1, 1]) {
@@ -35,11 +26,11 @@ fn ranked_rows_have_the_bits_of_rows() {
                     let (rows, narrow) = (rows.slice(s![..n, ..]), narrow.slice(s![..n, ..]));
                     let ranked = model.rank(rows).unwrap();
                     assert_eq!(ranked.n_rows(), n, "{name}");
-                    let expected = bits(&model.predict(rows).unwrap());
-                    assert_eq!(bits(&model.predict_ranked(&ranked).unwrap()), expected, "{name}");
+                    let expected = shape_and_bits(&model.predict(rows).unwrap());
+                    assert_eq!(shape_and_bits(&model.predict_ranked(&ranked).unwrap()), expected, "{name}");
                     let ranked = model.rank(narrow).unwrap();
-                    let expected = bits(&model.predict(narrow).unwrap());
-                    assert_eq!(bits(&model.predict_ranked(&ranked).unwrap()), expected, "{name} in f32");
+                    let expected = shape_and_bits(&model.predict(narrow).unwrap());
+                    assert_eq!(shape_and_bits(&model.predict_ranked(&ranked).unwrap()), expected, "{name} in f32");
                 }
             }
         }
@@ -53,27 +44,27 @@ fn sparse_rows_can_be_ranked() {
     let n = model.schema().n_features();
     let rows = Rows::csr(n, &[0, 1, 1, 3], &[1, 0, 2], &[3.0f32, 1.0, 2.0]).unwrap();
     let ranked = model.rank(rows.clone()).unwrap();
-    assert_eq!(bits(&model.predict_ranked(&ranked).unwrap()), bits(&model.predict(rows).unwrap()));
+    assert_eq!(shape_and_bits(&model.predict_ranked(&ranked).unwrap()), shape_and_bits(&model.predict(rows).unwrap()));
 }
 
 #[test]
 fn models_of_the_same_trees_share_ranked_rows() {
     let case = Case::named("lightgbm/category_sets");
-    let rows = rows(&case);
+    let rows = case.rows().to_f64();
     let load = |options: ModelOptions| case.load(options.kernel(KernelKind::Circuit)).unwrap();
     let ranked = load(Model::options()).rank(&rows).unwrap();
     let (mut predictions, mut scratch) = (Predictions::default(), Scratch::default());
     for &isa in Isa::available() {
         let margins = load(Model::options().output(Output::Margin).isa(isa));
         margins.predict_ranked_into(&ranked, &mut predictions, &mut scratch).unwrap();
-        assert_eq!(bits(&predictions), bits(&margins.predict(&rows).unwrap()));
+        assert_eq!(shape_and_bits(&predictions), shape_and_bits(&margins.predict(&rows).unwrap()));
     }
 }
 
 #[test]
 fn ranked_rows_of_another_reading_are_refused() {
     let case = Case::named("lightgbm/category_sets");
-    let rows = rows(&case);
+    let rows = case.rows().to_f64();
     let load = |options: ModelOptions| case.load(options.kernel(KernelKind::Circuit)).unwrap();
     let ranked = load(Model::options()).rank(&rows).unwrap();
     for other in [
@@ -89,12 +80,12 @@ fn ranked_rows_of_another_reading_are_refused() {
 #[test]
 fn what_cannot_be_ranked_says_why() {
     let deep = Case::named("lightgbm/linear_leaves");
-    let error = deep.load(Model::options()).unwrap().rank(&rows(&deep)).unwrap_err();
+    let error = deep.load(Model::options()).unwrap().rank(&deep.rows().to_f64()).unwrap_err();
     assert!(error.is_option() && error.to_string().contains("linear models in leaves"), "{error}");
     let case = Case::named("xgboost/breast_cancer");
     let model = case.load(Model::options()).unwrap();
     assert!(model.rank(&[0.5f32; 7][..]).unwrap_err().is_shape());
-    let ranked = model.rank(&rows(&case)).unwrap();
+    let ranked = model.rank(&case.rows().to_f64()).unwrap();
     let leaves = case.load(Model::options().output(Output::Leaf)).unwrap();
     assert!(leaves.predict_ranked(&ranked).unwrap_err().is_option());
 }

@@ -80,6 +80,15 @@ impl Matrix {
         }
     }
 
+    /// Its floats in f64, which holds them all.
+    pub fn to_f64(&self) -> Array2<f64> {
+        match self {
+            Self::F32(array) => array.mapv(f64::from),
+            Self::F64(array) => array.clone(),
+            Self::Int(_) => panic!("integers are not rows"),
+        }
+    }
+
     /// The first `count` rows.
     pub fn head(&self, count: usize) -> Self {
         fn head<T: Clone>(array: &Array2<T>, count: usize) -> Array2<T> {
@@ -91,6 +100,11 @@ impl Matrix {
             Self::Int(array) => Self::Int(head(array, count)),
         }
     }
+}
+
+/// Bit patterns of all values, row after row.
+pub fn bits(predictions: &Predictions) -> Vec<u64> {
+    predictions.to_f64().into_iter().map(f64::to_bits).collect()
 }
 
 /// Greatest distance between predictions and expected numbers, in units in the last place, and the first row that has
