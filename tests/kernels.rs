@@ -268,6 +268,9 @@ impl Shape<'_> {
 
 const ALL: &[KernelKind] = KernelKind::ALL;
 
+/// Those for trees that test more than tops have columns for.
+const MANY_COLUMNS: &[KernelKind] = &[KernelKind::Circuit, KernelKind::Row, KernelKind::Walk];
+
 #[test]
 fn every_kernel_on_stumps() {
     Shape { n_trees: 300, n_splits: 1, ..Shape::default() }.check("stumps", 1, ALL);
@@ -282,7 +285,7 @@ fn every_kernel_on_chains() {
 
 #[test]
 fn every_kernel_on_trees_of_a_thousand_leaves() {
-    Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &[KernelKind::Row, KernelKind::Walk]);
+    Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &ALL[1..]);
 }
 
 #[test]
@@ -294,12 +297,12 @@ fn every_kernel_on_one_feature() {
 #[test]
 fn every_kernel_on_two_thousand_features() {
     let split = |random: &mut Random, _, _| (random.below(2000) as u32, Test::Threshold(random.cut()), Missing::Right);
-    Shape { n_features: 2000, n_trees: 60, split: &split, ..Shape::default() }.check("features", 1, ALL);
+    Shape { n_features: 2000, n_trees: 60, split: &split, ..Shape::default() }.check("features", 1, MANY_COLUMNS);
 }
 
 #[test]
 fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
-    for (name, n_trees) in [("more than 255 cuts", 3), ("more than 65,535 cuts", 300)] {
+    for (name, n_trees, fits) in [("more than 255 cuts", 3, ALL), ("more than 65,535 cuts", 300, MANY_COLUMNS)] {
         // Every cut is another, and f32 holds it.
         let split = |_: &mut Random, tree, split| {
             let cut = (tree * 255 + split) * 7919 % 131_071;
@@ -308,13 +311,15 @@ fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
         let first: fn(&mut Random, usize) -> usize = |_, _| 0;
         let shape = Shape { n_features: 2, n_trees, n_splits: 255, place: first, split: &split, ..Shape::default() };
         assert!(shape.forest(NumericProfile::XGBOOST).n_leaves() == 256 * n_trees);
-        shape.check(name, 1, ALL);
+        shape.check(name, 1, fits);
     }
 }
 
 #[test]
 fn every_kernel_on_categories_alone() {
-    for (name, codes) in [("few categories", 20), ("many categories", 600)] {
+    for (name, codes, n_trees, fits) in
+        [("few sets", 20, 3, ALL), ("few categories", 20, 40, MANY_COLUMNS), ("many categories", 600, 40, MANY_COLUMNS)]
+    {
         let split = |random: &mut Random, _, _| {
             let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(codes) as u32).collect();
             (
@@ -323,7 +328,7 @@ fn every_kernel_on_categories_alone() {
                 [Missing::Left, Missing::Right][random.below(2)],
             )
         };
-        Shape { n_features: 3, split: &split, ..Shape::default() }.check(name, 1, ALL);
+        Shape { n_features: 3, n_trees, split: &split, ..Shape::default() }.check(name, 1, fits);
     }
 }
 

@@ -234,7 +234,7 @@ def smallest_int(leaf: np.ndarray) -> np.ndarray:
 
 # The kernels that can evaluate every tree of a case, by producer and name; all of them otherwise.
 KERNELS = {
-    "lightgbm/deep_trees": ["row", "walk"],  # more leaves than a byte numbers
+    "lightgbm/deep_trees": ["row", "tops", "walk"],  # more leaves than a byte numbers
     "xgboost/*linear*": ["walk"],  # linear models
     "lightgbm/*linear_leaves": ["walk"],
     "xgboost/odd_numbers": ["walk"],  # a split that nothing goes left of
@@ -256,7 +256,7 @@ KERNELS = {
 def kernels(folder: Path) -> list[str]:
     """What the model of a case is expected to fit."""
     case = f"{folder.parent.name}/{folder.name}"
-    return next((fit for cases, fit in KERNELS.items() if fnmatch(case, cases)), ["circuit", "row", "walk"])
+    return next((fit for cases, fit in KERNELS.items() if fnmatch(case, cases)), ["circuit", "row", "tops", "walk"])
 
 
 def case_toml(folder: Path, about: str, case: Case) -> str:

@@ -4,6 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::level::{COUNTED, Chunk, Level, Work};
+use crate::layout::tops::{REGISTER, TILES, Tiles};
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,7 @@ fn run<W: Work>(level: Avx2, work: W) -> W::Output {
 
 impl Level for Avx2 {
     const BYTES: usize = 32;
+    type Fetchable = __m256i;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
@@ -60,6 +62,18 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
+    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
+        // SAFETY: the features are there (see `run`); 16 bytes.
+        unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
+        // SAFETY: the features are there (see `run`).
+        unsafe { select(columns, tiles) }
+    }
+
+    #[inline(always)]
     fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
         let mut outside = Chunk::ZERO;
         // SAFETY: the features are there (see `run`); the table is two times 16 bytes, chunks are two times 32.
@@ -78,4 +92,34 @@ impl Level for Avx2 {
         }
         outside
     }
+}
+
+/// See [`Level::select`].
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn select<const N: usize>(columns: &[__m256i; N], tiles: &Tiles) -> Chunk {
+    let mut next = Chunk::ZERO;
+    for half in [0, 32] {
+        // SAFETY: 32 of 64 bytes.
+        let load = |bytes: &[u8; TILES]| unsafe { _mm256_loadu_si256(bytes.as_ptr().add(half).cast()) };
+        let mut right = [_mm256_setzero_si256(); 3];
+        for test in 0..3 {
+            let of_tiles = load(&tiles.tests[test].columns);
+            // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle
+            // gives 0.
+            let mut bytes = _mm256_shuffle_epi8(columns[0], _mm256_adds_epu8(of_tiles, _mm256_set1_epi8(0x70)));
+            for at in 1..N {
+                let of_register = _mm256_xor_si256(of_tiles, _mm256_set1_epi8((at * REGISTER) as i8));
+                let of_register = _mm256_adds_epu8(of_register, _mm256_set1_epi8(0x70));
+                bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(columns[at], of_register));
+            }
+            right[test] = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, load(&tiles.tests[test].from)), bytes);
+        }
+        let [a, b, c, d] = [load(&tiles.next[0]), load(&tiles.next[1]), load(&tiles.next[2]), load(&tiles.next[3])];
+        let (left, of_right) = (_mm256_blendv_epi8(a, b, right[1]), _mm256_blendv_epi8(c, d, right[2]));
+        let of_both = _mm256_blendv_epi8(left, of_right, right[0]);
+        // SAFETY: 32 of 64 bytes.
+        unsafe { _mm256_storeu_si256(next.0.as_mut_ptr().add(half).cast(), of_both) };
+    }
+    next
 }

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use super::CHUNK;
 use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
 use crate::layout::ranks::CutTable;
+use crate::layout::tops::{REGISTER, TILES, Tiles};
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
 /// [`detect`](Self::detect) has found them.
@@ -33,11 +34,24 @@ fn run<W: Work>(level: Avx512, work: W) -> W::Output {
 
 impl Level for Avx512 {
     const BYTES: usize = 64;
+    type Fetchable = __m512i;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
         // SAFETY: a value of this type exists only where the features have been detected. So below.
         unsafe { run(self, work) }
+    }
+
+    #[inline(always)]
+    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
+        // SAFETY: the features are there (see `run`); 16 bytes.
+        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
+        // SAFETY: the features are there (see `run`).
+        unsafe { select(columns, tiles) }
     }
 
     #[inline(always)]
@@ -497,4 +511,30 @@ fn add8(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m51
             }
         }
     }
+}
+
+/// See [`Level::select`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles) -> Chunk {
+    // SAFETY: 64 bytes.
+    let load = |bytes: &[u8; TILES]| unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
+    let mut right = [0; 3];
+    for test in 0..3 {
+        let of_tiles = load(&tiles.tests[test].columns);
+        // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle gives 0.
+        let mut bytes = _mm512_shuffle_epi8(columns[0], _mm512_adds_epu8(of_tiles, _mm512_set1_epi8(0x70)));
+        for at in 1..N {
+            let of_register = _mm512_xor_si512(of_tiles, _mm512_set1_epi8((at * REGISTER) as i8));
+            let of_register = _mm512_adds_epu8(of_register, _mm512_set1_epi8(0x70));
+            bytes = _mm512_or_si512(bytes, _mm512_shuffle_epi8(columns[at], of_register));
+        }
+        right[test] = _mm512_cmpge_epu8_mask(bytes, load(&tiles.tests[test].from));
+    }
+    let [a, b, c, d] = [load(&tiles.next[0]), load(&tiles.next[1]), load(&tiles.next[2]), load(&tiles.next[3])];
+    let (left, of_right) = (_mm512_mask_blend_epi8(right[1], a, b), _mm512_mask_blend_epi8(right[2], c, d));
+    let mut next = Chunk::ZERO;
+    // SAFETY: 64 bytes.
+    unsafe { _mm512_storeu_si512(next.0.as_mut_ptr().cast(), _mm512_mask_blend_epi8(right[0], left, of_right)) };
+    next
 }

@@ -13,19 +13,22 @@ pub enum KernelKind {
     Circuit,
     /// A row is ranked once and walks through nodes that compare ranks, several trees at a time.
     Row,
+    /// A row is ranked once, and all splits of the tops of trees are tested at once; walks are a byte a step then.
+    Tops,
     /// Walks through nodes that compare values, several rows or trees at a time. Any tree.
     Walk,
 }
 
 impl KernelKind {
     /// Every kernel.
-    pub const ALL: &'static [Self] = &[Self::Circuit, Self::Row, Self::Walk];
+    pub const ALL: &'static [Self] = &[Self::Circuit, Self::Row, Self::Tops, Self::Walk];
 
     /// Its name, as [`from_name`](Self::from_name) takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Circuit => "circuit",
             Self::Row => "row",
+            Self::Tops => "tops",
             Self::Walk => "walk",
         }
     }

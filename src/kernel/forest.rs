@@ -11,12 +11,14 @@ use super::level::{Chunk, Level};
 use super::rank::Rank;
 use super::row::{RankFew, add_row, code_few};
 use super::stage::{Block, Input};
+use super::tops::AddTops;
 use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
+use crate::layout::tops::Tops;
 use crate::rows::Batch;
 
 /// Fewer rows than this go through ranked trees one by one.
@@ -35,6 +37,8 @@ pub(crate) struct Layouts<S: 'static> {
     /// The circuits of some trees.
     pub(crate) circuits: Option<CircuitLayout<S>>,
     pub(crate) rows: Option<Arc<RowLayout<S>>>,
+    /// The tops of the trees of `rows`.
+    pub(crate) tops: Option<Tops<S>>,
 }
 
 impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
@@ -59,7 +63,10 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
     ) {
         match (kind, &self.layouts.circuits, &self.layouts.rows) {
             (KernelKind::Circuit, Some(layout), _) => self.circuit_margins(layout, batch, rows, margins, buffers),
-            (KernelKind::Row, _, Some(layout)) => self.row_margins(layout, batch, rows, margins, buffers),
+            (KernelKind::Row | KernelKind::Tops, _, Some(layout)) => {
+                let tops = self.layouts.tops.as_ref().filter(|_| kind == KernelKind::Tops);
+                self.row_margins(layout, tops, batch, rows, margins, buffers);
+            }
             _ => self.walk.margins(batch, rows, margins, buffers),
         }
     }
@@ -162,10 +169,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Margins of rows by their ranks, a few one by one.
+    /// Margins of rows by their ranks: by the tops of trees or a few rows one by one, many of them in blocks.
     fn row_margins(
         &self,
         layout: &RowLayout<S>,
+        tops: Option<&Tops<S>>,
         batch: &Batch<'_>,
         rows: Range<usize>,
         margins: &mut [S],
@@ -174,13 +182,23 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let input = self.walk.input();
         let mut words = std::mem::take(&mut buffers.words);
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.add_rows(layout, block, margins, &mut words),
-            None => self.add_rows(layout, input.stage_to_rank(batch, rows, T::buffer(buffers)), margins, &mut words),
+            Some(block) => self.add_rows(layout, tops, block, margins, &mut words),
+            None => {
+                let block = input.stage_to_rank(batch, rows, T::buffer(buffers));
+                self.add_rows(layout, tops, block, margins, &mut words);
+            }
         }
         buffers.words = words;
     }
 
-    fn add_rows<V: Input>(&self, layout: &RowLayout<S>, block: Block<'_, V>, margins: &mut [S], words: &mut Vec<u16>) {
+    fn add_rows<V: Input>(
+        &self,
+        layout: &RowLayout<S>,
+        tops: Option<&Tops<S>>,
+        block: Block<'_, V>,
+        margins: &mut [S],
+        words: &mut Vec<u16>,
+    ) {
         let (base, profile, n_outputs) = (self.walk.base(), self.walk.profile(), self.walk.n_outputs());
         for sums in margins.chunks_exact_mut(n_outputs) {
             match profile.base {
@@ -188,11 +206,14 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                 BasePosition::Last => sums.fill(S::ZERO),
             }
         }
-        if block.n_rows < LEAST_BLOCK {
+        if tops.is_some() || block.n_rows < LEAST_BLOCK {
             self.level.run(RankFew { layout, block, words: &mut *words });
             code_few(layout, profile, &block, words);
             for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
-                add_row(layout, words, sums);
+                match tops {
+                    Some(tops) => self.level.run(AddTops { layout, tops, words, sums }),
+                    None => add_row(layout, words, sums),
+                }
             }
         } else {
             self.level.run(RankRows { layout, profile, block, words: &mut *words });

@@ -9,6 +9,7 @@
 
 use super::CHUNK;
 use crate::layout::ranks::{CutTable, PIVOTS};
+use crate::layout::tops::{REGISTER, TILES, Tests, Tiles};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,9 @@ pub(crate) trait Work {
 pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Bytes of a register.
     const BYTES: usize;
+
+    /// Bytes of a row, of which it can fetch many at once.
+    type Fetchable: Copy;
 
     /// Does `work` in a function compiled for this level.
     fn run<W: Work>(self, work: W) -> W::Output;
@@ -92,6 +96,12 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         transpose(values, stride, first, panel);
     }
 
+    /// Bytes as [`select`](Self::select) fetches from them.
+    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable;
+
+    /// Where each of 64 tiles leads, by the columns of a row.
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk;
+
     /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
     #[inline(always)]
     fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
@@ -109,10 +119,31 @@ pub(crate) struct Portable;
 
 impl Level for Portable {
     const BYTES: usize = 16;
+    type Fetchable = [u8; REGISTER];
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
         work.work(self)
+    }
+
+    #[inline(always)]
+    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
+        *bytes
+    }
+
+    #[inline(always)]
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
+        let columns = columns.as_flattened();
+        let right = |test: usize, tile: usize| {
+            let Tests { columns: of_tile, from } = &tiles.tests[test];
+            usize::from(columns[usize::from(of_tile[tile])] >= from[tile])
+        };
+        let mut next = Chunk::ZERO;
+        for tile in 0..TILES {
+            let side = right(0, tile);
+            next.0[tile] = tiles.next[2 * side + right(1 + side, tile)][tile];
+        }
+        next
     }
 }
 

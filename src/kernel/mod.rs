@@ -22,6 +22,7 @@ mod rank;
 mod row;
 pub(crate) mod stage;
 mod steps;
+mod tops;
 pub(crate) mod walk;
 
 use std::ops::Range;

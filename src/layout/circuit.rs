@@ -112,6 +112,8 @@ pub(crate) enum Refusal {
     Classes,
     VectorLeaves,
     Columns,
+    TopColumns,
+    Nodes,
 }
 
 impl fmt::Display for Refusal {
@@ -123,6 +125,8 @@ impl fmt::Display for Refusal {
             Self::Classes => "sets that tell too many categories apart",
             Self::VectorLeaves => "leaves are vectors",
             Self::Columns => "more than 65,535 byte columns",
+            Self::TopColumns => "more than 128 byte columns in the tops of trees",
+            Self::Nodes => "more than 131,072 nodes",
         })
     }
 }

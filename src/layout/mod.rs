@@ -7,4 +7,5 @@ pub(crate) mod program;
 pub(crate) mod ranks;
 pub(crate) mod row;
 pub(crate) mod stored;
+pub(crate) mod tops;
 pub(crate) mod walk;

@@ -25,6 +25,7 @@ use crate::kernel::{Kernel, Sum};
 use crate::layout::byte_tests::ByteTests;
 use crate::layout::circuit::{self, CircuitLayout, Refusal};
 use crate::layout::row::{RowLayout, row_refusal};
+use crate::layout::tops::{Reckoned, Tops};
 use crate::layout::walk::MAX_FEATURES;
 
 /// An instruction set that kernels are compiled for.
@@ -118,7 +119,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedKernel {
-    /// Its name: `circuit` (batches), `row` (a few rows) or `walk` (whatever the others do not do).
+    /// Its name: `circuit` (batches), `row` (a few rows), `tops` (a few rows) or `walk` (whatever the others do not do).
     pub name: &'static str,
     /// Number of trees it evaluates.
     pub trees: usize,
@@ -221,6 +222,9 @@ impl Choice {
 
 /// Batches of fewer rows are taken row by row: a circuit works on 64 rows, however many are there.
 const LEAST_ROWS: usize = 16;
+
+/// The same where trees have tops, which are quicker.
+const LEAST_BESIDE_TOPS: usize = 24;
 
 /// Products of matrices on an instruction set.
 pub(crate) fn multiplier(isa: Isa) -> Box<dyn Multiply> {
@@ -335,7 +339,8 @@ fn compile<T: Input, S: Sum>(
     let (walk, row) = (rows.work.walk(), rows.work.row());
     let circuit = circuits.work.circuit(isa) + walk - circuits.work.walk();
     let circuits = plan_circuits(&mut plan, circuits, choice);
-    let rows = plan_rows(&mut plan, rows, choice);
+    let others = circuits.is_none() || in_circuits < n_trees;
+    let (rows, tops) = plan_ranked(&mut plan, rows, choice, others);
     plan.fits.push(KernelKind::Walk.name());
     let dispatch = match choice {
         Choice::As(dispatch) => dispatch,
@@ -344,15 +349,19 @@ fn compile<T: Input, S: Sum>(
             Dispatch::only(kind)
         }
         Choice::Reckoned => {
-            let few = if rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
-            let many = if circuits.is_some() { KernelKind::Circuit } else { few };
-            let many_from = if circuits.is_some() { LEAST_ROWS } else { 1 };
-            Dispatch { single: few, few, many, many_from }
+            let in_blocks = if rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
+            let few = if tops.is_some() { KernelKind::Tops } else { in_blocks };
+            match (circuits.is_some(), tops.is_some()) {
+                (true, false) => Dispatch { single: few, few, many: KernelKind::Circuit, many_from: LEAST_ROWS },
+                (true, true) => Dispatch { single: few, few, many: KernelKind::Circuit, many_from: LEAST_BESIDE_TOPS },
+                (false, true) => Dispatch { single: few, few, many: in_blocks, many_from: LEAST_BESIDE_TOPS },
+                (false, false) => Dispatch::only(in_blocks),
+            }
         }
     };
     // Trees without a circuit are walked by ranks where rows have them.
     let rest = if circuits.is_some() && rows.is_none() { n_trees - in_circuits } else { 0 };
-    let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows }, dispatch)?;
+    let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows, tops }, dispatch)?;
     let name = KernelKind::Walk.name();
     if dispatch.uses(KernelKind::Walk) {
         let (trees, bytes, reason) = (n_trees, kernel.heap_bytes(), "any tree".to_owned());
@@ -364,7 +373,7 @@ fn compile<T: Input, S: Sum>(
     plan.dispatch = dispatch;
     plan.ns_per_row = match dispatch.many {
         KernelKind::Circuit => circuit,
-        KernelKind::Row => row,
+        KernelKind::Row | KernelKind::Tops => row,
         KernelKind::Walk => walk,
     };
     plan.say_which_rows();
@@ -452,30 +461,61 @@ fn plan_circuits<S: Sum>(
     }
 }
 
-/// Ranked rows, if that is possible, and pays or was asked for.
-fn plan_rows<S: Sum>(
+/// Ranked rows and the tops of their trees, if that is possible, and pays or was asked for. Circuits leave `others` to
+/// ranked rows: blocks, or trees.
+fn plan_ranked<S: Sum>(
     plan: &mut Plan,
     candidate: Candidate<'_, Arc<RowLayout<S>>>,
     choice: Choice,
-) -> Option<Arc<RowLayout<S>>> {
-    let name = KernelKind::Row.name();
+    others: bool,
+) -> (Option<Arc<RowLayout<S>>>, Option<Tops<S>>) {
     let Candidate { trees, work, layout, .. } = candidate;
     let (row, walk) = (work.row(), work.walk());
+    let name = KernelKind::Row.name();
     let layout = match layout() {
         Ok(layout) => layout,
+        Err(refusal) => {
+            let refused = |kind: KernelKind| RefusedKernel { name: kind.name(), reason: refusal.to_string() };
+            plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(refused));
+            return (None, None);
+        }
+    };
+    plan.fits.push(name);
+    let pays = row <= walk;
+    let tops = plan_tops(plan, &layout, choice, pays);
+    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+    if choice.wants(KernelKind::Row, pays && (others || tops.is_none())) {
+        plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
+        return (Some(layout), tops);
+    }
+    let instead = format!("{reckoned}; tops take less");
+    let reason = choice.refusal(if tops.is_some() { instead } else { reckoned });
+    plan.refused.push(RefusedKernel { name, reason });
+    (tops.is_some().then_some(layout), tops)
+}
+
+/// The tops of the trees of ranked rows, if that is possible, and pays or was asked for.
+fn plan_tops<S: Sum>(plan: &mut Plan, rows: &RowLayout<S>, choice: Choice, rows_pay: bool) -> Option<Tops<S>> {
+    let name = KernelKind::Tops.name();
+    let reckoned = match Reckoned::new(rows) {
+        Ok(reckoned) => reckoned,
         Err(refusal) => {
             plan.refused.push(RefusedKernel { name, reason: refusal.to_string() });
             return None;
         }
     };
     plan.fits.push(name);
-    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
-    if !choice.wants(KernelKind::Row, row <= walk) {
-        plan.refused.push(RefusedKernel { name, reason: choice.refusal(reckoned) });
+    let (takes, walks) = (reckoned.cycles, reckoned.cycles_by_words);
+    let reason = format!("reckoned to take {takes:.0} cycles a row once it is ranked, steps through words {walks:.0}");
+    let pays = rows_pay && plan.isa != Isa::Portable && takes <= walks;
+    if !choice.wants(KernelKind::Tops, pays) {
+        plan.refused.push(RefusedKernel { name, reason: choice.refusal(reason) });
         return None;
     }
-    plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
-    Some(layout)
+    let tops = Tops::new(rows, reckoned);
+    let bytes = rows.heap_bytes() + tops.heap_bytes();
+    plan.kernels.push(PlannedKernel { name, trees: rows.trees.len(), bytes, reason });
+    Some(tops)
 }
 
 /// The kernel of a forest on an instruction set.

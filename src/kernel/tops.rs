@@ -1,0 +1,155 @@
+//! Single rows by the tops of trees: all splits of a top are tested, then a walk is a byte a step.
+#![allow(unsafe_code, reason = "nodes, words and values are looked up without checks; the layout bounds them")]
+
+use super::Sum;
+use super::level::{Level, Work};
+use super::steps::advance;
+use crate::layout::row::RowLayout;
+use crate::layout::tops::{ByteColumn, LANES, MAX_REGISTERS, PLACES, REGISTER, Tops};
+
+/// The next place of each place of a block; of an exit itself.
+type Next = [u8; PLACES];
+
+/// The bytes of a row.
+type Bytes = [[u8; REGISTER]; MAX_REGISTERS];
+
+/// Before any tile has been evaluated.
+const ARRIVED: Next = {
+    let mut next = [0; PLACES];
+    let mut place = 0;
+    while place < PLACES {
+        next[place] = place as u8;
+        place += 1;
+    }
+    next
+};
+
+/// Adds the leaves of the row of these words to `sums`, one for every output.
+pub(crate) struct AddTops<'a, S: 'static> {
+    pub(crate) layout: &'a RowLayout<S>,
+    pub(crate) tops: &'a Tops<S>,
+    pub(crate) words: &'a [u16],
+    pub(crate) sums: &'a mut [S],
+}
+
+impl<S: Sum> Work for AddTops<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, level: L) {
+        let Tops { columns, ranks, .. } = self.tops;
+        let mut bytes: Bytes = [[0; REGISTER]; MAX_REGISTERS];
+        for at in 0..columns.len() {
+            let ByteColumn { word, last, first } = columns[at];
+            let word = self.words[usize::from(word)].min(last);
+            bytes[at / REGISTER][at % REGISTER] = ranks[first as usize + usize::from(word)];
+        }
+        match self.tops.n_blocks {
+            1 => self.add_blocks::<L, 1>(level, &bytes),
+            2 => self.add_blocks::<L, 2>(level, &bytes),
+            _ => self.add_blocks::<L, 4>(level, &bytes),
+        }
+    }
+}
+
+impl<S: Sum> AddTops<'_, S> {
+    /// Adds the leaves of trees whose groups have so many blocks.
+    #[inline(always)]
+    fn add_blocks<L: Level, const BLOCKS: usize>(self, level: L, bytes: &Bytes) {
+        match self.tops.columns.len().div_ceil(REGISTER) {
+            0 | 1 => self.add_groups::<L, BLOCKS, 1>(level, bytes),
+            2 => self.add_groups::<L, BLOCKS, 2>(level, bytes),
+            3 | 4 => self.add_groups::<L, BLOCKS, 4>(level, bytes),
+            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS>(level, bytes),
+        }
+    }
+
+    /// And whose columns are in so many registers.
+    #[inline(always)]
+    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize>(self, level: L, bytes: &Bytes) {
+        let Tops { tiles, groups, .. } = self.tops;
+        let mut columns = [level.fetchable(&bytes[0]); REGISTERS];
+        for at in 1..REGISTERS {
+            columns[at] = level.fetchable(&bytes[at]);
+        }
+        let select = |group: usize, next: &mut [Next; BLOCKS]| {
+            for block in 0..BLOCKS {
+                let tiles = &tiles[group * BLOCKS + block];
+                *next[block].first_chunk_mut().expect("more places than tiles") = level.select(&columns, tiles).0;
+            }
+        };
+        // Tiles are evaluated a group ahead, so that steps do not wait for them.
+        let mut next = [[ARRIVED; BLOCKS]; 2];
+        if !groups.is_empty() {
+            select(0, &mut next[0]);
+        }
+        let (mut sum, single) = (self.sums[0], self.sums.len() == 1);
+        for at in 0..groups.len() {
+            if at + 1 < groups.len() {
+                select(at + 1, &mut next[(at + 1) % 2]);
+            }
+            let (group, next) = (&groups[at], &next[at % 2]);
+            let mut place = [0; LANES];
+            for lane in 0..LANES {
+                place[lane] = usize::from(group.tops[lane].root);
+            }
+            for _ in 0..group.steps {
+                for lane in 0..LANES {
+                    // SAFETY: a byte, and there are 256 places.
+                    place[lane] = usize::from(unsafe { *next[lane * BLOCKS / LANES].get_unchecked(place[lane]) });
+                }
+            }
+            let mut exits = [0; LANES];
+            for lane in 0..LANES {
+                exits[lane] = group.tops[lane].first_exit as usize + place[lane];
+            }
+            let values = if group.rest == 0 { self.leaves(exits) } else { self.walk_on(exits, group.rest) };
+            if single {
+                // In a register, not in memory: additions wait for one another.
+                for lane in 0..LANES {
+                    sum += values[lane];
+                }
+            } else {
+                for lane in 0..LANES {
+                    self.sums[group.tops[lane].output as usize] += values[lane];
+                }
+            }
+        }
+        if single {
+            self.sums[0] = sum;
+        }
+    }
+
+    /// The values of exits that are leaves.
+    #[inline(always)]
+    fn leaves(&self, exits: [usize; LANES]) -> [S; LANES] {
+        let mut values = [S::ZERO; LANES];
+        for lane in 0..LANES {
+            // SAFETY: from the first exit of any block, `Tops::new` makes as many values as there are places.
+            values[lane] = unsafe { *self.tops.values.get_unchecked(exits[lane]) };
+        }
+        values
+    }
+
+    /// The values of the leaves below exits, `steps` splits away at most.
+    #[inline(always)]
+    fn walk_on(&self, exits: [usize; LANES], steps: u32) -> [S; LANES] {
+        let (layout, words) = (self.layout, self.words);
+        let mut from = [0; LANES];
+        for lane in 0..LANES {
+            // SAFETY: as in `leaves`; there are as many nodes as values.
+            from[lane] = unsafe { *self.tops.nodes.get_unchecked(exits[lane]) };
+        }
+        let ends = advance(from, steps, |_, at| {
+            // SAFETY: `RowLayout::new` numbers roots and children by the nodes it makes, and words by those it counts, of
+            // which there are as many.
+            unsafe { layout.nodes.get_unchecked(at as usize).next(|word| *words.get_unchecked(word)) }
+        });
+        let mut values = [S::ZERO; LANES];
+        for lane in 0..LANES {
+            // Without a tree there is nothing to add, which 0 is not for every sum.
+            values[lane] = if ends[lane] == 0 { -S::ZERO } else { layout.values[ends[lane] as usize] };
+        }
+        values
+    }
+}
