@@ -58,7 +58,7 @@ pub(in crate::load) trait Document<'a>: Sized {
 }
 
 /// Number types a document is read into.
-pub(in crate::load) trait Number: Copy {
+pub(in crate::load) trait Number: Copy + Default {
     /// The value that `text` spells: straight to this type, correctly rounded.
     fn parse(text: &str) -> Option<Self>;
     fn from_i64(value: i64) -> Option<Self>;

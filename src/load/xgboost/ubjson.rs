@@ -53,19 +53,20 @@ impl<'a> Ubjson<'a> {
 
     /// A value of a number type.
     fn scalar<T: Number>(&mut self, marker: u8) -> Result<T> {
-        let number = match marker {
-            b'd' => T::from_f32(f32::from_be_bytes(self.fixed()?)),
-            b'D' => T::from_f64(f64::from_be_bytes(self.fixed()?)),
-            b'i' => T::from_i64(i8::from_be_bytes(self.fixed()?).into()),
-            b'U' => T::from_i64(u8::from_be_bytes(self.fixed()?).into()),
-            b'I' => T::from_i64(i16::from_be_bytes(self.fixed()?).into()),
-            b'l' => T::from_i64(i32::from_be_bytes(self.fixed()?).into()),
-            b'L' => T::from_i64(i64::from_be_bytes(self.fixed()?)),
-            b'T' => T::from_i64(1),
-            b'F' => T::from_i64(0),
-            _ => return Err(self.unexpected(marker, "a number")),
+        let number = match (marker, size_of_type(marker)) {
+            (b'T', _) => T::from_i64(1),
+            (b'F', _) => T::from_i64(0),
+            (_, None) => return Err(self.unexpected(marker, "a number")),
+            (_, Some(size)) => {
+                let mut number = [T::default()];
+                decode(marker, self.take(size)?, &mut number).then_some(number[0])
+            }
         };
-        number.ok_or_else(|| self.error("a number that is not of the kind expected"))
+        number.ok_or_else(|| self.not_of_kind())
+    }
+
+    fn not_of_kind(&self) -> Error {
+        self.error("a number that is not of the kind expected")
     }
 
     fn length(&mut self) -> Result<usize> {
@@ -158,6 +159,30 @@ fn size_of_type(marker: u8) -> Option<usize> {
     }
 }
 
+/// Decodes values of a type of fixed size into `out`; whether all are of the kind expected.
+fn decode<T: Number>(marker: u8, bytes: &[u8], out: &mut [T]) -> bool {
+    fn each<T, const N: usize>(bytes: &[u8], out: &mut [T], number: impl Fn([u8; N]) -> Option<T>) -> bool {
+        let mut all = true;
+        for (out, &bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+            match number(bytes) {
+                Some(number) => *out = number,
+                None => all = false,
+            }
+        }
+        all
+    }
+    match marker {
+        b'd' => each(bytes, out, |bytes| T::from_f32(f32::from_be_bytes(bytes))),
+        b'D' => each(bytes, out, |bytes| T::from_f64(f64::from_be_bytes(bytes))),
+        b'i' => each(bytes, out, |bytes| T::from_i64(i8::from_be_bytes(bytes).into())),
+        b'U' => each(bytes, out, |bytes| T::from_i64(u8::from_be_bytes(bytes).into())),
+        b'I' => each(bytes, out, |bytes| T::from_i64(i16::from_be_bytes(bytes).into())),
+        b'l' => each(bytes, out, |bytes| T::from_i64(i32::from_be_bytes(bytes).into())),
+        b'L' => each(bytes, out, |bytes| T::from_i64(i64::from_be_bytes(bytes))),
+        _ => false,
+    }
+}
+
 impl<'a> Document<'a> for Ubjson<'a> {
     fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()> {
         let marker = self.marker()?;
@@ -184,6 +209,17 @@ impl<'a> Document<'a> for Ubjson<'a> {
     }
 
     fn numbers<T: Number>(&mut self, out: &mut Vec<T>) -> Result<()> {
+        let start = self.at;
+        // Nearly all of a model is read here.
+        if let (Some(kind), Some(count)) = self.array_head()?
+            && let Some(size) = size_of_type(kind)
+        {
+            let bytes = self.take(count.saturating_mul(size))?;
+            let first = out.len();
+            out.resize(first + count, T::default());
+            return if decode(kind, bytes, &mut out[first..]) { Ok(()) } else { Err(self.not_of_kind()) };
+        }
+        self.at = start;
         self.elements(|document, kind| {
             let marker = kind.map_or_else(|| document.marker(), Ok)?;
             out.push(document.scalar(marker)?);
