@@ -4,6 +4,7 @@
 //! [`ForestBuilder`](crate::ForestBuilder). It never allocates more than the file's own length warrants: counts that a
 //! file claims are checked against what it holds, and against [`Limits`].
 
+mod bytes;
 mod catboost;
 mod document;
 mod json;
@@ -19,6 +20,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+pub(crate) use self::bytes::FileBytes;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ir::Forest;

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::ir::quantise::Quantised;
 use crate::ir::{Facts, Float, Forest, Labels, Precision};
 use crate::load::{
-    self, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source, saw,
+    self, FileBytes, Format, InputCast, Iterations, Limits, LoadOptions, LoadedGraph, LoadedModel, OnnxCompat, Source,
+    saw,
 };
 use crate::plan::{self, Choice, Isa, KernelKind, Plan, Request, Runner};
 use crate::schema::{Schema, Task, Unseen};
@@ -225,11 +226,8 @@ impl ModelOptions {
             if saw::is_saw(&start) {
                 return self.open(saw::map(&file)?);
             }
-            // Pipes and devices tell no size; one byte too many is told by `load_slice`.
-            let rest = self.limits.max_bytes.saturating_add(1).saturating_sub(start.len() as u64);
-            let mut bytes = Vec::with_capacity(size as usize);
-            bytes.extend(start);
-            file.take(rest).read_to_end(&mut bytes).map_err(Error::io)?;
+            // One byte too many is told by `load_slice`.
+            let bytes = FileBytes::read(file, &start, size, self.limits.max_bytes.saturating_add(1))?;
             self.load_slice(self.format, &bytes)
         };
         load().map_err(|error| error.at(path.display()))

@@ -1,0 +1,58 @@
+//! The bytes of a file that is read whole.
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::Deref;
+
+use memmap2::MmapMut;
+
+use crate::error::{Error, Result};
+
+/// The bytes of a file, in memory of this process.
+pub(crate) enum FileBytes {
+    Small(Vec<u8>),
+    /// In large pages, where the system has them: the first look at each small one would take as long as all else.
+    Large(MmapMut),
+}
+
+/// Files from here on are worth large pages, of which one has two megabytes.
+const LARGE: usize = 8 << 20;
+
+impl FileBytes {
+    /// The bytes of `file`, which starts with `start` and is read behind that: as many as it says that it has, if it says
+    /// so, and `limit` at most.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub(crate) fn read(mut file: File, start: &[u8], size: u64, limit: u64) -> Result<Self> {
+        match usize::try_from(size) {
+            Ok(size) if size >= LARGE && size as u64 <= limit => {
+                let mut pages = MmapMut::map_anon(size).map_err(Error::io)?;
+                #[cfg(target_os = "linux")]
+                // Where there are none, small ones do.
+                let _ = pages.advise(memmap2::Advice::HugePage);
+                pages[..start.len()].copy_from_slice(start);
+                file.read_exact(&mut pages[start.len()..]).map_err(Error::io)?;
+                Ok(Self::Large(pages))
+            }
+            // Pipes and devices tell no size.
+            _ => {
+                let mut bytes = Vec::with_capacity(size.min(limit) as usize);
+                bytes.extend(start);
+                file.take(limit.saturating_sub(start.len() as u64)).read_to_end(&mut bytes).map_err(Error::io)?;
+                Ok(Self::Small(bytes))
+            }
+        }
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(pages) => pages,
+        }
+    }
+}
