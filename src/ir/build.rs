@@ -98,8 +98,8 @@ pub struct ForestBuilder {
     leaf_width: Option<usize>,
     /// Tree in which each node number was last met.
     met: Vec<u32>,
-    /// Nodes to come: number, splits above, place.
-    stack: Vec<(u32, u32, Slot)>,
+    /// Right children to come: number, splits above, the split that is the parent.
+    stack: Vec<(u32, u32, usize)>,
     failure: Option<Error>,
 }
 
@@ -334,10 +334,8 @@ impl ForestBuilder {
 
         let mut root = Child::leaf(0);
         self.stack.clear();
-        self.stack.push((0, 0, Slot::Root));
-        let mut depth = 0;
-        while let Some((id, above, slot)) = self.stack.pop() {
-            depth = depth.max(above);
+        let (mut id, mut above, mut slot, mut depth) = (0, 0, Slot::Root, 0);
+        loop {
             let place = || format!("tree {tree}, node {id}");
             match self.met.get_mut(id as usize).filter(|_| (id as usize) < n_nodes) {
                 None => {
@@ -349,7 +347,7 @@ impl ForestBuilder {
                 }
                 Some(met) => *met = mark,
             }
-            let child = match node(id).map_err(|error| error.at(place()))? {
+            let (child, left) = match node(id).map_err(|error| error.at(place()))? {
                 Node::Split { feature, test, missing, left, right } => {
                     let index = self.nodes.splits.len();
                     let test = match test {
@@ -365,9 +363,8 @@ impl ForestBuilder {
                     self.uses_feature(feature, tree, id);
                     let unset = Child::leaf(0);
                     self.nodes.splits.push(Split { feature, left: unset, right: unset, missing, test });
-                    self.stack.push((right, above + 1, Slot::Right(index)));
-                    self.stack.push((left, above + 1, Slot::Left(index)));
-                    Child::split(index)
+                    self.stack.push((right, above + 1, index));
+                    (Child::split(index), Some((left, index)))
                 }
                 Node::Leaf { id: leaf_id, values } => {
                     let width = if output.is_some() { 1 } else { *self.leaf_width.get_or_insert(values.len()) };
@@ -377,7 +374,7 @@ impl ForestBuilder {
                     }
                     self.nodes.leaf_ids.push(leaf_id);
                     self.nodes.leaf_values.extend_from_slice(values);
-                    Child::leaf(self.nodes.leaf_ids.len() - 1)
+                    (Child::leaf(self.nodes.leaf_ids.len() - 1), None)
                 }
                 Node::LinearLeaf { id: leaf_id, value, constant, terms } => {
                     if output.is_none() {
@@ -389,7 +386,7 @@ impl ForestBuilder {
                     self.add_linear_leaf(constant, terms);
                     self.nodes.leaf_ids.push(leaf_id);
                     self.nodes.leaf_values.push(value);
-                    Child::leaf(self.nodes.leaf_ids.len() - 1)
+                    (Child::leaf(self.nodes.leaf_ids.len() - 1), None)
                 }
             };
             match slot {
@@ -397,6 +394,16 @@ impl ForestBuilder {
                 Slot::Left(parent) => self.nodes.splits[parent].left = child,
                 Slot::Right(parent) => self.nodes.splits[parent].right = child,
             }
+            (id, above, slot) = match left {
+                Some((left, parent)) => (left, above + 1, Slot::Left(parent)),
+                None => {
+                    depth = depth.max(above);
+                    match self.stack.pop() {
+                        Some((right, above, parent)) => (right, above, Slot::Right(parent)),
+                        None => break,
+                    }
+                }
+            };
         }
         self.nodes.trees.push(FlatTree { root, target, weight, depth, first_split, first_leaf });
         Ok(())
@@ -465,7 +472,7 @@ impl Forest {
         nodes.trees.iter().for_each(|tree| tree.target.count(&mut trees_of_output));
         self.trees_of_output = Arc::new(trees_of_output);
         self.nodes = nodes.into();
-        self.tells_tiny = facts::tells_tiny_values(&self);
+        self.tells_tiny = self.profile.flush_tiny && facts::tells_tiny_values(&self);
         self
     }
 

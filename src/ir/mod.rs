@@ -354,14 +354,13 @@ impl std::fmt::Debug for Child {
 /// lists, however large a single code is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CategorySet {
-    words: Box<[(u32, u32)]>,
+    /// Index and bits of each.
+    words: Box<[[u32; 2]]>,
 }
 
 impl std::hash::Hash for CategorySet {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        for &(index, bits) in &self.words {
-            state.write_u64(u64::from(index) << 32 | u64::from(bits));
-        }
+        state.write(bytemuck::cast_slice(&self.words));
     }
 }
 
@@ -370,12 +369,12 @@ impl CategorySet {
     pub fn from_codes(codes: &[u32]) -> Self {
         let mut codes = codes.to_vec();
         codes.sort_unstable();
-        let mut words: Vec<(u32, u32)> = Vec::new();
+        let mut words: Vec<[u32; 2]> = Vec::new();
         for code in codes {
             let (index, bit) = (code / 32, 1 << (code % 32));
             match words.last_mut() {
-                Some(word) if word.0 == index => word.1 |= bit,
-                _ => words.push((index, bit)),
+                Some(word) if word[0] == index => word[1] |= bit,
+                _ => words.push([index, bit]),
             }
         }
         Self { words: words.into() }
@@ -383,24 +382,25 @@ impl CategorySet {
 
     /// The set whose bit set `words` is: code `c` is bit `c % 32` of word `c / 32`.
     pub fn from_words(words: &[u32]) -> Self {
-        let indexed = words.iter().enumerate().filter(|(_, bits)| **bits != 0);
-        Self { words: indexed.map(|(index, bits)| (index as u32, *bits)).collect() }
+        let mut indexed = Vec::with_capacity(words.iter().filter(|&&bits| bits != 0).count());
+        indexed.extend((0..).zip(words).filter(|&(_, &bits)| bits != 0).map(|(index, &bits)| [index, bits]));
+        Self { words: indexed.into() }
     }
 
     /// Its non-empty words and their indices, ascending.
-    pub(crate) fn words(&self) -> &[(u32, u32)] {
+    pub(crate) fn words(&self) -> &[[u32; 2]] {
         &self.words
     }
 
     /// Whether the set has `code`. Cost: a binary search over the set's words.
     pub fn contains(&self, code: u32) -> bool {
-        let found = self.words.binary_search_by_key(&(code / 32), |word| word.0);
-        found.is_ok_and(|at| self.words[at].1 >> (code % 32) & 1 == 1)
+        let found = self.words.binary_search_by_key(&(code / 32), |word| word[0]);
+        found.is_ok_and(|at| self.words[at][1] >> (code % 32) & 1 == 1)
     }
 
     /// The codes, ascending.
     pub fn codes(&self) -> impl Iterator<Item = u32> + '_ {
-        let bits = |&(index, bits): &(u32, u32)| {
+        let bits = |&[index, bits]: &[u32; 2]| {
             (0..32).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| index * 32 + bit)
         };
         self.words.iter().flat_map(bits)

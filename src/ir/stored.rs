@@ -37,7 +37,7 @@ stored!(struct Facts {
 
 impl Stored for CategorySet {
     fn put(&self, to: &mut Writer) {
-        self.words.to_vec().put(to);
+        self.words.iter().map(|&[index, bits]| (index, bits)).collect::<Vec<_>>().put(to);
     }
 
     fn get(from: &mut Reader) -> Result<Self> {
@@ -46,7 +46,7 @@ impl Stored for CategorySet {
         if !sound {
             return Err(Error::invalid_model("a set of categories out of order"));
         }
-        Ok(Self { words: words.into() })
+        Ok(Self { words: words.into_iter().map(|(index, bits)| [index, bits]).collect() })
     }
 }
 

@@ -9,7 +9,7 @@ use super::walk::{greatest_left, zero_goes_left};
 use crate::ir::{CategorySet, Comparison, Float, Forest, Missing, Split, SplitTest};
 
 /// Where a split finds its outcome: right where the byte of `column` is at least `from`.
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct ByteTest {
     pub(crate) column: u32,
@@ -17,11 +17,22 @@ pub(crate) struct ByteTest {
     pub(crate) from: u32,
 }
 
+/// What a split tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// The rank of a number.
+    Byte(ByteTest),
+    /// The class of a category: this test of this coded feature.
+    Category { coded: u32, test: u32 },
+}
+
 /// What the splits of some trees test.
 pub(crate) struct ByteTests {
     pub(crate) ranks: Arc<Ranks>,
-    /// By split of the forest; of a category split the number of its coded feature and of its test there.
-    tests: Vec<ByteTest>,
+    /// By split of the forest the number of its test; 0 for those of other trees.
+    numbers: Vec<u32>,
+    /// By number.
+    asked: Vec<Asked>,
     /// By coded feature.
     coded: Vec<CodedTests>,
 }
@@ -56,23 +67,23 @@ fn greatest_of(forest: &Forest, threshold: f64) -> Option<f64> {
     greatest.map(|value| value + 0.0)
 }
 
-/// A numeric split as an integer that sorts by feature, cut and what becomes of missing values.
+/// What numeric splits ask, as an integer that sorts by feature, cut and what becomes of missing values; and its number.
 #[derive(Clone, Copy)]
-struct Key(u128);
+struct Question(u128);
 
 /// By their numbers.
 const MISSING: [Missing; 5] = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
 
-impl Key {
-    /// Features have 28 bits, cuts 64, missing values 3, splits 31.
-    fn new(split: usize, feature: u32, cut: f64, missing: Missing) -> Self {
+impl Question {
+    /// Features have 28 bits, cuts 64, missing values 3, numbers 31.
+    fn new(number: u32, feature: u32, cut: f64, missing: Missing) -> Self {
         let bits = cut.to_bits();
         let ascending = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
         let high = u128::from(feature) << 64 | u128::from(ascending);
-        Self(high << 34 | (missing as u128) << 31 | split as u128)
+        Self(high << 34 | (missing as u128) << 31 | u128::from(number))
     }
 
-    fn split(self) -> usize {
+    fn number(self) -> usize {
         (self.0 & 0x7fff_ffff) as usize
     }
 
@@ -89,54 +100,106 @@ impl Key {
         (self.0 >> 98) as u32
     }
 
-    /// The same for splits of one feature and one cut.
-    fn question(self) -> u128 {
+    /// The same for one feature and one cut.
+    fn place(self) -> u128 {
         self.0 >> 34
+    }
+}
+
+/// The questions of numeric splits, few of which are asked once only. A table knows those that were asked last; what it
+/// forgot is a question again, and found to be the same when all are sorted.
+struct Questions {
+    /// By hash.
+    known: Vec<Known>,
+    /// Bits of a hash that are no place in the table.
+    shift: u32,
+    all: Vec<Question>,
+}
+
+/// A question as the forest has it, and its number; `u32::MAX` where there is none.
+#[derive(Clone, Copy)]
+struct Known {
+    threshold: u64,
+    feature_and_missing: u32,
+    number: u32,
+}
+
+/// Entries of the largest table: the nearer caches hold it.
+const MAX_KNOWN: usize = 1 << 15;
+
+impl Questions {
+    /// For so many splits.
+    fn new(splits: usize) -> Self {
+        let entries = splits.clamp(2, MAX_KNOWN).next_power_of_two();
+        let none = Known { threshold: 0, feature_and_missing: 0, number: u32::MAX };
+        Self { known: vec![none; entries], shift: 64 - entries.ilog2(), all: Vec::new() }
+    }
+
+    /// The number of what a split asks that compares with a threshold.
+    #[inline]
+    fn number(&mut self, forest: &Forest, split: &Split, threshold: f64) -> u32 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (bits, feature_and_missing) = (threshold.to_bits(), split.feature << 3 | split.missing as u32);
+        let mixed = (bits ^ u64::from(feature_and_missing).wrapping_mul(ODD)).wrapping_mul(ODD);
+        let known = &mut self.known[((mixed ^ mixed >> 32).wrapping_mul(ODD) >> self.shift) as usize];
+        let same = (known.threshold, known.feature_and_missing) == (bits, feature_and_missing);
+        if !same || known.number == u32::MAX {
+            let number = self.all.len() as u32;
+            let cut = greatest_of(forest, threshold).expect("splits that are chosen have a byte test");
+            self.all.push(Question::new(number, split.feature, cut, split.missing));
+            *known = Known { threshold: bits, feature_and_missing, number };
+        }
+        known.number
     }
 }
 
 impl ByteTests {
     /// Of the trees that `chosen` names, all of whose splits have a byte test.
     ///
-    /// Cost: a sort of the splits, and a look at the categories of every set.
+    /// Cost: a look at the splits, a sort of the distinct cuts, and a look at the categories of every set.
     pub(crate) fn new(forest: &Forest, chosen: impl Fn(usize) -> bool) -> Self {
-        let splits = (0..forest.n_trees()).filter(|&tree| chosen(tree)).flat_map(|tree| forest.splits_of(tree));
-        let (mut keys, mut in_sets) = (Vec::with_capacity(forest.splits().len()), Vec::new());
-        for index in splits {
-            let split = &forest.splits()[index];
-            match split.test {
+        let splits = forest.splits();
+        let mut numbers = vec![0; splits.len()];
+        let (mut questions, mut in_sets) = (Questions::new(splits.len()), Vec::new());
+        for index in (0..forest.n_trees()).filter(|&tree| chosen(tree)).flat_map(|tree| forest.splits_of(tree)) {
+            match splits[index].test {
                 SplitTest::Threshold(threshold) => {
-                    let cut = greatest_of(forest, threshold).expect("splits that are chosen have a byte test");
-                    keys.push(Key::new(index, split.feature, cut, split.missing));
+                    numbers[index] = questions.number(forest, &splits[index], threshold);
                 }
                 SplitTest::Set(_) => in_sets.push(index),
             }
         }
-        let mut tests = bytemuck::zeroed_vec(forest.splits().len());
         let mut ranks = Ranks::empty();
         let mut wide = Cuts::default();
-        keys.sort_unstable_by_key(|key| key.question());
-        for keys in keys.chunk_by(|a, b| a.feature() == b.feature()) {
-            add_numeric(&mut ranks, &mut wide, keys, &mut tests);
+        let mut questions = questions.all;
+        let mut asked = vec![Asked::Byte(ByteTest::default()); questions.len().max(1)];
+        questions.sort_unstable_by_key(|question| question.place());
+        for questions in questions.chunk_by(|a, b| a.feature() == b.feature()) {
+            add_numeric(&mut ranks, &mut wide, questions, &mut asked);
         }
         ranks.set_wide((forest.profile().input == Float::F64).then_some(wide));
 
-        let feature_of = |&split: &usize| forest.splits()[split].feature;
-        in_sets.sort_by_key(feature_of);
-        let features = in_sets.chunk_by(|a, b| feature_of(a) == feature_of(b));
-        let coded = features.map(|splits| add_coded(&mut ranks, forest, splits, &mut tests)).collect();
-        Self { ranks: Arc::new(ranks), tests, coded }
+        in_sets.sort_by_key(|&split| splits[split].feature);
+        let mut coded = Vec::new();
+        for in_sets in in_sets.chunk_by(|&a, &b| splits[a].feature == splits[b].feature) {
+            coded.push(add_coded(&mut ranks, forest, in_sets, &mut numbers, &mut asked));
+        }
+        Self { ranks: Arc::new(ranks), numbers, asked, coded }
     }
 
-    /// The byte test of a numeric split.
-    pub(crate) fn numeric(&self, split: usize) -> ByteTest {
-        self.tests[split]
+    /// What a split tests.
+    pub(crate) fn of(&self, split: usize) -> Asked {
+        self.asked[self.number(split)]
     }
 
-    /// The coded feature of a category split, and the number of its test there.
-    pub(crate) fn category(&self, split: usize) -> (usize, usize) {
-        let ByteTest { column, from } = self.tests[split];
-        (column as usize, from as usize)
+    /// The place of that in [`asked`](Self::asked).
+    pub(crate) fn number(&self, split: usize) -> usize {
+        self.numbers[split] as usize
+    }
+
+    /// What splits test, most of it once only.
+    pub(crate) fn asked(&self) -> &[Asked] {
+        &self.asked
     }
 
     /// Number of distinct tests of a coded feature.
@@ -152,17 +215,17 @@ impl ByteTests {
     }
 }
 
-/// Adds the numeric splits of a feature, in the order of their cuts.
-fn add_numeric(ranks: &mut Ranks, wide: &mut Cuts<f64>, keys: &[Key], tests: &mut [ByteTest]) {
+/// Adds what numeric splits ask of a feature, in the order of cuts.
+fn add_numeric(ranks: &mut Ranks, wide: &mut Cuts<f64>, questions: &[Question], asked: &mut [Asked]) {
     let mut cuts = Vec::new();
     let mut columns = Vec::new();
-    let mut rest = keys;
+    let mut rest = questions;
     while !rest.is_empty() {
         let segment = (cuts.len() / SEGMENT) as u32;
         let (mut used, mut len) = ([false; MISSING.len()], 0);
-        for run in rest.chunk_by(|a, b| a.question() == b.question()).take(SEGMENT) {
+        for run in rest.chunk_by(|a, b| a.place() == b.place()).take(SEGMENT) {
             cuts.push(run[0].cut());
-            run.iter().for_each(|key| used[key.missing()] = true);
+            run.iter().for_each(|question| used[question.missing()] = true);
             len += run.len();
         }
         let mut column_of = [0; MISSING.len()];
@@ -171,21 +234,31 @@ fn add_numeric(ranks: &mut Ranks, wide: &mut Cuts<f64>, keys: &[Key], tests: &mu
             columns.push(Column { index: column_of[at], segment, missing });
         }
         let (of_segment, behind) = rest.split_at(len);
-        for (at, run) in of_segment.chunk_by(|a, b| a.question() == b.question()).enumerate() {
+        for (at, run) in of_segment.chunk_by(|a, b| a.place() == b.place()).enumerate() {
             let from = u32::from_ne_bytes([at as u8 + 1; 4]);
-            run.iter().for_each(|key| tests[key.split()] = ByteTest { column: column_of[key.missing()], from });
+            for question in run {
+                let column = column_of[question.missing()];
+                asked[question.number()] = Asked::Byte(ByteTest { column, from });
+            }
         }
         rest = behind;
     }
-    ranks.push_numeric(keys[0].feature(), &cuts, columns, wide);
+    ranks.push_numeric(questions[0].feature(), &cuts, columns, wide);
 }
 
 /// Adds the category splits of a feature.
-fn add_coded(ranks: &mut Ranks, forest: &Forest, splits: &[usize], tests: &mut [ByteTest]) -> CodedTests {
-    let number = ranks.coded.len() as u32;
-    let mut numbers: HashMap<(&CategorySet, bool), u32> = HashMap::new();
+fn add_coded(
+    ranks: &mut Ranks,
+    forest: &Forest,
+    in_sets: &[usize],
+    numbers: &mut [u32],
+    asked: &mut Vec<Asked>,
+) -> CodedTests {
+    let coded = ranks.coded.len() as u32;
+    let first = asked.len() as u32;
+    let mut known: HashMap<(&CategorySet, bool), u32> = HashMap::with_capacity(in_sets.len());
     let mut sets = Vec::new();
-    for &index in splits {
+    for &index in in_sets {
         let split = &forest.splits()[index];
         let SplitTest::Set(set) = split.test else { unreachable!("a category split") };
         let nan_goes_left = match split.missing {
@@ -193,14 +266,15 @@ fn add_coded(ranks: &mut Ranks, forest: &Forest, splits: &[usize], tests: &mut [
             Missing::Right | Missing::ZeroRight => false,
             Missing::AsZero => zero_goes_left(forest, split.test),
         };
-        let test = *numbers.entry((forest.set(set), nan_goes_left)).or_insert_with(|| {
+        let test = *known.entry((forest.set(set), nan_goes_left)).or_insert_with(|| {
             sets.push((forest.set(set), nan_goes_left));
             sets.len() as u32 - 1
         });
-        tests[index] = ByteTest { column: number, from: test };
+        numbers[index] = first + test;
     }
-    let (coded, left) = CodedFeature::of_sets(forest.splits()[splits[0]].feature, &sets);
-    let n_segments = coded.n_segments();
-    ranks.push_coded(coded);
+    asked.extend((0..sets.len() as u32).map(|test| Asked::Category { coded, test }));
+    let (of_feature, left) = CodedFeature::of_sets(forest.splits()[in_sets[0]].feature, &sets);
+    let n_segments = of_feature.n_segments();
+    ranks.push_coded(of_feature);
     CodedTests { n_segments, left }
 }

@@ -10,12 +10,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::byte_tests::{ByteTest, ByteTests, has_byte_test};
+use super::byte_tests::{Asked, ByteTest, ByteTests, has_byte_test};
 use super::classes::MAX_CLASSES;
 use super::program::{Height, Op, Program, Tile, heights};
 use super::ranks::Ranks;
 use crate::ir::real::Real;
-use crate::ir::{Forest, SplitTest, Target};
+use crate::ir::{Forest, Target};
 use crate::store::Array;
 
 /// Leaves of a tree that bytes can number.
@@ -174,12 +174,12 @@ impl<S: Real> CircuitLayout<S> {
         let mut columns = 0;
         for tree in 0..forest.n_trees() {
             if !chosen(tree) {
-                layout.add_group(forest, tests, tree, &mut group, &mut spare);
+                layout.add_group(tests, tree, &mut group, &mut spare);
                 continue;
             }
             let program = program(forest, &heights, tree, &mut spare);
             if columns + program.columns() > GROUP_COLUMNS {
-                layout.add_group(forest, tests, tree, &mut group, &mut spare);
+                layout.add_group(tests, tree, &mut group, &mut spare);
             }
             if group.is_empty() {
                 columns = 0;
@@ -188,7 +188,7 @@ impl<S: Real> CircuitLayout<S> {
             layout.add_leaves(forest, tree, &program);
             group.push(program);
         }
-        layout.add_group(forest, tests, forest.n_trees(), &mut group, &mut spare);
+        layout.add_group(tests, forest.n_trees(), &mut group, &mut spare);
         Ok(layout)
     }
 
@@ -210,7 +210,6 @@ impl<S: Real> CircuitLayout<S> {
     /// Writes the programs of the trees before tree `end` as a group.
     fn add_group<'a>(
         &mut self,
-        forest: &Forest,
         tests: &ByteTests,
         end: usize,
         programs: &mut Vec<Program<'a>>,
@@ -234,38 +233,37 @@ impl<S: Real> CircuitLayout<S> {
         for (tree, slots) in self.trees.edit()[first_tree..].iter_mut().zip(&slots) {
             tree.slot = *slots.last().expect("a program has a result");
         }
+        let (instructions, all_operands) = (self.instructions.edit(), self.operands.edit());
+        let (all_tests, sets) = (self.tests.edit(), self.sets.edit());
         let mut results = 0;
         for (tile, run) in runs(programs) {
             self.runs.edit().push(Run { tile, length: run.len() as u32 });
             for (program, op) in run {
-                let (slots, program) = (&slots[program], &programs[program]);
-                let Op { leaf, splits, .. } = &program.ops[op];
-                self.instructions.edit().push(Instruction { slot: slots[op], leaf: (*leaf).into() });
+                let (slots, program) = (&slots[program as usize], &programs[program as usize]);
+                let Op { leaf, splits, .. } = &program.ops[op as usize];
+                instructions.push(Instruction { slot: slots[op as usize], leaf: (*leaf).into() });
                 if matches!(tile, Tile::Join4 | Tile::Join8) {
-                    let operands = program.operands(&program.ops[op]);
-                    self.operands.edit().extend(operands.iter().map(|&operand| slots[usize::from(operand)]));
+                    let operands = program.operands(&program.ops[op as usize]);
+                    all_operands.extend(operands.iter().map(|&operand| slots[usize::from(operand)]));
                 }
-                for split in &program.splits[splits.clone()] {
-                    let test = match split {
+                all_tests.extend(program.splits[splits.clone()].iter().map(
+                    |split| match split.map(|at| tests.of(at)) {
                         // Padding: both sides are the same leaf, so that any outcome is right.
-                        None => ByteTest { column: 0, from: 0 },
-                        Some(split) => match forest.splits()[*split].test {
-                            SplitTest::Threshold(_) => tests.numeric(*split),
-                            SplitTest::Set(_) => {
-                                let (coded, test) = tests.category(*split);
-                                let first_column = self.ranks.coded[coded].first_column;
-                                for (segment, &left) in tests.left(coded, test).iter().enumerate() {
-                                    let column = first_column + 2 * segment as u32;
-                                    self.sets.edit().push(SetTest { column, continues: segment > 0, left });
-                                }
-                                results += 1;
-                                let column = self.ranks.n_columns + results - 1;
-                                ByteTest { column: column as u32, from: u32::from_ne_bytes([1; 4]) }
+                        None => ByteTest::default(),
+                        Some(Asked::Byte(test)) => test,
+                        Some(Asked::Category { coded, test }) => {
+                            let (coded, test) = (coded as usize, test as usize);
+                            let first_column = self.ranks.coded[coded].first_column;
+                            for (segment, &left) in tests.left(coded, test).iter().enumerate() {
+                                let column = first_column + 2 * segment as u32;
+                                sets.push(SetTest { column, continues: segment > 0, left });
                             }
-                        },
-                    };
-                    self.tests.edit().push(test);
-                }
+                            results += 1;
+                            let column = self.ranks.n_columns + results - 1;
+                            ByteTest { column: column as u32, from: u32::from_ne_bytes([1; 4]) }
+                        }
+                    },
+                ));
             }
         }
         self.slots = self.slots.max(n_slots);
@@ -331,29 +329,40 @@ fn slots(programs: &[Program<'_>]) -> (Vec<Vec<u16>>, usize) {
 
 /// An order in which the operations of some programs can be done, as runs of one kind of tile: always all that can be
 /// done of the kind that most can be done of. Operations are named by program and place.
-fn runs(programs: &[Program<'_>]) -> Vec<(Tile, Vec<(usize, usize)>)> {
-    let mut ready: Vec<(Tile, Vec<(usize, usize)>)> = Tile::ALL.map(|tile| (tile, Vec::new())).into();
-    let mut parents: Vec<Vec<Option<usize>>> = Vec::with_capacity(programs.len());
-    let mut awaited: Vec<Vec<usize>> = Vec::with_capacity(programs.len());
-    for (number, program) in programs.iter().enumerate() {
-        let mut parent = vec![None; program.ops.len()];
-        for (index, op) in program.ops.iter().enumerate() {
-            program.operands(op).iter().for_each(|&operand| parent[usize::from(operand)] = Some(index));
+fn runs(programs: &[Program<'_>]) -> Vec<(Tile, Vec<(u32, u32)>)> {
+    /// The parent of a program's last operation.
+    const NONE: u32 = u32::MAX;
+    let n_ops = programs.iter().map(|program| program.ops.len()).sum();
+    let mut ready = Tile::ALL.map(|tile| (tile, Vec::new()));
+    // Of all programs together: the parent of each operation within its program, and how many operands it waits for.
+    let (mut parents, mut awaited) = (vec![NONE; n_ops], vec![0u8; n_ops]);
+    let mut firsts = Vec::with_capacity(programs.len());
+    let mut first = 0;
+    for (number, program) in (0..).zip(programs) {
+        firsts.push(first);
+        for (index, op) in (0..).zip(&program.ops) {
+            program.operands(op).iter().for_each(|&operand| parents[first + usize::from(operand)] = index);
+            awaited[first + index as usize] = op.operands.len() as u8;
             if op.operands.is_empty() {
                 ready[op.tile as usize].1.push((number, index));
             }
         }
-        parents.push(parent);
-        awaited.push(program.ops.iter().map(|op| op.operands.len()).collect());
+        first += program.ops.len();
     }
     let mut runs = Vec::new();
     while let Some(most) = ready.iter_mut().filter(|(_, ops)| !ops.is_empty()).max_by_key(|(_, ops)| ops.len()) {
         let run = (most.0, std::mem::take(&mut most.1));
-        for &(program, op) in &run.1 {
-            let Some(parent) = parents[program][op] else { continue };
-            awaited[program][parent] -= 1;
-            if awaited[program][parent] == 0 {
-                ready[programs[program].ops[parent].tile as usize].1.push((program, parent));
+        for &(number, index) in &run.1 {
+            let first = firsts[number as usize];
+            let parent = parents[first + index as usize];
+            if parent == NONE {
+                continue;
+            }
+            let awaited = &mut awaited[first + parent as usize];
+            *awaited -= 1;
+            if *awaited == 0 {
+                let tile = programs[number as usize].ops[parent as usize].tile;
+                ready[tile as usize].1.push((number, parent));
             }
         }
         runs.push(run);

@@ -67,7 +67,7 @@ impl Classes {
                 break;
             }
             for (place, &(set, nan)) in block.iter().enumerate() {
-                for &(index, bits) in set.words() {
+                for &[index, bits] in set.words() {
                     let at = position(&words, index);
                     if !std::mem::replace(&mut met[at], true) {
                         met_words.push(at);
@@ -120,22 +120,28 @@ impl Classes {
     /// Marks the classes that one of the sets has, in 256 bits for each segment.
     pub(super) fn mark(&self, (set, nan): SetAndNan<'_>, segments: &mut [[u8; 32]]) {
         let bits = segments.as_flattened_mut();
-        for &(index, codes) in set.words() {
+        for &[index, codes] in set.words() {
             let word = &self.words[position(&self.words, index)];
             // Codes next to each other are of classes next to each other.
             let (mut class, mut firsts) = (usize::from(word.class), word.firsts);
             while firsts != 0 {
                 let (skipped, run) = (firsts.trailing_zeros(), (firsts >> firsts.trailing_zeros()).trailing_ones());
                 let of_run = u64::from(codes >> skipped) & ((1 << run) - 1);
-                for (bits, byte) in bits[class >> 3..].iter_mut().zip((of_run << (class & 7)).to_le_bytes()) {
-                    *bits |= byte;
-                }
+                add_bits(bits, class, of_run);
                 class += run as usize;
                 firsts &= !((((1u64 << run) - 1) << skipped) as u32);
             }
         }
-        let nan_class = usize::from(self.nan);
-        bits[nan_class >> 3] |= u8::from(nan) << (nan_class & 7);
+        add_bits(bits, self.nan.into(), nan.into());
+    }
+}
+
+/// Adds 32 bits from bit `first` on, of which those beyond the end are 0.
+fn add_bits(bits: &mut [u8], first: usize, added: u64) {
+    let (bits, added) = (&mut bits[first >> 3..], added << (first & 7));
+    match bits.first_chunk_mut() {
+        Some(eight) => *eight = (u64::from_le_bytes(*eight) | added).to_le_bytes(),
+        None => bits.iter_mut().zip(added.to_le_bytes()).for_each(|(bits, added)| *bits |= added),
     }
 }
 
@@ -166,15 +172,15 @@ impl Parts {
 
 /// The words of all sets together.
 fn union(sets: &[SetAndNan<'_>]) -> Vec<Word> {
-    let mut words: Vec<(u32, u32)> = sets.iter().flat_map(|set| set.0.words()).copied().collect();
-    words.sort_unstable_by_key(|word| word.0);
+    let mut words: Vec<[u32; 2]> = sets.iter().flat_map(|set| set.0.words()).copied().collect();
+    words.sort_unstable_by_key(|word| word[0]);
     words.dedup_by(|word, kept| {
-        let same = word.0 == kept.0;
-        kept.1 |= if same { word.1 } else { 0 };
+        let same = word[0] == kept[0];
+        kept[1] |= if same { word[1] } else { 0 };
         same
     });
     let mut first = 0;
-    let word = |(index, bits): (u32, u32)| {
+    let word = |[index, bits]: [u32; 2]| {
         let word = Word { index, bits, first, firsts: 0, class: 0 };
         first = word.codes().end;
         word

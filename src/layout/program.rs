@@ -52,10 +52,11 @@ pub(super) struct Height {
 
 /// Of every split of the forest.
 pub(super) fn heights(forest: &Forest) -> Vec<Height> {
-    let mut heights = vec![Height::default(); forest.splits().len()];
+    let splits = forest.splits();
+    let mut heights = vec![Height::default(); splits.len()];
     // Children stand behind their parents.
     for index in (0..heights.len()).rev() {
-        let split = &forest.splits()[index];
+        let split = &splits[index];
         let [left, right] = [split.left, split.right].map(|child| match child.position() {
             Position::Split(child) => heights[child],
             Position::Leaf(_) => Height::default(),
@@ -67,7 +68,8 @@ pub(super) fn heights(forest: &Forest) -> Vec<Height> {
 
 /// A program. The last operation is the root's.
 pub(super) struct Program<'a> {
-    forest: &'a Forest,
+    /// The forest's.
+    all_splits: &'a [Split],
     heights: &'a [Height],
     /// Whether tiles may be padded.
     padded: bool,
@@ -78,6 +80,12 @@ pub(super) struct Program<'a> {
     pub(super) splits: Vec<Option<usize>>,
     /// The forest's index of each numbered leaf.
     pub(super) leaves: Vec<usize>,
+    /// Whether padding stands anywhere.
+    has_padding: bool,
+    /// Splits that test sets.
+    n_sets: usize,
+    /// Splits of one leaf and one subtree that are still to be written, from the top.
+    chain: Vec<(Tile, usize, usize)>,
 }
 
 /// What is done with one tile.
@@ -94,8 +102,9 @@ pub(super) struct Op {
 impl<'a> Program<'a> {
     /// A program without operations.
     pub(super) fn empty(forest: &'a Forest, heights: &'a [Height]) -> Self {
-        let (ops, operands, splits, leaves) = Default::default();
-        Self { forest, heights, padded: false, ops, operands, splits, leaves }
+        let (ops, operands, splits, leaves, chain) = Default::default();
+        let all_splits = forest.splits();
+        Self { all_splits, heights, padded: false, ops, operands, splits, leaves, has_padding: false, n_sets: 0, chain }
     }
 
     /// Writes the program of a tree over whatever was here.
@@ -105,12 +114,13 @@ impl<'a> Program<'a> {
         self.operands.clear();
         self.splits.clear();
         self.leaves.clear();
+        (self.has_padding, self.n_sets) = (false, 0);
         self.emit(root);
     }
 
     /// Whether some tile is padded.
     pub(super) fn has_padding(&self) -> bool {
-        self.splits.contains(&None)
+        self.has_padding
     }
 
     /// The operations that `op` selects from.
@@ -128,18 +138,13 @@ impl<'a> Program<'a> {
 
     /// Byte columns it fills: one for every tile over leaves, one for every set test.
     pub(super) fn columns(&self) -> usize {
-        let tiles = self.ops.iter().filter(|op| op.operands.is_empty()).count();
-        let is_set = |&&split: &&usize| matches!(self.forest.splits()[split].test, SplitTest::Set(_));
-        let sets = self.splits.iter().flatten().filter(is_set).count();
-        tiles + sets
+        self.ops.iter().filter(|op| op.operands.is_empty()).count() + self.n_sets
     }
 
     /// Writes the operations of a subtree; the last of them. Deep chains are written from the bottom up in a loop, so
     /// that recursion is only as deep as there are joins below each other.
     fn emit(&mut self, root: Child) -> u16 {
-        // Splits of one leaf and one subtree, from the top.
-        let mut chain = Vec::new();
-        let mut at = root;
+        let (first_of_chain, mut at) = (self.chain.len(), root);
         let mut result = loop {
             let index = match at.position() {
                 Position::Split(index) => index,
@@ -148,7 +153,7 @@ impl<'a> Program<'a> {
                     break self.push(Tile::Leaf, number, self.splits.len(), &[]);
                 }
             };
-            let split = &self.forest.splits()[index];
+            let split = &self.all_splits[index];
             let Height { levels, splits } = self.heights[index];
             let least = |levels: u32| if self.padded { [1, 2, 5][levels as usize - 1] } else { (1 << levels) - 1 };
             if levels <= 3 && splits >= least(levels) {
@@ -156,20 +161,22 @@ impl<'a> Program<'a> {
             }
             match (split.left.position(), split.right.position()) {
                 (Position::Leaf(leaf), _) => {
-                    chain.push((Tile::LeafLeft, leaf, index));
+                    self.chain.push((Tile::LeafLeft, leaf, index));
                     at = split.right;
                 }
                 (_, Position::Leaf(leaf)) => {
-                    chain.push((Tile::LeafRight, leaf, index));
+                    self.chain.push((Tile::LeafRight, leaf, index));
                     at = split.left;
                 }
                 _ => break self.emit_join(at),
             }
         };
-        for (tile, leaf, split) in chain.into_iter().rev() {
+        while self.chain.len() > first_of_chain
+            && let Some((tile, leaf, split)) = self.chain.pop()
+        {
             let number = self.number([leaf]);
             let first_split = self.splits.len();
-            self.splits.push(Some(split));
+            self.note(split);
             result = self.push(tile, number, first_split, &[result]);
         }
         result
@@ -179,7 +186,7 @@ impl<'a> Program<'a> {
     fn emit_leaf_tile(&mut self, root: Child, levels: u32) -> u16 {
         let first_split = self.splits.len();
         let level = self.descend(root, levels);
-        let first = self.number(level.iter().flatten().map(|child| match child.position() {
+        let first = self.number(level[..1 << levels].iter().map(|child| match child.position() {
             Position::Leaf(leaf) => leaf,
             Position::Split(_) => unreachable!("the subtree has no more levels"),
         }));
@@ -190,10 +197,10 @@ impl<'a> Program<'a> {
     /// A split over two subtrees, neither a leaf, with as many levels below it as make a dense tile.
     fn emit_join(&mut self, root: Child) -> u16 {
         let Position::Split(index) = root.position() else { unreachable!("a split") };
-        let split = &self.forest.splits()[index];
+        let split = &self.all_splits[index];
         let inner = |child: Child| match child.position() {
             Position::Split(child) => {
-                let Split { left, right, .. } = self.forest.splits()[child];
+                let Split { left, right, .. } = self.all_splits[child];
                 [left, right].iter().filter(|child| matches!(child.position(), Position::Split(_))).count()
             }
             Position::Leaf(_) => 0,
@@ -203,37 +210,43 @@ impl<'a> Program<'a> {
         let first_split = self.splits.len();
         let level = self.descend(root, levels);
         let splits = first_split..self.splits.len();
-        let operands = level.map(|child| child.map(|child| self.emit(child)));
+        let mut operands = [0; 8];
+        for (operand, &child) in operands.iter_mut().zip(&level[..1 << levels]) {
+            *operand = self.emit(child);
+        }
         let first_operand = self.operands.len();
-        self.operands.extend(operands.iter().flatten());
+        self.operands.extend_from_slice(&operands[..1 << levels]);
         self.ops.push(Op { tile, leaf: 0, splits, operands: first_operand..self.operands.len() });
         self.ops.len() as u16 - 1
     }
 
-    /// Notes the splits of `levels` levels, at most three; the level below. A leaf among splits becomes a padded split
-    /// over itself.
-    fn descend(&mut self, root: Child, levels: u32) -> [Option<Child>; 8] {
-        let mut level = [None; 8];
-        level[0] = Some(root);
+    /// Notes the splits of `levels` levels, at most three; the level below starts what is returned. A leaf among splits
+    /// becomes a padded split over itself.
+    fn descend(&mut self, root: Child, levels: u32) -> [Child; 8] {
+        let mut level = [root; 8];
         for depth in 0..levels {
-            let mut below = [None; 8];
-            for (at, &child) in level[..1 << depth].iter().flatten().enumerate() {
-                let children = match child.position() {
+            let above = level;
+            for (&child, below) in above[..1 << depth].iter().zip(level.as_chunks_mut().0) {
+                *below = match child.position() {
                     Position::Split(index) => {
-                        let split = &self.forest.splits()[index];
-                        self.splits.push(Some(index));
-                        [split.left, split.right]
+                        self.note(index);
+                        [self.all_splits[index].left, self.all_splits[index].right]
                     }
                     Position::Leaf(_) => {
+                        self.has_padding = true;
                         self.splits.push(None);
                         [child, child]
                     }
                 };
-                below[2 * at..][..2].copy_from_slice(&children.map(Some));
             }
-            level = below;
         }
         level
+    }
+
+    /// Writes what the next split of an operation is.
+    fn note(&mut self, split: usize) {
+        self.splits.push(Some(split));
+        self.n_sets += usize::from(matches!(self.all_splits[split].test, SplitTest::Set(_)));
     }
 
     /// Numbers leaves; the number of the first.

@@ -8,12 +8,12 @@
 
 use std::sync::Arc;
 
-use super::byte_tests::ByteTests;
+use super::byte_tests::{Asked, ByteTests};
 use super::circuit::Refusal;
 use super::classes::MAX_CLASSES;
 use super::ranks::{Column, Ranks, SEGMENT};
 use crate::ir::real::Real;
-use crate::ir::{Forest, Missing, Position, SplitTest, Target};
+use crate::ir::{Forest, Missing, Position, Target};
 use crate::store::Array;
 
 /// Walks in flight.
@@ -124,6 +124,15 @@ impl<S: Real> RowLayout<S> {
         if n_words > usize::from(u16::MAX) {
             return Err(Refusal::Columns);
         }
+        // What a node compares, by the number of its test.
+        let compared = tests.asked().iter().map(|asked| match *asked {
+            Asked::Byte(test) => {
+                let WordPlace { word, first_cut } = places.get(test.column as usize).copied().unwrap_or_default();
+                (word as u16, (first_cut + usize::from(test.from.to_ne_bytes()[0])).saturating_sub(1) as u16)
+            }
+            Asked::Category { coded, test } => ((first_words[coded as usize] + test as usize) as u16, 0),
+        });
+        let compared: Vec<(u16, u16)> = compared.collect();
         let outcomes = (0..).zip(&first_words).map(|(coded, &first)| Outcomes::of(tests, coded, first)).collect();
 
         let n_nodes = 1 + forest.splits().len() + forest.n_leaves();
@@ -133,6 +142,7 @@ impl<S: Real> RowLayout<S> {
         values.push(S::ZERO);
         let mut trees = Vec::with_capacity(forest.n_trees());
         let mut level_order = Vec::new();
+        let splits = forest.splits();
         for tree in forest.trees() {
             let weight = S::from_f64(tree.weight);
             let Target::One(output) = tree.target else { unreachable!("a row refusal") };
@@ -147,21 +157,10 @@ impl<S: Real> RowLayout<S> {
                         values.push(S::from_f64(forest.leaf(leaf)[0]) * weight);
                     }
                     Position::Split(index) => {
-                        let split = &forest.splits()[index];
                         let left = (root + level_order.len()) as u32;
-                        level_order.extend([split.left, split.right]);
-                        let (word, cut) = match split.test {
-                            SplitTest::Threshold(_) => {
-                                let test = tests.numeric(index);
-                                let WordPlace { word, first_cut } = places[test.column as usize];
-                                (word, first_cut + usize::from(test.from.to_ne_bytes()[0]) - 1)
-                            }
-                            SplitTest::Set(_) => {
-                                let (coded, test) = tests.category(index);
-                                (first_words[coded] + test, 0)
-                            }
-                        };
-                        nodes.push(RowNode { left, word: word as u16, cut: cut as u16 });
+                        level_order.extend([splits[index].left, splits[index].right]);
+                        let (word, cut) = compared[tests.number(index)];
+                        nodes.push(RowNode { left, word, cut });
                         values.push(S::ZERO);
                     }
                 }
@@ -213,7 +212,7 @@ impl Outcomes {
                 }
                 for (class, outcomes) in classes.chunks_exact_mut(n_tests).enumerate() {
                     for (outcome, bits) in outcomes[first..end].iter_mut().zip(&bits) {
-                        *outcome = (bits >> class & 1) ^ 1;
+                        *outcome = u8::from(bits & (1 << class) == 0);
                     }
                 }
             }

@@ -22,14 +22,14 @@ pub(super) struct Work {
 
 impl Work {
     /// Of the trees that `chosen` names.
-    pub(super) fn of(forest: &Forest, chosen: &[bool]) -> Self {
-        let trees = || (0..forest.n_trees()).filter(|&tree| chosen[tree]);
-        let mut features: Vec<u32> =
-            trees().flat_map(|tree| &forest.splits()[forest.splits_of(tree)]).map(|split| split.feature).collect();
-        features.sort_unstable();
-        features.dedup();
+    pub(super) fn of(forest: &Forest, chosen: impl Fn(usize) -> bool) -> Self {
+        let trees = || (0..forest.n_trees()).filter(|&tree| chosen(tree));
+        let mut uses = vec![false; forest.n_features()];
+        for split in trees().flat_map(|tree| &forest.splits()[forest.splits_of(tree)]) {
+            uses[split.feature as usize] = true;
+        }
         Self {
-            features: features.len() as f64,
+            features: uses.iter().filter(|&&used| used).count() as f64,
             splits: trees().map(|tree| forest.splits_of(tree).len()).sum::<usize>() as f64,
             trees: trees().count() as f64,
             visits: trees().map(|tree| f64::from(forest.trees()[tree].depth)).sum(),

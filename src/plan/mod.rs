@@ -282,6 +282,8 @@ struct LaidOut<'a> {
     forest: &'a Forest,
     /// By tree, why it has no circuit.
     refusals: Vec<Option<Refusal>>,
+    /// What all trees ask of a kernel.
+    work: Work,
     /// Tests of all splits, once some layout needs them.
     tests: OnceCell<ByteTests>,
 }
@@ -289,7 +291,8 @@ struct LaidOut<'a> {
 impl<'a> LaidOut<'a> {
     fn new(forest: &'a Forest) -> Self {
         let refusals = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
-        Self { forest, refusals, tests: OnceCell::new() }
+        let work = Work::of(forest, |_| true);
+        Self { forest, refusals, work, tests: OnceCell::new() }
     }
 
     fn tests(&self) -> &ByteTests {
@@ -300,10 +303,11 @@ impl<'a> LaidOut<'a> {
     fn circuits<S: Sum>(&self) -> Candidate<'_, CircuitLayout<S>> {
         let chosen: Vec<bool> = self.refusals.iter().map(Option::is_none).collect();
         let trees = chosen.iter().filter(|&&chosen| chosen).count();
-        let work = Work::of(self.forest, &chosen);
+        let all = trees == self.forest.n_trees();
+        let work = if all { self.work } else { Work::of(self.forest, |tree| chosen[tree]) };
         let layout = move || {
             let chosen = |tree: usize| chosen[tree];
-            match trees == self.forest.n_trees() {
+            match all {
                 true => CircuitLayout::new(self.forest, self.tests(), chosen),
                 // Cuts of other trees would only lengthen the search.
                 false => CircuitLayout::new(self.forest, &ByteTests::new(self.forest, chosen), chosen),
@@ -319,8 +323,7 @@ impl<'a> LaidOut<'a> {
             Some(refusal) => Err(refusal),
             None => RowLayout::new(self.forest, self.tests()).map(Arc::new),
         };
-        let work = Work::of(self.forest, &vec![true; trees]);
-        Candidate { trees, refused: None, work, layout: Box::new(layout) }
+        Candidate { trees, refused: None, work: self.work, layout: Box::new(layout) }
     }
 }
 
