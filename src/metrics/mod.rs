@@ -1,8 +1,8 @@
 //! Counters and histograms: written without locks or allocation, read as a [`Snapshot`].
 //!
-//! Every thread writes to one of several *stripes*, each on cache lines of its own; a snapshot adds the stripes up. The
-//! first threads to come have a stripe to themselves, which they write with plain stores; later ones share two, with
-//! atomic additions. Gauges are not written at all: [`Metrics::observe`] says how to read them when a snapshot is
+//! Every thread writes to one of several *stripes*, each on cache lines of its own; a snapshot adds the stripes up. Threads
+//! of low numbers have a stripe to themselves, which they write with plain stores; the others share two, with atomic
+//! additions. Numbers of threads that have ended are given to new ones. Gauges are not written at all: [`Metrics::observe`] says how to read them when a snapshot is
 //! taken. Series are told apart by model and by the bounded sets of `labels.rs`; a model's series are allocated when it
 //! is registered, never on the way of a request.
 
@@ -12,8 +12,10 @@ mod prometheus;
 mod report;
 mod snapshot;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -22,11 +24,29 @@ use histogram::{Counter, Histogram, NANOSECONDS, ROWS, nanoseconds};
 pub use labels::{Outcome, Priority};
 pub use snapshot::{BatchStats, CacheStats, ClassStats, ModelStats, PoolStats, QueueStats, Snapshot};
 
-/// A number that stays with the thread: consecutive for threads in the order in which they first ask.
+/// A number that is the thread's own while it lives: when it first asks, the least that no other has.
 pub(crate) fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: usize = NEXT.fetch_add(1, Relaxed));
-    NUMBER.with(|&number| number)
+    thread_local!(static NUMBER: ThreadNumber = ThreadNumber::take());
+    // A thread that is ending may have given its number back.
+    NUMBER.try_with(|number| number.0).unwrap_or(usize::MAX)
+}
+
+struct ThreadNumber(usize);
+
+/// Numbers given back, and the first that nobody has had.
+static FREE_NUMBERS: Mutex<(BinaryHeap<Reverse<usize>>, usize)> = Mutex::new((BinaryHeap::new(), 0));
+
+impl ThreadNumber {
+    fn take() -> Self {
+        let (free, next) = &mut *FREE_NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+        Self(free.pop().map_or_else(|| std::mem::replace(next, *next + 1), |Reverse(number)| number))
+    }
+}
+
+impl Drop for ThreadNumber {
+    fn drop(&mut self) {
+        FREE_NUMBERS.lock().unwrap_or_else(PoisonError::into_inner).0.push(Reverse(self.0));
+    }
 }
 
 /// A value on cache lines of its own (two, since processors fetch them in pairs).
@@ -271,5 +291,32 @@ impl ModelMetrics {
             sums.reruns += cells.reruns.get();
         }
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn living_threads_have_numbers_of_their_own_and_those_of_ended_ones_come_again() {
+        let numbers = || {
+            let all_have_one = std::sync::Barrier::new(8);
+            let number = || {
+                let number = thread_number();
+                all_have_one.wait();
+                assert_eq!(thread_number(), number);
+                number
+            };
+            let numbers = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(number)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
+            });
+            assert_eq!(numbers.len(), 8);
+            numbers.into_iter().max()
+        };
+        // Other tests run beside this one, so that some numbers are taken; but not ever more.
+        let most = (0..100).map(|_| numbers()).max().flatten();
+        assert!(most < Some(8 * 50), "{most:?}");
     }
 }
