@@ -4,6 +4,7 @@
 //! be asked for its kind ([`Error::is_unsupported`] and friends) by code that has to decide what to do next.
 
 use std::fmt::{self, Display};
+use std::sync::Arc;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -21,7 +22,8 @@ struct Inner {
     kind: Kind,
     /// Outermost first: file, tree, node.
     places: Vec<String>,
-    finding: String,
+    /// Shared where many errors say the same.
+    finding: Arc<str>,
     source: Option<std::io::Error>,
 }
 
@@ -73,9 +75,9 @@ impl Error {
         Self::new(Kind::UnknownModel, finding)
     }
 
-    /// A request that an engine does not take on: it has too much to do.
-    pub(crate) fn overloaded(finding: impl Into<String>) -> Self {
-        Self::new(Kind::Overloaded, finding)
+    /// A request that an engine does not take on: it has too much to do. Made often where it is made at all.
+    pub(crate) fn overloaded(finding: impl Into<Arc<str>>) -> Self {
+        Self::of(Kind::Overloaded, finding.into())
     }
 
     /// A request whose deadline passed.
@@ -117,6 +119,10 @@ impl Error {
             finding.truncate(finding.floor_char_boundary(MAX_FINDING));
             finding.push('…');
         }
+        Self::of(kind, finding.into())
+    }
+
+    fn of(kind: Kind, finding: Arc<str>) -> Self {
         let inner = Inner { kind, places: Vec::new(), finding, source: None };
         Self { inner: Box::new(inner) }
     }

@@ -526,7 +526,7 @@ fn an_engine_can_be_dropped_by_a_callback() {
     held.let_go();
     assert!(gated.wait().is_ok());
     assert_eq!(told.recv().unwrap(), [2.0]);
-    assert!(mate.wait().unwrap_err().is_shutdown());
+    assert_eq!(mate.wait().unwrap().values.to_f64(), [4.0]);
 }
 
 /// Bounds of bytes that no row fits into let one row through at a time.
@@ -826,4 +826,324 @@ fn a_cache_that_costs_more_than_it_saves_is_left_out() {
     }
     let cache = engine.metrics().snapshot().cache.unwrap();
     assert!(cache.bypassed > 10_000, "{cache:?}");
+}
+
+#[test]
+fn no_rows_are_answered_with_no_rows_by_every_way_in() {
+    for builder in [queueing(8), cached(8)] {
+        let (engine, held, gate) = hold(builder.build().unwrap());
+        let (doubler, ran) = Doubler::model(2.0);
+        engine.load("m", doubler).unwrap();
+        // On a busy engine, too: there is nothing to queue.
+        let none: &[f32] = &[];
+        let sparse = Rows::csr(2, &[0], &[], none).unwrap();
+        assert_eq!(engine.predict("m", none).unwrap().values.n_rows(), 0);
+        assert_eq!(engine.predict("m", sparse).unwrap().values.n_rows(), 0);
+        assert_eq!(engine.submit(Request::new("m", none)).unwrap().wait().unwrap().values.n_rows(), 0);
+        assert_eq!(engine.predict_batch("m", none).unwrap().n_rows(), 0);
+        let (tell, told) = mpsc::channel();
+        engine
+            .submit_with(Request::new("m", none), move |answer| tell.send(answer.unwrap().batch_rows).unwrap())
+            .unwrap();
+        assert_eq!(told.recv().unwrap(), 0);
+        let passed = Instant::now();
+        assert!(engine.predict_request(Request::new("m", none).deadline(passed)).unwrap_err().is_deadline());
+        held.let_go();
+        gate.wait().unwrap();
+        engine.shutdown(Duration::from_secs(60)).unwrap();
+        assert!(engine.predict("m", none).unwrap_err().is_shutdown());
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_request_larger_than_the_queue_is_let_in_alone_and_split() {
+    let builder = queueing(4).queue_rows(8);
+    let (engine, held, gate) = hold(builder.build().unwrap());
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let rows: Vec<f32> = (1..=100).flat_map(|row| [row as f32, 0.0]).collect();
+    let large = engine.submit(Request::new("m", &rows)).unwrap();
+    let error = engine.submit(Request::new("m", &rows)).unwrap_err();
+    assert!(error.is_overloaded() && error.to_string().starts_with("100 rows are waiting"), "{error}");
+    held.let_go();
+    gate.wait().unwrap();
+    let answer = large.wait().unwrap();
+    assert_eq!(answer.values.to_f64(), (1..=100).map(|row| f64::from(row) * 2.0).collect::<Vec<_>>());
+    assert_eq!(answer.batch_rows, 4);
+}
+
+#[test]
+fn a_bad_row_of_a_split_request_ends_all_of_it_once() {
+    let (engine, held, gate) = held_engine(4);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let rows: Vec<f32> = (101..=120).flat_map(|row| [row as f32, 0.0]).collect();
+    let (large, mate) = (engine.submit(Request::new("m", &rows)).unwrap(), [1.0f32, 0.0]);
+    let mate = engine.submit(Request::new("m", &mate)).unwrap();
+    held.let_go();
+    gate.wait().unwrap();
+    // Row 113 panics, row 117 errs: whichever runs first.
+    assert!(large.wait().unwrap_err().is_panicked());
+    assert_eq!(mate.wait().unwrap().values.to_f64(), [2.0]);
+    assert_eq!((engine.health().in_flight, engine.health().queued_rows), (0, 0));
+}
+
+#[test]
+fn answers_kept_for_no_time_are_never_given_out_and_still_shared() {
+    let cache = CacheConfig::rows(100).ttl(Duration::ZERO);
+    let (engine, held, gate) = hold(queueing(8).cache(cache).build().unwrap());
+    let (doubler, ran) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let row = [5.0f32, 0.0];
+    let tickets = [(); 3].map(|()| engine.submit(Request::new("m", &row)).unwrap());
+    held.let_go();
+    gate.wait().unwrap();
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().unwrap().values.to_f64() == [10.0]));
+    assert_eq!(ran.load(Ordering::Relaxed), 1, "those under way at once are computed once");
+    for times in 2..5 {
+        let prediction = engine.predict("m", &row).unwrap();
+        assert_eq!((prediction.values.to_f64(), prediction.from_cache), (vec![10.0], false));
+        assert_eq!(ran.load(Ordering::Relaxed), times);
+    }
+}
+
+#[test]
+fn a_deadline_in_the_past_is_told_at_once_by_every_way_in() {
+    for builder in [Engine::builder(), queueing(8), Engine::builder().cache(CacheConfig::rows(10))] {
+        let engine = builder.build().unwrap();
+        let (doubler, ran) = Doubler::model(2.0);
+        engine.load("m", doubler).unwrap();
+        let row = [5.0f32, 0.0];
+        // A cached answer comes too late as well.
+        engine.predict("m", &row).unwrap();
+        let late = || Request::new("m", &row).deadline(Instant::now());
+        assert!(engine.predict_request(late()).unwrap_err().is_deadline());
+        assert!(engine.submit(late()).unwrap_err().is_deadline());
+        let error = engine.submit_with(late(), |_| panic!("an error is returned instead")).unwrap_err();
+        assert!(error.is_deadline());
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+        assert_eq!(engine.metrics().snapshot().requests(Outcome::Expired), 3);
+        // The far future is no deadline.
+        assert!(engine.predict_request(Request::new("m", &row).timeout(Duration::MAX)).is_ok());
+        assert_eq!(engine.health().in_flight, 0);
+    }
+}
+
+#[test]
+fn what_runs_when_its_ticket_is_dropped_is_thrown_away_and_its_mates_are_not() {
+    let (engine, first_held, first) = held_engine(8);
+    let (gate, held) = Gate::shut();
+    engine.load("next", gate).unwrap();
+    let tickets = [2.0f32, 3.0].map(|value| engine.submit(Request::new("next", &[value])).unwrap());
+    // One that runs alone.
+    drop(first);
+    assert_eq!(engine.health().in_flight, 2);
+    first_held.let_go();
+    // One of two that run together.
+    held.await_worker();
+    let [dropped, mate] = tickets;
+    drop(dropped);
+    assert_eq!(engine.health().in_flight, 1);
+    held.let_go();
+    let answer = mate.wait().unwrap();
+    assert_eq!((answer.values.to_f64(), answer.batch_rows), (vec![1.0], 2));
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+    let snapshot = engine.metrics().snapshot();
+    assert_eq!((snapshot.requests(Outcome::Ok), snapshot.requests(Outcome::Cancelled)), (1, 2));
+}
+
+#[test]
+fn a_callback_that_panics_on_its_callers_thread_harms_nobody_either() {
+    let engine = Engine::builder().inline_below(Duration::from_secs(1)).build().unwrap();
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    engine.submit_with(Request::new("m", &[1.0f32, 0.0]), |_| panic!("a careless callback")).unwrap();
+    assert_eq!(engine.predict("m", &[1.0f32, 0.0]).unwrap().values.to_f64(), [2.0]);
+    assert_eq!(engine.health().in_flight, 0);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+/// Fails in the nastier ways: at 1 it panics with something that panics when it is dropped, and it panics when it is
+/// dropped itself.
+struct Spiteful(Schema);
+
+struct Spite;
+
+impl Drop for Spite {
+    fn drop(&mut self) {
+        panic!("one more");
+    }
+}
+
+impl Predictor for Spiteful {
+    fn schema(&self) -> &Schema {
+        &self.0
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> sawmill::Result<()> {
+        if rows[[0, 0]] == 1.0 {
+            std::panic::panic_any(Spite);
+        }
+        out.fill(7.0);
+        Ok(())
+    }
+}
+
+impl Drop for Spiteful {
+    fn drop(&mut self) {
+        panic!("and a last one");
+    }
+}
+
+#[test]
+fn a_worker_survives_whatever_a_model_panics_with_and_its_drop() {
+    let (engine, held, gate) = held_engine(8);
+    engine.load("spiteful", Model::custom(Spiteful(Schema::new(1, 1))).unwrap()).unwrap();
+    let (tell, told) = mpsc::channel();
+    for value in [1.0f32, 2.0] {
+        let tell = tell.clone();
+        let callback =
+            move |answer: sawmill::Result<sawmill::Prediction>| tell.send(answer.map(|it| it.values.to_f64()));
+        engine.submit_with(Request::new("spiteful", &[value]), move |answer| callback(answer).unwrap()).unwrap();
+    }
+    // Its last uses are these requests, so the worker drops it.
+    engine.unload("spiteful").unwrap();
+    held.let_go();
+    gate.wait().unwrap();
+    assert!(told.recv().unwrap().unwrap_err().is_panicked());
+    assert_eq!(told.recv().unwrap().unwrap(), [7.0]);
+    // The only worker is there still.
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    assert_eq!(engine.submit(Request::new("m", &[1.0f32, 0.0])).unwrap().wait().unwrap().values.to_f64(), [2.0]);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+#[test]
+fn a_bad_row_in_bulk_is_an_error_of_that_call_alone() {
+    let engine = Engine::builder().workers(Workers::Count(4)).build().unwrap();
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let mut rows = Array2::from_elem((5000, 2), 3.0f32);
+    rows[[4000, 0]] = 113.0;
+    assert!(engine.predict_batch("m", &rows).unwrap_err().is_panicked());
+    rows[[4000, 0]] = 117.0;
+    assert!(engine.predict_batch("m", &rows).unwrap_err().is_custom());
+    rows[[4000, 0]] = 4.0;
+    let values = engine.predict_batch("m", &rows).unwrap().to_f64();
+    assert!(values.len() == 5000 && values[4000] == 8.0 && values[4999] == 6.0);
+    let snapshot = engine.metrics().snapshot();
+    assert_eq!([Outcome::Panicked, Outcome::Failed, Outcome::Ok].map(|outcome| snapshot.requests(outcome)), [1, 1, 1]);
+}
+
+#[test]
+fn what_is_queued_when_its_model_is_unloaded_still_ends() {
+    for builder in [queueing(4), cached(4)] {
+        let (engine, held, gate) = hold(builder.build().unwrap());
+        let (doubler, ran) = Doubler::model(2.0);
+        engine.load("m", doubler).unwrap();
+        let submit = |value: f32| engine.submit(Request::new("m", &[value, 0.0])).unwrap();
+        let tickets: Vec<_> = (1..=10).map(|value| submit(value as f32)).collect();
+        engine.unload("m").unwrap();
+        assert!(engine.submit(Request::new("m", &[1.0f32, 0.0])).unwrap_err().is_unknown_model());
+        assert!(engine.unload("m").unwrap_err().is_unknown_model());
+        held.let_go();
+        gate.wait().unwrap();
+        for (value, ticket) in (1..).zip(tickets) {
+            assert_eq!(ticket.wait().unwrap().values.to_f64(), [f64::from(value) * 2.0]);
+        }
+        assert_eq!(ran.load(Ordering::Relaxed), 10);
+        assert_eq!((engine.health().in_flight, engine.health().queued_rows), (0, 0));
+        assert_eq!(engine.metrics().snapshot().models.keys().collect::<Vec<_>>(), ["gate"]);
+    }
+}
+
+#[test]
+fn a_callback_may_shut_the_engine_down() {
+    let (engine, held, gated) = held_engine(1);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    let engine = Arc::new(engine);
+    let (tell, told) = mpsc::channel();
+    let inside = Arc::clone(&engine);
+    let callback = move |answer: sawmill::Result<sawmill::Prediction>| {
+        // Its worker cannot run what is queued meanwhile, so that ends with errors.
+        let error = inside.shutdown(Duration::from_millis(1)).unwrap_err();
+        tell.send((answer.unwrap().values.to_f64(), error.to_string())).unwrap();
+    };
+    engine.submit_with(Request::new("m", &[1.0f32, 0.0]), callback).unwrap();
+    let behind = [2.0f32, 3.0].map(|value| engine.submit(Request::new("m", &[value, 0.0])).unwrap());
+    held.let_go();
+    assert!(gated.wait().is_ok());
+    let (answer, error) = told.recv().unwrap();
+    assert!(answer == [2.0] && error.starts_with("2 requests"), "{error}");
+    assert!(behind.into_iter().all(|ticket| ticket.wait().unwrap_err().is_shutdown()));
+    assert_eq!(engine.health().state, EngineState::Stopped);
+    engine.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+/// A model that asks an engine for the answers of another model and adds 1.
+struct Stacked {
+    schema: Schema,
+    engine: Arc<Mutex<Option<Arc<Engine>>>>,
+    in_bulk: bool,
+}
+
+impl Predictor for Stacked {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> sawmill::Result<()> {
+        let engine = self.engine.lock().unwrap().clone();
+        // While it is loaded there is none to ask.
+        let Some(engine) = engine else { return Ok(()) };
+        let rows = rows.mapv(|value| value as f32);
+        let below = match self.in_bulk {
+            true => engine.predict_batch("below", &rows)?.to_f64(),
+            false => engine.predict("below", &rows)?.values.to_f64(),
+        };
+        out.iter_mut().zip(below).for_each(|(out, below)| *out = below + 1.0);
+        Ok(())
+    }
+}
+
+/// With a single worker: whoever waited for another would wait for ever.
+#[test]
+fn a_model_or_a_callback_may_ask_its_own_engine() {
+    for builder in [queueing(4), cached(4), Engine::builder().workers(Workers::Count(1))] {
+        let engine = Arc::new(builder.build().unwrap());
+        let known = Arc::new(Mutex::new(None));
+        let stack = |in_bulk| {
+            let stacked = Stacked { schema: Schema::new(2, 1), engine: Arc::clone(&known), in_bulk };
+            Model::custom(stacked).unwrap()
+        };
+        engine.load("below", Doubler::model(2.0).0).unwrap();
+        engine.load("middle", stack(false)).unwrap();
+        engine.load("bulk", stack(true)).unwrap();
+        *known.lock().unwrap() = Some(Arc::clone(&engine));
+        // More rows than a batch has, too.
+        let rows = Array2::from_shape_fn((7, 2), |(row, _)| row as f32 + 1.0);
+        let expected: Vec<_> = (1..=7).map(|row| f64::from(row) * 2.0 + 1.0).collect();
+        for name in ["middle", "bulk"] {
+            assert_eq!(engine.predict(name, &rows).unwrap().values.to_f64(), expected);
+            assert_eq!(engine.submit(Request::new(name, &rows)).unwrap().wait().unwrap().values.to_f64(), expected);
+            assert_eq!(engine.predict_batch(name, &rows).unwrap().to_f64(), expected);
+        }
+        let (tell, told) = mpsc::channel();
+        let inside = Arc::clone(&engine);
+        let callback = move |answer: sawmill::Result<sawmill::Prediction>| {
+            let mut seen = answer.unwrap().values.to_f64();
+            seen.extend(inside.predict("middle", &[9.0f32, 0.0]).unwrap().values.to_f64());
+            let passed = Request::new("below", &[9.0f32, 0.0]).deadline(Instant::now());
+            assert!(inside.predict_request(passed).unwrap_err().is_deadline());
+            tell.send(seen).unwrap();
+        };
+        engine.submit_with(Request::new("below", &[4.0f32, 0.0]), callback).unwrap();
+        assert_eq!(told.recv().unwrap(), [8.0, 19.0]);
+        *known.lock().unwrap() = None;
+        engine.shutdown(Duration::from_secs(60)).unwrap();
+        assert_eq!(engine.health().in_flight, 0);
+    }
 }

@@ -10,15 +10,16 @@ use super::dedup::{Dedup, Found};
 use super::ends::{expired, outcome, refused};
 use super::hand_over::HandOver;
 use super::job::{Ask, Finished, Job, Progress, Task};
+use super::occupancy::{Busy, Occupancy};
 use super::payload::Payload;
 use super::queue::{Clock, Queue};
 use super::registry::{Loaded, Registry};
 use super::request::{Prediction, Request};
 use super::slot::Slot;
 use super::spares::Spares;
-use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex, PATIENCE, lock, wait_until, yield_now};
-use super::workers::{Context, guarded};
+use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Mutex, PATIENCE, lock, yield_now};
+use super::workers::{Context, guarded, is_worker_of, shielded};
 use crate::error::{Error, Result};
 use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, Priority, QueueStats, RequestRecord};
 use crate::model::Predictions;
@@ -37,16 +38,11 @@ pub(crate) struct Core {
     pub(crate) workers: Box<[Padded<Worker>]>,
     /// Worker pools, one for each NUMA node in use.
     pub(crate) pools: usize,
+    pub(crate) occupancy: Occupancy,
+    /// What a request is told that comes when as many are in flight as may be.
+    full: Arc<str>,
     hand_over: Padded<HandOver>,
-    max_in_flight: usize,
-    /// Queued requests that have not ended.
-    in_flight: Padded<AtomicUsize>,
-    /// Threads that predict: workers, callers who run their own request, bulk predictions.
-    running: Padded<AtomicUsize>,
     ids: Padded<AtomicU64>,
-    draining: AtomicBool,
-    quiet: Mutex<()>,
-    became_quiet: Condvar,
 }
 
 /// Parts of requests that run together.
@@ -69,30 +65,26 @@ impl Worker {
 }
 
 /// Takes the result of a request.
-type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
+pub(crate) type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
 
 impl Core {
     pub(crate) fn new(config: EngineBuilder, workers: usize, pools: usize) -> Self {
-        let clock = Clock::start();
+        let (clock, limit) = (Clock::start(), config.in_flight(workers));
         let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, 2 * workers);
         Self {
             queue: Queue::new(config.policy(workers), clock),
             policy: config.policy(workers),
             dedup: config.cache.map(Dedup::new),
-            max_in_flight: config.in_flight(workers),
+            occupancy: Occupancy::new(limit, workers),
+            full: format!("{limit} requests are in flight, but max_in_flight is {limit}").into(),
             registry: Registry::new(),
             metrics: if config.metrics { Metrics::new(2 * workers, pools) } else { Metrics::off() },
             pools,
             spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
             workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
             pool,
-            in_flight: Padded::default(),
             hand_over: Padded::default(),
-            running: Padded::default(),
             ids: Padded::default(),
-            draining: AtomicBool::new(false),
-            quiet: Mutex::new(()),
-            became_quiet: Condvar::new(),
             clock,
             config,
         }
@@ -127,14 +119,46 @@ impl Core {
             return Some(self.refuse(loaded, request, batch.n_rows(), error));
         }
         let mut context = self.inline_context()?;
-        let predicted = match (&self.dedup, found.take()) {
-            (Some(dedup), Some(found)) => self.complete(dedup, &mut context, loaded, batch, found),
+        Some(self.run_here(&mut context, loaded, request, batch, found.take(), start))
+    }
+
+    /// Answers a request that a worker waits for, such as that of a model made of others: nobody else may be free to run
+    /// it. Nothing on any other thread.
+    pub(crate) fn run_nested(
+        &self,
+        loaded: &Loaded,
+        request: &Request<'_>,
+        batch: &Batch<'_>,
+        found: &mut Option<Found>,
+    ) -> Option<Result<Prediction>> {
+        if !is_worker_of(self) {
+            return None;
+        }
+        let start = self.clock.now();
+        if request.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Some(self.refuse(loaded, request, batch.n_rows(), expired()));
+        }
+        Some(self.run_here(&mut Context::new(&self.pool), loaded, request, batch, found.take(), start))
+    }
+
+    /// Answers on this thread.
+    fn run_here(
+        &self,
+        context: &mut Context,
+        loaded: &Loaded,
+        request: &Request<'_>,
+        batch: &Batch<'_>,
+        found: Option<Found>,
+        start: Tick,
+    ) -> Result<Prediction> {
+        let n_rows = found.as_ref().map_or(batch.n_rows(), |found| found.missing.len());
+        let predicted = match (&self.dedup, found) {
+            (Some(dedup), Some(found)) => self.complete(dedup, context, loaded, batch, found),
             _ => {
                 let mut values = self.spares.take(&loaded.kind);
                 context.predict(&loaded.model, batch.rows(0..n_rows), &mut values).map(|()| values)
             }
         };
-        drop(context);
         let end = self.clock.now();
         let took = Duration::from_nanos(end - start);
         let answer = predicted.map(|values| self.prediction(loaded, request, values, n_rows, took));
@@ -149,7 +173,7 @@ impl Core {
             execute: took,
             late: answer.is_ok() && request.deadline.is_some_and(|deadline| deadline < Instant::now()),
         });
-        Some(answer)
+        answer
     }
 
     /// Computes the rows that are missing, and keeps them.
@@ -280,7 +304,7 @@ impl Core {
     }
 
     fn check_open(&self, deadline: Option<Instant>) -> Result<()> {
-        if self.is_draining() {
+        if self.occupancy.is_draining() {
             return Err(Error::shutdown("the engine is shutting down"));
         }
         match deadline {
@@ -293,32 +317,21 @@ impl Core {
         request.id.unwrap_or_else(|| self.ids.0.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Queues a copy of a request of at least one row.
+    /// Queues a copy of a request of at least one row. `callback` is asked for once there is room for it.
     pub(crate) fn enqueue(
         &self,
         loaded: &Arc<Loaded>,
         request: &Request<'_>,
         batch: &Batch<'_>,
         found: Option<Found>,
-        callback: Option<Callback>,
+        callback: impl FnOnce() -> Option<Callback>,
     ) -> Result<Arc<Job>> {
-        let limit = self.max_in_flight;
-        let full = |in_flight| {
-            let finding = format!("{in_flight} requests are in flight, but max_in_flight is {limit}");
-            self.refuse(loaded, request, batch.n_rows(), Error::overloaded(finding))
-        };
-        // Under overload most requests end here, without a write to what others read.
-        let in_flight = self.in_flight.0.load(Ordering::Relaxed);
-        if in_flight >= limit {
-            return full(in_flight);
+        if !self.occupancy.admit() {
+            let full = Error::overloaded(Arc::clone(&self.full));
+            return self.refuse(loaded, request, batch.n_rows(), full);
         }
-        let in_flight = self.in_flight.0.fetch_add(1, Ordering::SeqCst);
-        if in_flight >= limit {
-            self.one_less(&self.in_flight.0);
-            return full(in_flight);
-        }
-        self.push(loaded, request, batch, found, callback).or_else(|error| {
-            self.one_less(&self.in_flight.0);
+        self.push(loaded, request, batch, found, callback()).or_else(|error| {
+            self.occupancy.ended(1);
             self.refuse(loaded, request, batch.n_rows(), error)
         })
     }
@@ -399,27 +412,17 @@ impl Core {
         let ends = job.slot.claim();
         if ends {
             self.record_unanswered(job, outcome(&result));
-            self.tell(job, result);
+            self.occupancy.ended(1);
+            shielded(|| job.slot.fill(result));
         }
         ends
-    }
-
-    /// Gives a request that has been claimed its result.
-    fn tell(&self, job: &Job, result: Result<Prediction>) {
-        // Before the caller hears of it, who may come with the next request at once.
-        self.one_less(&self.in_flight.0);
-        // A callback or waker that panics is its owner's affair; the worker goes on.
-        let _ = guarded(|| {
-            job.slot.fill(result);
-            Ok(())
-        });
     }
 
     /// Ends a request that nobody waits for any more.
     pub(crate) fn cancel(&self, job: &Arc<Job>) {
         if job.slot.claim() {
             self.record_unanswered(job, Outcome::Cancelled);
-            self.one_less(&self.in_flight.0);
+            self.occupancy.ended(1);
             self.unqueue(job);
             self.orphan(job);
         }
@@ -434,11 +437,30 @@ impl Core {
     }
 
     /// Ends a request with its numbers, unless it has ended.
-    pub(crate) fn finish(&self, job: &Job, finished: Finished) {
-        if !job.slot.claim() {
-            return self.spares.give(finished.values);
+    pub(crate) fn finish(&self, job: &Job, mut finished: Finished) {
+        if self.claim(job, &mut finished) {
+            self.answer([(job, finished)].into_iter());
         }
+    }
+
+    /// Whether a request has not ended before, so that it ends with its numbers. They are taken back otherwise.
+    pub(crate) fn claim(&self, job: &Job, finished: &mut Finished) -> bool {
+        let ends = job.slot.claim();
+        if !ends {
+            self.spares.give(std::mem::take(&mut finished.values));
+        }
+        ends
+    }
+
+    /// Gives requests that have been claimed their numbers.
+    pub(crate) fn answer<'a>(&self, finished: impl ExactSizeIterator<Item = (&'a Job, Finished)>) {
+        // Before anybody hears of it, who may come with the next request at once.
+        self.occupancy.ended(finished.len());
         let now = self.clock.now();
+        finished.for_each(|(job, finished)| self.answer_one(job, finished, now));
+    }
+
+    fn answer_one(&self, job: &Job, finished: Finished, now: Tick) {
         self.record(job, Outcome::Ok, now, Some(finished.started), finished.rows_shared);
         let since = |tick: Tick| Duration::from_nanos(tick.saturating_sub(job.arrival));
         let prediction = Prediction {
@@ -452,7 +474,8 @@ impl Core {
             tag: job.tag.clone(),
             spares: Some(Arc::clone(&self.spares)),
         };
-        self.tell(job, Ok(prediction));
+        // It calls the callback or waker.
+        shielded(|| job.slot.fill(Ok(prediction)));
     }
 
     /// Counts a queued request that ends now, and not with an answer.
@@ -494,7 +517,7 @@ impl Core {
         let mut stats = QueueStats::default();
         let (requests, rows, bytes) = self.queue.with(|batcher| batcher.waiting());
         (stats.requests, stats.rows, stats.bytes) = (requests as u64, rows as u64, bytes as u64);
-        stats.running = self.running.0.load(Ordering::Relaxed) as u64;
+        stats.running = self.occupancy.running() as u64;
         stats
     }
 
@@ -519,67 +542,26 @@ impl Core {
         running.map(|since| now.saturating_sub(since - 1)).max().unwrap_or(0)
     }
 
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.0.load(Ordering::Relaxed)
-    }
-
-    /// Counts the caller among those who predict.
-    pub(crate) fn busy(&self) -> Busy<'_> {
-        self.running.0.fetch_add(1, Ordering::SeqCst);
-        Busy(self)
-    }
-
-    /// The same once fewer than there are workers do, if that is soon and nothing has been queued by then: those who
-    /// predict may merely have been interrupted.
+    /// Counts the caller among those who predict once fewer than there are workers do, if that is soon and nothing has
+    /// been queued by then: those who predict may merely have been interrupted.
     fn busy_soon(&self, patience: u32) -> Option<Busy<'_>> {
-        let mut busy = self.busy_if_free();
+        let mut busy = self.occupancy.busy_if_free();
         for _ in 0..patience {
             if busy.is_some() || self.queue.rows() > 0 {
                 break;
             }
             yield_now();
-            busy = self.busy_if_free();
+            busy = self.occupancy.busy_if_free();
         }
         busy
-    }
-
-    /// The same, if fewer than there are workers do.
-    fn busy_if_free(&self) -> Option<Busy<'_>> {
-        let running = &self.running.0;
-        let mut now = running.load(Ordering::Relaxed);
-        while now < self.workers.len() {
-            match running.compare_exchange_weak(now, now + 1, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return Some(Busy(self)),
-                Err(changed) => now = changed,
-            }
-        }
-        None
-    }
-
-    /// Counts one down; who waits for the engine to become quiet looks again.
-    fn one_less(&self, counter: &AtomicUsize) {
-        counter.fetch_sub(1, Ordering::SeqCst);
-        if self.is_draining() {
-            let _quiet = lock(&self.quiet);
-            self.became_quiet.notify_all();
-        }
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
     }
 
     /// Accepts nothing more, waits until `until` for what was accepted, and ends the rest. Returns how many requests
     /// that were.
     pub(crate) fn drain(&self, until: Instant) -> usize {
-        self.draining.store(true, Ordering::SeqCst);
+        self.occupancy.drain();
         self.queue.close();
-        let mut quiet = lock(&self.quiet);
-        let is_quiet = || self.in_flight.0.load(Ordering::SeqCst) == 0 && self.running.0.load(Ordering::SeqCst) == 0;
-        while !is_quiet() && Instant::now() < until {
-            quiet = wait_until(&self.became_quiet, quiet, until);
-        }
-        drop(quiet);
+        self.occupancy.wait_until_quiet(until);
         let queued = self.queue.stop();
         let running: Vec<_> = self.workers.iter().filter_map(|worker| lock(&worker.0.current).take()).collect();
         let running = running.iter().flat_map(|batch| batch.parts.iter().map(|part| Arc::clone(&part.item.job)));
@@ -590,14 +572,5 @@ impl Core {
             false => 0,
         };
         jobs.map(end).sum()
-    }
-}
-
-/// Counts its holder among those who predict.
-pub(crate) struct Busy<'a>(&'a Core);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.one_less(&self.0.running.0);
     }
 }

@@ -31,6 +31,27 @@ impl HandOver {
     }
 }
 
+#[cfg(all(test, loom))]
+mod models {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    /// Of requests that come at once only the first is its submitter's to run, whatever order their clocks were read in.
+    #[test]
+    fn of_two_that_come_at_once_one_is_handed_over() {
+        loom::model(|| {
+            let hand_over = Arc::new(HandOver::default());
+            let other = {
+                let hand_over = Arc::clone(&hand_over);
+                thread::spawn(move || hand_over.is_due(4_000, || 1_000))
+            };
+            assert_ne!(hand_over.is_due(4_000, || 2_000), other.join().unwrap());
+        });
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;

@@ -54,7 +54,7 @@ pub(super) fn of(core: &Core, stopped: bool) -> Health {
     let live = !stopped && longest_run < STALL;
     let failing = core.registry.failing();
     let loaded = !core.registry.names().is_empty();
-    let state = match (stopped, core.is_draining(), loaded) {
+    let state = match (stopped, core.occupancy.is_draining(), loaded) {
         (true, ..) => EngineState::Stopped,
         (_, true, _) => EngineState::Draining,
         (.., false) => EngineState::Starting,
@@ -66,7 +66,7 @@ pub(super) fn of(core: &Core, stopped: bool) -> Health {
         live,
         ready: live && matches!(state, EngineState::Ready | EngineState::Degraded),
         failing,
-        in_flight: core.in_flight(),
+        in_flight: core.occupancy.in_flight(),
         queued_rows: core.queue.rows(),
         longest_run,
     }

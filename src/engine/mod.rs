@@ -19,6 +19,7 @@ mod ends;
 mod hand_over;
 mod health;
 mod job;
+mod occupancy;
 mod payload;
 mod queue;
 mod registry;
@@ -116,6 +117,7 @@ impl Engine {
                 snapshot.queue = core.queue_stats();
                 snapshot.pool = core.pool.stats();
                 snapshot.cache = core.dedup.as_ref().map(|dedup| dedup.cache().stats());
+                (snapshot.node_copies, snapshot.node_copy_bytes) = core.registry.node_copies();
             }
         });
         let engine = Self {
@@ -158,10 +160,10 @@ impl Engine {
             }
         }
         let metrics = self.core.metrics.model(name);
-        let before = self.core.registry.find(name);
-        let bytes: usize = model.plan().kernels.iter().map(|kernel| kernel.bytes).sum();
-        let copies = if bytes <= self.core.config.node_copy_bytes { self.core.pools } else { 1 };
-        let loaded = self.core.registry.insert(name, model, metrics, self.core.config.max_batch_rows, copies)?;
+        let is_small = registry::array_bytes(&model) <= self.core.config.node_copy_bytes;
+        let pools = if is_small { self.core.pools } else { 1 };
+        let max_rows = self.core.config.max_batch_rows;
+        let (loaded, replaced) = self.core.registry.insert(name, model, metrics, max_rows, pools)?;
         self.core.queue.with(|batcher| {
             batcher.retire(|load| self.core.registry.is_loaded(load));
             for kind in 0..payload::KINDS {
@@ -171,8 +173,8 @@ impl Engine {
                 }
             }
         });
-        if let Ok(before) = before {
-            self.forget(before.epoch);
+        if let Some(replaced) = replaced {
+            self.forget(replaced.epoch);
         }
         Ok(loaded.epoch)
     }
@@ -211,7 +213,8 @@ impl Engine {
         Ok(self.core.registry.find(name)?.model.clone())
     }
 
-    /// Predicts and waits for the answer.
+    /// Predicts and waits for the answer. A custom model, or a callback, may call this: on a worker's thread it runs at
+    /// once.
     ///
     /// Cost: on an idle engine that of [`Model::predict_into`], two readings of the clock and the counters, without
     /// allocation once warm; on a busy one a copy of the rows, and the wait for a worker.
@@ -238,7 +241,10 @@ impl Engine {
         if let Some(result) = self.core.run_inline(loaded, &request, &batch, None, &mut found) {
             return result;
         }
-        let job = self.core.enqueue(loaded, &request, &batch, found, None)?;
+        if let Some(result) = self.core.run_nested(loaded, &request, &batch, &mut found) {
+            return result;
+        }
+        let job = self.core.enqueue(loaded, &request, &batch, found, || None)?;
         drop(models);
         self.core.wait(&job, request.deadline)
     }
@@ -276,7 +282,8 @@ impl Engine {
     }
 
     /// Accepts a request and hands its answer to `callback`: on a worker's thread, or on this one before the call
-    /// returns, as [`submit`](Self::submit) would. The callback should be short, and must not wait for the engine.
+    /// returns, as [`submit`](Self::submit) would. The callback should be short, and must not wait for a [`Ticket`]. A
+    /// panic in it goes no further than the panic hook.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); the callback is not called then.
@@ -286,11 +293,11 @@ impl Engine {
         callback: impl FnOnce(Result<Prediction>) + Send + 'static,
     ) -> Result<()> {
         let mut callback = Some(callback);
-        let boxed = || callback.take().map(|callback| Box::new(callback) as Box<dyn FnOnce(_) + Send>);
+        let boxed = || callback.take().map(|callback| Box::new(callback) as self::core::Callback);
         if let Accepted::Answered(result) = self.accept(request, boxed)?
             && let Some(callback) = callback
         {
-            callback(result);
+            workers::shielded(|| callback(result));
         }
         Ok(())
     }
@@ -298,7 +305,7 @@ impl Engine {
     fn accept(
         &self,
         request: Request<'_>,
-        callback: impl FnOnce() -> Option<Box<dyn FnOnce(Result<Prediction>) + Send>>,
+        callback: impl FnOnce() -> Option<self::core::Callback>,
     ) -> Result<Accepted> {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
@@ -307,13 +314,13 @@ impl Engine {
         // There is nothing to queue of a request without rows.
         let limit = (batch.n_rows() > 0).then_some(limit);
         let mut found = match self.find(loaded, &request, &batch) {
-            Ok(answer) => return Ok(Accepted::Answered(answer)),
+            Ok(answer) => return Accepted::answered(answer),
             Err(found) => found,
         };
         if let Some(result) = self.core.run_inline(loaded, &request, &batch, limit, &mut found) {
-            return Ok(Accepted::Answered(result));
+            return Accepted::answered(result);
         }
-        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, callback())?))
+        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, callback)?))
     }
 
     /// Predicts many rows at once: straight to the kernels, on as many threads as there are workers, without the queue.
@@ -324,12 +331,14 @@ impl Engine {
     pub fn predict_batch<'a>(&self, model: &str, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
         let loaded = self.core.registry.find(model)?;
         let batch = rows.into().batch(loaded.model.schema().n_features())?;
-        let _busy = self.core.busy();
-        if self.core.is_draining() {
+        let _busy = self.core.occupancy.busy();
+        if self.core.occupancy.is_draining() {
             return Err(Error::shutdown("the engine is shutting down"));
         }
         let start = Instant::now();
-        let predicted = self.bulk.predict(&loaded.model, &batch, self.core.workers.len());
+        // A worker does it alone: threads that it would wait for might wait for workers in turn.
+        let threads = if workers::is_worker_of(&self.core) { 1 } else { self.core.workers.len() };
+        let predicted = self.bulk.predict(&loaded.model, &batch, threads);
         loaded.count_run(predicted.is_ok());
         let outcome = ends::outcome(&predicted);
         self.core.record_run(&loaded, Priority::Normal, batch.n_rows(), start.elapsed(), outcome);
@@ -406,6 +415,16 @@ enum Accepted {
     Queued(Arc<job::Job>),
 }
 
+impl Accepted {
+    /// A request that has ended already; not accepted if it did not run.
+    fn answered(result: Result<Prediction>) -> Result<Self> {
+        match result {
+            Err(error) if error.is_deadline() || error.is_shutdown() => Err(error),
+            result => Ok(Self::Answered(result)),
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         // Requests that had to be ended have been told so themselves.
@@ -421,24 +440,53 @@ impl std::fmt::Debug for Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use ndarray::Array2;
+
     use super::*;
     use crate::engine::topology::Core;
 
-    /// Each pool of workers has a copy of the model, and its batches are counted.
-    #[test]
-    fn every_node_answers_with_the_bits_of_the_model() {
-        let topology = Topology {
-            cores: (0..2).map(|node| Core { node, cpus: vec![node] }).collect(),
-            quota: None,
-            downgrade: None,
-        };
-        let builder = Engine::builder().inline_below(Duration::ZERO).max_batch_rows(8).max_in_flight(10_000);
+    /// An engine with a worker on each of two nodes, serving a model as `m`; rows for it.
+    fn on_two_nodes(builder: EngineBuilder) -> (Engine, Model, Array2<f32>) {
+        let cores = (0..2).map(|node| Core { node, cpus: vec![node] }).collect();
+        let topology = Topology { cores, quota: None, downgrade: None };
+        let builder = builder.inline_below(Duration::ZERO).max_batch_rows(8).max_in_flight(10_000);
         let engine = Engine::start_on(topology, builder).unwrap();
         let model = Model::load("models/xgboost/breast_cancer/model.json").unwrap();
         engine.load("m", model.clone()).unwrap();
-        let loaded = engine.core.registry.find("m").unwrap();
         let rows = model.sample_rows(2000, 1).mapv(|value| value as f32);
+        (engine, model, rows)
+    }
+
+    /// Has every worker run a row of `m`: none comes back for another before all have begun.
+    fn run_on_every_worker(engine: &Engine, row: &[f32]) {
+        let (begun, begins) = mpsc::channel();
+        let hold = |_| {
+            let (begun, (go, gone)) = (begun.clone(), mpsc::channel::<()>());
+            let callback = move |answer: Result<Prediction>| {
+                begun.send(answer.is_ok()).unwrap();
+                let _ = gone.recv();
+            };
+            engine.submit_with(Request::new("m", row), callback).unwrap();
+            assert!(begins.recv().unwrap());
+            go
+        };
+        let held: Vec<_> = (0..engine.core.workers.len()).map(hold).collect();
+        drop(held);
+    }
+
+    fn copies(engine: &Engine) -> (u64, u64) {
+        let snapshot = engine.metrics().snapshot();
+        (snapshot.node_copies, snapshot.node_copy_bytes)
+    }
+
+    #[test]
+    fn every_node_answers_with_the_bits_of_the_model() {
+        let (engine, model, rows) = on_two_nodes(Engine::builder());
+        let loaded = engine.core.registry.find("m").unwrap();
         let expected = model.predict(&rows).unwrap();
+        run_on_every_worker(&engine, rows.row(0).to_slice().unwrap());
         for pool in 0..2 {
             assert_eq!(loaded.model_of(pool).predict(&rows).unwrap(), expected);
             assert_eq!(loaded.model_of(pool).plan(), model.plan());
@@ -453,7 +501,56 @@ mod tests {
         }
         engine.shutdown(Duration::from_secs(60)).unwrap();
         let snapshot = engine.metrics().snapshot();
-        assert_eq!(snapshot.node_batches.len(), 2);
+        assert!(snapshot.node_batches.len() == 2 && !snapshot.node_batches.contains(&0));
         assert_eq!(snapshot.node_batches.iter().sum::<u64>(), snapshot.batches().rows.count());
+    }
+
+    #[test]
+    fn copies_for_nodes_are_made_when_needed_counted_and_dropped_with_their_model() {
+        let (engine, model, rows) = on_two_nodes(Engine::builder());
+        let row = rows.row(0);
+        let row = row.to_slice().unwrap();
+        let bytes = registry::array_bytes(&model) as u64;
+        assert!(bytes > 0);
+        assert_eq!(copies(&engine), (0, 0), "nobody has needed one");
+        run_on_every_worker(&engine, row);
+        assert_eq!(copies(&engine), (1, bytes), "one node has the model itself");
+        run_on_every_worker(&engine, row);
+        assert_eq!(copies(&engine), (1, bytes), "made once");
+        let loaded = Arc::downgrade(&engine.core.registry.find("m").unwrap());
+        // Swapped: the copy goes with the model it was made of, once no worker holds a batch of it.
+        engine.load("m", model.clone()).unwrap();
+        assert_eq!(copies(&engine), (0, 0));
+        run_on_every_worker(&engine, row);
+        assert_eq!(copies(&engine), (1, bytes));
+        assert!(loaded.upgrade().is_none());
+        let loaded = Arc::downgrade(&engine.core.registry.find("m").unwrap());
+        engine.unload("m").unwrap();
+        assert_eq!(copies(&engine), (0, 0));
+        engine.shutdown(Duration::from_secs(60)).unwrap();
+        assert!(loaded.upgrade().is_none());
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bound_or_no_forest_is_not_copied() {
+        let (engine, model, rows) = on_two_nodes(Engine::builder().node_copy_bytes(0));
+        let row = rows.row(0);
+        run_on_every_worker(&engine, row.to_slice().unwrap());
+        assert_eq!(copies(&engine), (0, 0));
+        let loaded = engine.core.registry.find("m").unwrap();
+        let trees = |pool: usize| loaded.model_of(pool).forest().map(std::ptr::from_ref);
+        assert_eq!(trees(0), trees(1), "read across nodes");
+        let exact = registry::array_bytes(&model);
+        for (bound, expected) in [(exact - 1, 0), (exact, 1)] {
+            let (engine, _, _) = on_two_nodes(Engine::builder().node_copy_bytes(bound));
+            run_on_every_worker(&engine, row.to_slice().unwrap());
+            assert_eq!(copies(&engine).0, expected);
+        }
+        // A model with threads of its own.
+        let (engine, _, _) = on_two_nodes(Engine::builder());
+        let threaded = Model::options().threads(2).load("models/xgboost/breast_cancer/model.json").unwrap();
+        engine.load("m", threaded).unwrap();
+        run_on_every_worker(&engine, row.to_slice().unwrap());
+        assert_eq!(copies(&engine), (0, 0));
     }
 }

@@ -19,8 +19,9 @@ use crate::model::{Model, Predictions, Scratch, Values};
 /// A model under a name, from its load until the last request to it has ended.
 pub(crate) struct Loaded {
     pub(crate) model: Model,
-    /// Copies for the worker pools but the first, each made by a thread of its NUMA node.
-    replicas: Box<[OnceLock<Model>]>,
+    /// Copies for the worker pools but the first, each made by a thread of its NUMA node; none in place of a copy of what
+    /// is not copied.
+    replicas: Box<[OnceLock<Option<Model>>]>,
     pub(crate) epoch: Epoch,
     /// A number of this load alone.
     pub(crate) number: u32,
@@ -51,9 +52,14 @@ impl Loaded {
     /// The model for the workers of a pool, in memory of their own node.
     pub(crate) fn model_of(&self, pool: usize) -> &Model {
         match pool.checked_sub(1).and_then(|at| self.replicas.get(at)) {
-            Some(replica) => replica.get_or_init(|| self.model.replica()),
+            Some(replica) => replica.get_or_init(|| self.model.replica()).as_ref().unwrap_or(&self.model),
             None => &self.model,
         }
+    }
+
+    /// Copies that have been made for nodes.
+    fn copies(&self) -> usize {
+        self.replicas.iter().filter(|replica| matches!(replica.get(), Some(Some(_)))).count()
     }
 
     /// Counts a run that failed, or one that did not, which ends a series of failures.
@@ -73,6 +79,11 @@ impl Loaded {
             self.calibration.iter().find(|(measured, _)| *measured >= rows).or(self.calibration.last())?;
         Some(nanos * rows.div_ceil(*measured) as u64)
     }
+}
+
+/// Bytes of what kernels read of a model.
+pub(crate) fn array_bytes(model: &Model) -> usize {
+    model.plan().kernels.iter().map(|kernel| kernel.bytes).sum()
 }
 
 /// Values of the rows that a model is measured with, at most.
@@ -154,7 +165,8 @@ impl Registry {
         self.current().0.iter().filter(|(_, loaded)| failing(loaded)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Gives `name` to a model that has passed its checks; requests from now on go to it.
+    /// Gives `name` to a model that has passed its checks; requests from now on go to it. Returns what is served now, and
+    /// what was before.
     pub(crate) fn insert(
         &self,
         name: &str,
@@ -162,11 +174,11 @@ impl Registry {
         metrics: Arc<ModelMetrics>,
         max_rows: usize,
         pools: usize,
-    ) -> Result<Arc<Loaded>> {
+    ) -> Result<(Arc<Loaded>, Option<Arc<Loaded>>)> {
         let number = self.loads.fetch_add(1, Ordering::Relaxed);
         let loaded = Arc::new(Loaded::new(model, number, metrics, max_rows, pools)?);
-        self.update(|models| models.insert(name.to_owned(), Arc::clone(&loaded)));
-        Ok(loaded)
+        let replaced = self.update(|models| models.insert(name.to_owned(), Arc::clone(&loaded)));
+        Ok((loaded, replaced))
     }
 
     /// Takes a name away; requests under way still end.
@@ -186,6 +198,14 @@ impl Registry {
     /// Whether a model of this content is served under some name.
     pub(crate) fn has_epoch(&self, epoch: Epoch) -> bool {
         self.current().0.values().any(|loaded| loaded.epoch == epoch)
+    }
+
+    /// Copies of models that are served, made for nodes, and their bytes.
+    pub(crate) fn node_copies(&self) -> (u64, u64) {
+        self.current().0.values().fold((0, 0), |(copies, bytes), loaded| {
+            let made = loaded.copies();
+            (copies + made as u64, bytes + (made * array_bytes(&loaded.model)) as u64)
+        })
     }
 
     /// Whether a load's model has its name still.

@@ -36,6 +36,18 @@ impl Spares {
         lock(&self.stacks[stack_of(like)]).pop().unwrap_or_default()
     }
 
+    /// Up to `n` of them, for `into`.
+    pub(crate) fn take_some(&self, like: &Values, n: usize, into: &mut Vec<Predictions>) {
+        let mut stack = lock(&self.stacks[stack_of(like)]);
+        let kept = stack.len().saturating_sub(n);
+        into.extend(stack.drain(kept..));
+    }
+
+    /// Those that were not needed.
+    pub(crate) fn give_back(&self, unused: &mut Vec<Predictions>) {
+        unused.drain(..).for_each(|predictions| self.give(predictions));
+    }
+
     /// Keeps a vector for later, or frees it.
     pub(crate) fn give(&self, mut predictions: Predictions) {
         let bytes = match &mut predictions.values {

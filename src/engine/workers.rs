@@ -4,6 +4,7 @@
 //! up by a share of somebody's bulk prediction, which rayon's threads run (see `bulk.rs`).
 
 use std::any::Any;
+use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::batcher::{Part, Tick};
 use super::buffers::MemoryPool;
 use super::core::{Batching, Core};
-use super::job::Task;
+use super::job::{Finished, Task};
 use super::payload::{KINDS, Payload};
 use super::queue::Turn;
 use crate::error::{Error, Result};
@@ -29,6 +30,10 @@ pub(crate) struct Context {
     pool: usize,
     /// Ranges of a batch's parts that are still to run.
     todo: Vec<Range<usize>>,
+    /// Results of requests that a run has completed, by part.
+    finished: Vec<(usize, Finished)>,
+    /// Vectors for results.
+    spares: Vec<Predictions>,
 }
 
 impl Context {
@@ -39,6 +44,8 @@ impl Context {
             out: Predictions::default(),
             pool: 0,
             todo: Vec::new(),
+            finished: Vec::new(),
+            spares: Vec::new(),
         }
     }
 }
@@ -60,7 +67,22 @@ fn predict(model: &Model, rows: Rows<'_>, out: &mut Predictions, scratch: &mut S
 
 /// Calls `run`; a panic becomes an error.
 pub(crate) fn guarded<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| Err(Error::panicked(message(payload.as_ref()))))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        let error = Error::panicked(message(payload.as_ref()));
+        // What a panic carries may panic again when it is dropped. What that carries is not tried a third time.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(again);
+        }
+        Err(error)
+    })
+}
+
+/// Calls what is its owner's affair; a panic in it ends here.
+pub(crate) fn shielded(run: impl FnOnce()) {
+    let _ = guarded(|| {
+        run();
+        Ok(())
+    });
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
@@ -69,36 +91,53 @@ fn message(payload: &(dyn Any + Send)) -> String {
     format!("the model panicked: {}", text.as_deref().unwrap_or("it does not say why"))
 }
 
+thread_local! {
+    /// The engine whose worker this thread is; only compared.
+    static WORKS_FOR: Cell<*const Core> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Whether the calling thread is a worker of this engine.
+pub(crate) fn is_worker_of(core: &Core) -> bool {
+    std::ptr::eq(WORKS_FOR.get(), core)
+}
+
 /// The life of a worker.
 pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
+    WORKS_FOR.set(core);
     let mut context = Context { pool, ..Context::new(&core.pool) };
     let mut shared = Arc::new(Batching::default());
     let mut ran = None;
     loop {
         if Arc::get_mut(&mut shared).is_none() {
             // A shutdown looks at it still.
-            (shared, ran) = (Arc::default(), None);
+            shared = Arc::default();
         }
         let batch = Arc::get_mut(&mut shared).expect("nobody else knows of a new one");
+        forget(batch);
         if core.queue.next(batch, ran.take()) == Turn::Stop {
             return;
         }
-        for task in batch.expired.drain(..) {
-            core.expire(&task.job);
-        }
         let batch = &shared;
+        batch.expired.iter().for_each(|task| core.expire(&task.job));
         if !batch.parts.is_empty() {
-            let _busy = core.busy();
+            let _busy = core.occupancy.busy();
             let start = core.clock.now();
             core.publish(worker, Some((batch, start)));
             let reruns = context.run(core, &batch.parts, start);
             core.publish(worker, None);
             let end = core.clock.now();
+            ran = batch.ran(start, end);
             let took = Duration::from_nanos(end - start);
             core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns, pool);
-            ran = Some((start, end));
         }
     }
+}
+
+/// Drops the requests of a batch, and with them perhaps a model: before the queue is locked, and whatever the model does
+/// then.
+fn forget(batch: &mut Batching) {
+    shielded(|| batch.parts.clear());
+    shielded(|| batch.expired.clear());
 }
 
 impl Context {
@@ -156,7 +195,8 @@ impl Context {
 
     fn hand_out(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) {
         let mut row = 0;
-        for part in parts {
+        core.spares.take_some(&parts[0].item.job.loaded.kind, parts.len(), &mut self.spares);
+        for (at, part) in parts.iter().enumerate() {
             let from = row..row + part.rows.len();
             row = from.end;
             let (job, rows) = (&part.item.job, payload_rows(part));
@@ -167,11 +207,15 @@ impl Context {
                 core.hand_out(dedup, job, rows, &self.out, from.start, started);
                 continue;
             }
-            let spare = || core.spares.take(&job.loaded.kind);
-            if let Some(finished) = job.deliver(rows.start, &self.out, from, started, spare) {
-                core.finish(job, finished);
+            let spare = || self.spares.pop().unwrap_or_default();
+            if let Some(mut finished) = job.deliver(rows.start, &self.out, from, started, spare)
+                && core.claim(job, &mut finished)
+            {
+                self.finished.push((at, finished));
             }
         }
+        core.spares.give_back(&mut self.spares);
+        core.answer(self.finished.drain(..).map(|(at, finished)| (&*parts[at].item.job, finished)));
     }
 }
 

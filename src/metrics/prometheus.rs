@@ -98,6 +98,8 @@ impl Snapshot {
             ("sawmill_pool_bytes", "Bytes of the pool's buffers.", pool.bytes),
             ("sawmill_cache_rows", "Rows in the deduplication cache.", cache.rows),
             ("sawmill_cache_bytes", "Bytes of the deduplication cache.", cache.bytes),
+            ("sawmill_node_copies", "Copies of models that NUMA nodes have made.", self.node_copies),
+            ("sawmill_node_copy_bytes", "Bytes of these copies.", self.node_copy_bytes),
         ] {
             Family::gauge(out, name, help)?.sample(&Labels::default(), value)?;
         }

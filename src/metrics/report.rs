@@ -23,6 +23,8 @@ struct Report<'a> {
     deduplication_cache: Option<Held<CacheStats>>,
     queue: QueueStats,
     node_batches: &'a [u64],
+    node_copies: u64,
+    node_copy_bytes: u64,
     downgrades: u64,
     models: BTreeMap<&'a str, Model<'a>>,
 }
@@ -88,6 +90,8 @@ impl Serialize for Snapshot {
             deduplication_cache: self.cache.map(|cache| held(cache.bytes, cache)),
             queue: self.queue,
             node_batches: &self.node_batches,
+            node_copies: self.node_copies,
+            node_copy_bytes: self.node_copy_bytes,
             downgrades: self.downgrades,
             models: self.models.iter().map(|(name, model)| (name.as_str(), model.into())).collect(),
         }

@@ -26,6 +26,10 @@ pub struct Snapshot {
     pub queue: QueueStats,
     /// Batches run by each worker pool, one for each NUMA node in use.
     pub node_batches: Vec<u64>,
+    /// Copies of models' arrays that workers of further NUMA nodes have made for themselves, of models served now.
+    pub node_copies: u64,
+    /// Their bytes.
+    pub node_copy_bytes: u64,
     /// How often the machine refused something that was then done without, such as pinning.
     pub downgrades: u64,
 }

@@ -420,18 +420,16 @@ impl Model {
         matches!(&self.kind, Kind::Forest(inner) if inner.custom.is_some())
     }
 
-    /// The same model in memory that the calling thread touches first; one that shares its memory where the model is not
-    /// just a forest, or has threads of its own.
-    pub(crate) fn replica(&self) -> Self {
-        let Kind::Forest(inner) = &self.kind else { return self.clone() };
+    /// The same model in memory that the calling thread touches first; none where the model is not just a forest, or has
+    /// threads of its own.
+    pub(crate) fn replica(&self) -> Option<Self> {
+        let Kind::Forest(inner) = &self.kind else { return None };
         if inner.custom.is_some() || inner.pool.is_some() {
-            return self.clone();
+            return None;
         }
         let forest = inner.forest.clone();
         let (isa, choice) = (inner.plan.isa, Choice::As(inner.plan.dispatch));
-        let Ok((_, runner)) = plan::choose(&forest, Request { isa, sentinel: inner.sentinel, choice }) else {
-            return self.clone();
-        };
+        let (_, runner) = plan::choose(&forest, Request { isa, sentinel: inner.sentinel, choice }).ok()?;
         let replica = Inner {
             schema: inner.schema.clone(),
             source: inner.source.clone(),
@@ -447,7 +445,7 @@ impl Model {
             plan: inner.plan.clone(),
             runner,
         };
-        Self { kind: Kind::Forest(Arc::new(replica)) }
+        Some(Self { kind: Kind::Forest(Arc::new(replica)) })
     }
 
     /// A digest of the file and of the options that shape an answer; none for a model that comes from no file.

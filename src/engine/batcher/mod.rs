@@ -120,6 +120,35 @@ impl<T> Default for Batch<T> {
     }
 }
 
+impl<T> Batch<T> {
+    /// What is to be learnt from this batch, which ran from `start` to `end`; nothing of an empty one.
+    pub(crate) fn ran(&self, start: Tick, end: Tick) -> Option<Ran> {
+        let rows = |parts: &mut dyn Iterator<Item = &Part<T>>| parts.map(|part| part.rows.len()).sum();
+        Some(Ran {
+            group: self.group?,
+            rows: self.rows,
+            full: self.full,
+            took: end.saturating_sub(start),
+            late: rows(&mut self.parts.iter().filter(|part| part.due < end)),
+            made_late: rows(&mut self.parts.iter().filter(|part| (start..end).contains(&part.due))),
+        })
+    }
+}
+
+/// A batch that ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    group: Group,
+    rows: usize,
+    full: bool,
+    /// Nanoseconds.
+    took: Tick,
+    /// Rows that ended after they were due.
+    late: usize,
+    /// Those of them that were not late before they ran, which is no fault of the batch's size.
+    made_late: usize,
+}
+
 /// What to do after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -188,12 +217,27 @@ pub(crate) struct DynamicBatcher<T> {
     policy: Policy,
     lanes: BTreeMap<Group, Lane<T>>,
     arrivals: u64,
-    rows: usize,
-    bytes: usize,
+    waiting: Queued,
     /// Rows of a batch that the recent misses allow; between 1 and `max_batch_rows`.
     limit: f64,
     window: Window,
     record: Record,
+}
+
+/// What waits in all lanes.
+#[derive(Debug, Default)]
+struct Queued {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Queued {
+    /// Rows of an entry wait no more; `of_class` counts those of its lane and class.
+    fn forget(&mut self, of_class: &mut usize, rows: usize, row_bytes: usize) {
+        *of_class -= rows;
+        self.rows -= rows;
+        self.bytes -= rows * row_bytes;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -210,8 +254,7 @@ impl<T: Clone> DynamicBatcher<T> {
             policy,
             lanes: BTreeMap::new(),
             arrivals: 0,
-            rows: 0,
-            bytes: 0,
+            waiting: Queued::default(),
             limit,
             window: Window::default(),
             record: Record::default(),
@@ -220,12 +263,12 @@ impl<T: Clone> DynamicBatcher<T> {
 
     /// Entries waiting, their rows and bytes.
     pub(crate) fn waiting(&self) -> (usize, usize, usize) {
-        (self.lanes.values().map(|lane| lane.entries.len()).sum(), self.rows, self.bytes)
+        (self.lanes.values().map(|lane| lane.entries.len()).sum(), self.waiting.rows, self.waiting.bytes)
     }
 
     /// Rows waiting.
     pub(crate) fn rows(&self) -> usize {
-        self.rows
+        self.waiting.rows
     }
 
     /// Queues an entry of at least one row.
@@ -236,11 +279,12 @@ impl<T: Clone> DynamicBatcher<T> {
         }
         let (room, bytes) = ((policy.queue_rows as f64 * ROOM[entry.class]) as usize, entry.rows * entry.row_bytes);
         // A request larger than the queue is let in when nothing else is: it is there already, and splits.
-        if self.rows > 0 && self.rows + entry.rows > room {
-            return Err(Refusal::Rows(self.rows, room));
+        let waiting = &self.waiting;
+        if waiting.rows > 0 && waiting.rows + entry.rows > room {
+            return Err(Refusal::Rows(waiting.rows, room));
         }
-        if self.rows > 0 && self.bytes + bytes > policy.queue_bytes {
-            return Err(Refusal::Bytes(self.bytes, policy.queue_bytes));
+        if waiting.rows > 0 && waiting.bytes + bytes > policy.queue_bytes {
+            return Err(Refusal::Bytes(waiting.bytes, policy.queue_bytes));
         }
         if let Some(deadline) = entry.deadline {
             let expected = self.expected(&entry) as u64;
@@ -256,8 +300,8 @@ impl<T: Clone> DynamicBatcher<T> {
         let due = self.policy.due(arrival, entry.class, entry.deadline);
         let place = Place { group: entry.group, key: (due, self.arrivals) };
         self.arrivals += 1;
-        self.rows += entry.rows;
-        self.bytes += entry.rows * entry.row_bytes;
+        self.waiting.rows += entry.rows;
+        self.waiting.bytes += entry.rows * entry.row_bytes;
         let lane = self.lanes.entry(entry.group).or_default();
         lane.rows[entry.class] += entry.rows;
         lane.entries.insert(place.key, Waiting { entry, arrival, taken: 0 });
@@ -291,10 +335,11 @@ impl<T: Clone> DynamicBatcher<T> {
 
     /// Takes an entry out before its rows have all been taken; `None` if they have.
     pub(crate) fn cancel(&mut self, place: Place) -> Option<T> {
-        let waiting = self.lanes.get_mut(&place.group)?.entries.remove(&place.key)?;
-        let rows = waiting.rows_left();
-        self.forget(place.group, waiting.entry.class, rows, waiting.entry.row_bytes);
-        Some(waiting.entry.item)
+        let lane = self.lanes.get_mut(&place.group)?;
+        let waiting = lane.entries.remove(&place.key)?;
+        let (rows, entry) = (waiting.rows_left(), waiting.entry);
+        self.waiting.forget(&mut lane.rows[entry.class], rows, entry.row_bytes);
+        Some(entry.item)
     }
 
     /// Fills `batch` with what is to run now, if anything is due. Entries whose deadline has passed go to
@@ -336,9 +381,7 @@ impl<T: Clone> DynamicBatcher<T> {
                 && first.get().is_expired(now)
             {
                 let Waiting { entry, .. } = first.remove();
-                self.rows -= entry.rows;
-                self.bytes -= entry.rows * entry.row_bytes;
-                lane.rows[entry.class] -= entry.rows;
+                self.waiting.forget(&mut lane.rows[entry.class], entry.rows, entry.row_bytes);
                 batch.expired.push(entry.item);
             }
         }
@@ -385,16 +428,16 @@ impl<T: Clone> DynamicBatcher<T> {
         let Some(lane) = self.lanes.get(&group) else { return };
         let Some((&(due, _), _)) = lane.entries.first_key_value() else { return };
         let cap = self.cap(now, lane, due);
+        let Some(lane) = self.lanes.get_mut(&group) else { return };
         let mut bytes = 0;
         while batch.rows < cap {
-            let Some(lane) = self.lanes.get_mut(&group) else { return };
             let Some(mut first) = lane.entries.first_entry() else { return };
             let due = first.key().0;
             let waiting = first.get_mut();
             let (class, row_bytes, left) = (waiting.entry.class, waiting.entry.row_bytes, waiting.rows_left());
             if waiting.is_expired(now) {
                 batch.expired.push(first.remove().entry.item);
-                self.forget(group, class, left, row_bytes);
+                self.waiting.forget(&mut lane.rows[class], left, row_bytes);
                 continue;
             }
             let room = (self.policy.max_batch_bytes.saturating_sub(bytes)) / row_bytes.max(1);
@@ -410,36 +453,22 @@ impl<T: Clone> DynamicBatcher<T> {
             batch.parts.push(Part { item, rows: taken, due });
             batch.rows += rows;
             bytes += rows * row_bytes;
-            self.forget(group, class, rows, row_bytes);
+            self.waiting.forget(&mut lane.rows[class], rows, row_bytes);
         }
         batch.full = true;
     }
 
-    /// Rows that wait no more.
-    fn forget(&mut self, group: Group, class: usize, rows: usize, row_bytes: usize) {
-        self.rows -= rows;
-        self.bytes -= rows * row_bytes;
-        if let Some(lane) = self.lanes.get_mut(&group) {
-            lane.rows[class] -= rows;
-        }
-    }
-
-    /// A batch that ran from `start` to `end`: what costs and limit are learnt from.
-    pub(crate) fn ran(&mut self, batch: &Batch<T>, start: Tick, end: Tick) {
-        let Some(group) = batch.group else { return };
+    /// Learns costs and limit from a batch that ran.
+    pub(crate) fn ran(&mut self, ran: &Ran) {
         // The lane may be gone: the model was unloaded meanwhile.
-        if let Some(lane) = self.lanes.get_mut(&group) {
-            lane.cost.record(batch.rows, end.saturating_sub(start));
-            lane.ran += batch.rows as u64;
+        if let Some(lane) = self.lanes.get_mut(&ran.group) {
+            lane.cost.record(ran.rows, ran.took);
+            lane.ran += ran.rows as u64;
         }
-        let late = |part: &&Part<T>| part.due < end;
-        let late_rows = batch.parts.iter().filter(late).map(|part| part.rows.len()).sum();
-        // A row that was late before it ran is no fault of the batch's size.
-        let made_late = batch.parts.iter().filter(late).filter(|part| part.due >= start);
-        self.window.late += made_late.map(|part| part.rows.len()).sum::<usize>();
-        self.window.rows += batch.rows;
+        self.window.late += ran.made_late;
+        self.window.rows += ran.rows;
         self.window.batches += 1;
-        self.record.batch(batch.rows, batch.full, late_rows);
+        self.record.batch(ran.rows, ran.full, ran.late);
         if self.window.batches == WINDOW {
             let Window { rows, late, .. } = std::mem::take(&mut self.window);
             let missed = late as f64 > rows as f64 * TOLERATED;
@@ -466,7 +495,7 @@ impl<T: Clone> DynamicBatcher<T> {
 
     /// Takes out all that waits.
     pub(crate) fn drain(&mut self) -> Vec<T> {
-        (self.rows, self.bytes) = (0, 0);
+        self.waiting = Queued::default();
         let lanes = std::mem::take(&mut self.lanes);
         let mut waiting: Vec<_> = lanes.into_values().flat_map(|lane| lane.entries).collect();
         waiting.sort_by_key(|(key, _)| *key);

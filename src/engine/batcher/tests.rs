@@ -145,7 +145,7 @@ proptest! {
                     let next = batcher.poll(now, &mut batch);
                     oracle.check(now, &batch, next == Next::Run);
                     match next {
-                        Next::Run => batcher.ran(&batch, now, now + 1000 * batch.rows as u64),
+                        Next::Run => batcher.ran(&batch.ran(now, now + 1000 * batch.rows as u64).expect("not empty")),
                         Next::Wait(until) => {
                             prop_assert!(delayed && until > now && until <= now + MS);
                             prop_assert!(!oracle.waiting.is_empty());
@@ -305,7 +305,8 @@ fn batches_shrink_where_they_make_rows_late_and_grow_again() {
         for item in 0..times {
             batcher.push(0, entry(item, 0, 64)).unwrap();
             while batcher.poll(0, &mut batch) == Next::Run {
-                batcher.ran(&batch, 0, if item % 8 == 0 { hiccup } else { 10_000 });
+                let end = if item % 8 == 0 { hiccup } else { 10_000 };
+                batcher.ran(&batch.ran(0, end).expect("not empty"));
             }
         }
     };
@@ -339,7 +340,7 @@ fn the_report_recommends_what_fits() {
     for item in 0..200 {
         batcher.push(0, entry(item, 2, 1 + item % 2)).unwrap();
         batcher.poll(0, &mut batch);
-        batcher.ran(&batch, 0, 50_000 + 100 * batch.rows as u64);
+        batcher.ran(&batch.ran(0, 50_000 + 100 * batch.rows as u64).expect("not empty"));
     }
     let report = batcher.report();
     assert_eq!((report.batches, report.rows, report.by_size.as_slice()), (200, 300, [100, 100].as_slice()));
