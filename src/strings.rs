@@ -45,6 +45,14 @@ impl Strings {
         self.ends.push(self.text.len());
     }
 
+    /// Adds those of `from` in `range`, which it has.
+    pub(crate) fn extend_from(&mut self, from: &Self, range: Range<usize>) {
+        let end_of = |index: usize| index.checked_sub(1).map_or(0, |before| from.ends[before]);
+        let (start, end, to) = (end_of(range.start), end_of(range.end), self.text.len());
+        self.text.push_str(&from.text[start..end]);
+        self.ends.extend(from.ends[range].iter().map(|end| end - start + to));
+    }
+
     /// Adds a string of these characters.
     pub(crate) fn push_chars(&mut self, chars: impl Iterator<Item = char>) {
         self.text.extend(chars);

@@ -100,6 +100,9 @@ fn pipelines_allocate_nothing_once_warm() {
         "k21_average",
         "k27_three_two_ids",
         "GaussianNB",
+        "AdaBoostClassifier_multi",
+        "BaggingClassifier",
+        "GaussianProcessRegressor",
     ] {
         let case = OnnxCase::named(name);
         let rows = |range: std::ops::Range<usize>| -> Vec<Owned> {

@@ -498,10 +498,6 @@ fn k22_a_vote_that_ties_at_half() {
 fn k23_a_batch_answers_as_its_rows_do() {
     let mut differing = 0;
     for case in OnnxCase::all() {
-        // The imputer's graph looks for neighbours of the rows with holes together.
-        if case.name == "KNNImputer" {
-            continue;
-        }
         differing += usize::from(case.outputs.iter().any(|output| !output["batch"].is_null()));
         // `tests/onnx.rs` knows which are refused.
         let Ok(model) = Model::load(&case.path) else { continue };

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use ndarray::{ArrayView2, s};
+
 use super::tensor::{Element, Tensor, Type};
 use super::{Graph, Input, State};
 use crate::error::{Error, Result};
@@ -42,12 +44,16 @@ impl Graph {
 
 fn texts(columns: &[Column<'_>], range: &Range<usize>, slot: &mut Tensor, shape: &[usize]) -> Result<()> {
     let out = slot.start_text(shape)?;
+    let no_text = || Error::shape("numbers where text is expected");
+    if let [column] = columns {
+        let Column::Text(strings) = column else { return Err(no_text()) };
+        out.extend_from(strings, range.clone());
+        return Ok(());
+    }
     for row in range.clone() {
         for column in columns {
-            match column {
-                Column::Text(strings) => out.push(strings.get(row).unwrap_or_default()),
-                _ => return Err(Error::shape("numbers where text is expected")),
-            }
+            let Column::Text(strings) = column else { return Err(no_text()) };
+            out.push(strings.get(row).unwrap_or_default());
         }
     }
     Ok(())
@@ -103,33 +109,23 @@ fn numbers<T: Number>(
     out: &mut Vec<T>,
     input: &Input,
 ) -> Result<()> {
+    let width = columns.len();
+    out.resize(range.len() * width, T::default());
     let no_number = |row: usize, column: usize, value: &dyn std::fmt::Display| {
-        let column = column - columns.start;
         Error::shape(format!("row {row}, column {column}: {value} is no {}", input.ty.name()))
     };
-    let put = |row, column, value: Option<T>, shown: &dyn std::fmt::Display| {
-        value.ok_or_else(|| no_number(row, column, shown))
-    };
+    // `at` counts the cells of the part that is bound.
+    let no_cell = |(at, value): (usize, &dyn std::fmt::Display)| no_number(range.start + at / width, at % width, value);
     match table {
         Table::Batch(Batch::Dense(Dense::F32(rows))) => {
-            for row in range.clone() {
-                for column in columns.clone() {
-                    let value = rows[(row, column)];
-                    out.push(put(row, column, T::from_f32(value), &value)?);
-                }
-            }
+            let part = rows.slice(s![range.clone(), columns.clone()]);
+            cells(part, T::from_f32, out).map_err(|(at, value)| no_cell((at, &value)))?;
         }
         Table::Batch(Batch::Dense(Dense::F64(rows))) => {
-            for row in range.clone() {
-                for column in columns.clone() {
-                    let value = rows[(row, column)];
-                    out.push(put(row, column, T::from_f64(value), &value)?);
-                }
-            }
+            let part = rows.slice(s![range.clone(), columns.clone()]);
+            cells(part, T::from_f64, out).map_err(|(at, value)| no_cell((at, &value)))?;
         }
         Table::Batch(Batch::Sparse(csr)) => {
-            let width = columns.len();
-            out.resize(range.len() * width, T::default());
             for row in range.clone() {
                 for at in csr.indptr[row]..csr.indptr[row + 1] {
                     let column = csr.indices[at] as usize;
@@ -138,26 +134,69 @@ fn numbers<T: Number>(
                             Flat::F32(values) => T::from_f32(values[at]),
                             Flat::F64(values) => T::from_f64(values[at]),
                         };
-                        let place = (row - range.start) * width + column - columns.start;
-                        out[place] = put(row, column, value, &"an entry")?;
+                        let column = column - columns.start;
+                        out[(row - range.start) * width + column] =
+                            value.ok_or_else(|| no_number(row, column, &"an entry"))?;
                     }
                 }
             }
         }
         Table::Columns(table) => {
-            for row in range.clone() {
-                for column in columns.clone() {
-                    let (value, shown): (_, &dyn std::fmt::Display) = match &table[column] {
-                        Column::F32(values) => (T::from_f32(values[row]), &values[row]),
-                        Column::F64(values) => (T::from_f64(values[row]), &values[row]),
-                        Column::I64(values) => (T::from_i64(values[row]), &values[row]),
-                        Column::Bool(values) => (T::from_i64(values[row].into()), &values[row]),
-                        Column::Text(_) => return Err(Error::shape("text where numbers are expected")),
-                    };
-                    out.push(put(row, column, value, shown)?);
+            for (at, column) in table[columns.clone()].iter().enumerate() {
+                let cells = out.iter_mut().skip(at).step_by(width);
+                match column {
+                    Column::F32(values) => {
+                        put(values[range.clone()].iter().copied(), T::from_f32, cells)
+                            .map_err(|(row, value)| no_number(range.start + row, at, &value))?;
+                    }
+                    Column::F64(values) => {
+                        put(values[range.clone()].iter().copied(), T::from_f64, cells)
+                            .map_err(|(row, value)| no_number(range.start + row, at, &value))?;
+                    }
+                    Column::I64(values) => {
+                        put(values[range.clone()].iter().copied(), T::from_i64, cells)
+                            .map_err(|(row, value)| no_number(range.start + row, at, &value))?;
+                    }
+                    Column::Bool(values) => {
+                        put(values[range.clone()].iter().copied(), |value: bool| T::from_i64(value.into()), cells)
+                            .map_err(|(row, value)| no_number(range.start + row, at, &value))?;
+                    }
+                    Column::Text(_) => return Err(Error::shape("text where numbers are expected")),
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Converts the cells of a part of a matrix, row after row; returns the first that cannot be.
+fn cells<A: Copy, T>(
+    part: ArrayView2<'_, A>,
+    convert: impl Fn(A) -> Option<T>,
+    out: &mut [T],
+) -> std::result::Result<(), (usize, A)> {
+    if let Some(values) = part.as_slice() {
+        return put(values.iter().copied(), convert, out.iter_mut());
+    }
+    let width = part.ncols().max(1);
+    for (row, (values, out)) in part.rows().into_iter().zip(out.chunks_exact_mut(width)).enumerate() {
+        let put = match values.as_slice() {
+            Some(values) => put(values.iter().copied(), &convert, out.iter_mut()),
+            None => put(values.iter().copied(), &convert, out.iter_mut()),
+        };
+        put.map_err(|(at, value)| (row * width + at, value))?;
+    }
+    Ok(())
+}
+
+/// Converts values one by one; returns the first that cannot be.
+fn put<'a, A: Copy, T: 'a>(
+    values: impl IntoIterator<Item = A>,
+    convert: impl Fn(A) -> Option<T>,
+    out: impl Iterator<Item = &'a mut T>,
+) -> std::result::Result<(), (usize, A)> {
+    for (at, (value, to)) in values.into_iter().zip(out).enumerate() {
+        *to = convert(value).ok_or((at, value))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ const SAMPLE_ROWS: usize = 2;
 
 /// Builds a [`Graph`].
 pub(crate) struct GraphBuilder {
-    graph: Graph,
+    pub(super) graph: Graph,
     state: State,
     /// Whether the slot of a value holds what the made-up rows give.
     known: Vec<bool>,
@@ -29,6 +29,8 @@ impl GraphBuilder {
             nodes: Vec::new(),
             constants: Vec::new(),
             names: Vec::new(),
+            types: Vec::new(),
+            n_slots: 0,
             forests: Vec::new(),
         };
         let budget = Some(Budget { fuel: MAX_FUEL, bytes: max_bytes });
@@ -132,11 +134,28 @@ impl GraphBuilder {
         Ok(if constant { None } else { Some(node) })
     }
 
-    /// The graph of `nodes`, in the order they run.
+    /// The graph of `nodes`, in the order they run, without those that no output needs.
     pub(crate) fn finish(self, nodes: Vec<Node>, outputs: Vec<OutputValue>) -> Graph {
         let mut graph = self.graph;
-        graph.nodes = nodes;
-        graph.outputs = outputs;
+        let nodes = needed(nodes, &outputs, self.known.len());
+        let types = self.known.iter().zip(&self.state.slots).map(|(&known, sample)| known.then(|| sample.ty()));
+        (graph.types, graph.n_slots) = (types.collect(), self.known.len());
+        (graph.nodes, graph.outputs) = (nodes, outputs);
         graph
     }
+}
+
+/// The nodes that `outputs` need, of a graph of so many values.
+pub(super) fn needed(nodes: Vec<Node>, outputs: &[OutputValue], n_values: usize) -> Vec<Node> {
+    let mut wanted = vec![false; n_values];
+    outputs.iter().for_each(|output| wanted[output.value] = true);
+    let mut kept = Vec::new();
+    for node in nodes.into_iter().rev() {
+        if node.outputs.iter().flatten().any(|&value| wanted[value]) {
+            node.reads(&mut wanted);
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    kept
 }

@@ -1,8 +1,8 @@
 //! Pipelines: typed operators on batches of columns, around forests and linear models.
 //!
 //! A [`Graph`] is a list of nodes in the order they run. Every value has a number; constants are held by the graph, the
-//! others live in the slots of a [`State`] that is reused from batch to batch, so that a warm run allocates little and
-//! nothing per row. A graph knows no kernels: whoever runs it hands in a [`Evaluator`].
+//! others live in the slots of a [`State`] that is reused from batch to batch, so that a warm run allocates nothing. A
+//! graph knows no kernels: whoever runs it hands in a [`Evaluator`].
 //!
 //! Made by [`GraphBuilder`], which runs every node on made-up rows as it is added: what it learns that way are the types
 //! and widths of values, and which operators meet types they do not know.
@@ -10,8 +10,10 @@
 mod bind;
 mod build;
 mod control;
+mod fold;
 pub(crate) mod ops;
 mod pipeline;
+mod slots;
 pub(crate) mod tensor;
 
 pub(crate) use build::GraphBuilder;
@@ -24,9 +26,8 @@ use crate::ir::product::Product;
 use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
 use crate::schema::Classes;
-use ops::forest::{Margins, Tail};
-use ops::text::TextScratch;
-use ops::{Inputs, Op, Tools};
+use ops::forest::Tail;
+use ops::{Inputs, Op, Tools, Work};
 use tensor::{Data, Tensor, Type};
 
 /// Evaluates the forests and the products of matrices of a graph.
@@ -51,8 +52,11 @@ pub(crate) struct Graph {
     nodes: Vec<Node>,
     /// By number of value, the constants.
     constants: Vec<Option<Tensor>>,
-    /// By number of value, its name.
+    /// By number of value, its name, and the type of what it holds where that is known; none once values share slots.
     names: Vec<String>,
+    types: Vec<Option<Type>>,
+    /// Places for values.
+    n_slots: usize,
     forests: Vec<Forest>,
 }
 
@@ -118,8 +122,9 @@ const ELEMENT_BYTES: usize = 8;
 pub(crate) struct State {
     pub(crate) slots: Vec<Tensor>,
     outs: Vec<Vec<Tensor>>,
-    margins: Margins,
-    text: TextScratch,
+    /// Values of graphs within the graph, between their steps.
+    spares: Vec<Vec<Tensor>>,
+    work: Work,
     /// While a graph is loaded.
     budget: Option<Budget>,
 }
@@ -129,31 +134,37 @@ impl Graph {
         &self.forests
     }
 
-    /// The forest this graph is, if it is no more than that: rows of f32 or f64 into one tree ensemble whose labels and
-    /// values are the outputs.
+    /// The forest this graph is, if it is no more than that: rows of f32 or f64, or columns, into one tree ensemble whose
+    /// labels and values are the outputs.
     pub(crate) fn into_forest(mut self) -> std::result::Result<Forest, Box<Self>> {
         let is_forest = || {
-            let [input] = &*self.inputs else { return None };
-            let (cast, last) = match &*self.nodes {
+            let (first, last) = match &*self.nodes {
                 [last] => (None, last),
-                [cast, last] => (Some(cast), last),
+                [first, last] => (Some(first), last),
                 _ => return None,
             };
             let Op::Ensemble(ensemble) = &last.op else { return None };
-            let mut rows = input.value;
-            if let Some(Node { op: Op::Cast(Type::F32), inputs, outputs, .. }) = cast
-                && inputs[..] == [Some(rows)]
-            {
-                rows = outputs.first().copied().flatten()?;
-            } else if cast.is_some() {
-                return None;
-            }
-            let fits = matches!(input.ty, Type::F32 | Type::F64)
-                && input.tail.len() == 1
-                && last.inputs[..] == [Some(rows)]
-                && (ensemble.input, ensemble.sum) == (Float::F32, Float::F32)
+            let inputs: Vec<Option<usize>> = self.inputs.iter().map(|input| Some(input.value)).collect();
+            let is_of = |types: &[Type]| self.inputs.iter().all(|input| types.contains(&input.ty));
+            let (rows, wide) = match (first, &*inputs) {
+                (None, [rows]) => (*rows, is_of(&[Type::F64])),
+                (Some(Node { op: Op::Cast(Type::F32), inputs: read, outputs, .. }), [rows]) if read[..] == [*rows] => {
+                    (*outputs.first()?, false)
+                }
+                // Columns that come in one by one.
+                (Some(Node { op: Op::Concat { axis: 1 }, inputs: read, outputs, .. }), all) if read[..] == *all => {
+                    (*outputs.first()?, is_of(&[Type::F64]))
+                }
+                _ => return None,
+            };
+            let fits = (is_of(&[Type::F32]) || is_of(&[Type::F64]))
+                && self.inputs.iter().all(|input| input.tail.len() == 1)
+                && last.inputs[..] == [rows]
+                && (ensemble.input == Float::F32 || wide)
+                && ensemble.sum == Float::F32
                 && matches!(ensemble.tail, Tail::Regular)
-                && self.forests[ensemble.forest].n_features() == input.n_columns()
+                && self.forests[ensemble.forest].n_features()
+                    == self.inputs.iter().map(Input::n_columns).sum::<usize>()
                 && self.outputs.iter().map(|output| Some(output.value)).eq(last.outputs.iter().copied())
                 && last.outputs.len() == 1 + usize::from(ensemble.classes.is_some());
             fits.then_some(ensemble.forest)
@@ -164,26 +175,17 @@ impl Graph {
         }
     }
 
-    /// The graph that computes only `output`.
+    /// The graph that computes only `output`, ready to run.
     pub(crate) fn only(mut self, output: usize) -> Self {
-        let output = self.outputs.swap_remove(output);
-        let mut wanted = vec![false; self.names.len()];
-        wanted[output.value] = true;
-        let mut kept = Vec::new();
-        for node in self.nodes.into_iter().rev() {
-            if node.outputs.iter().flatten().any(|&value| wanted[value]) {
-                node.reads(&mut wanted);
-                kept.push(node);
-            }
-        }
-        kept.reverse();
-        Self { outputs: vec![output], nodes: kept, ..self }
+        let outputs = vec![self.outputs.swap_remove(output)];
+        let nodes = build::needed(self.nodes, &outputs, self.n_slots);
+        Self { outputs, nodes, ..self }.share_slots()
     }
 
     /// Makes room in `state` for the values of this graph.
     pub(crate) fn prepare(&self, state: &mut State) {
-        if state.slots.len() < self.names.len() {
-            state.slots.resize(self.names.len(), Tensor::default());
+        if state.slots.len() < self.n_slots {
+            state.slots.resize(self.n_slots, Tensor::default());
         }
     }
 
@@ -221,7 +223,7 @@ impl Graph {
             Op::Control(control) => control.run(self, node, state, runner, &mut outs),
             op => {
                 let inputs = Inputs { values: &node.inputs, constants: &self.constants, slots: &state.slots };
-                op.run(&inputs, &mut outs, &mut Tools { runner, margins: &mut state.margins, text: &mut state.text })
+                op.run(&inputs, &mut outs, &mut Tools { runner, work: &mut state.work })
             }
         };
         if let Some(budget) = &mut state.budget {

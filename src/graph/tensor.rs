@@ -169,6 +169,17 @@ impl Tensor {
         Ok(strings)
     }
 
+    /// Makes this a sequence of so many tensors, with what they were before.
+    pub(crate) fn start_tensors(&mut self, count: usize) -> Result<&mut [Self]> {
+        self.set_shape(&[count])?;
+        if !matches!(self.data, Data::Tensors(_)) {
+            self.data = Data::Tensors(Vec::new());
+        }
+        let Data::Tensors(items) = &mut self.data else { unreachable!("set above") };
+        items.resize_with(count, Self::default);
+        Ok(items)
+    }
+
     /// As [`start`](Self::start), filled with `value`.
     pub(crate) fn fill<T: Element>(&mut self, shape: &[usize], value: T) -> Result<&mut [T]> {
         let total = shape.iter().product();
@@ -209,6 +220,12 @@ impl Tensor {
         Ok(())
     }
 
+    /// Exchanges values, but not the room for them.
+    pub(crate) fn swap(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.shape, &mut other.shape);
+        std::mem::swap(&mut self.data, &mut other.data);
+    }
+
     /// Bytes of its elements.
     pub(crate) fn n_bytes(&self) -> usize {
         match &self.data {
@@ -228,7 +245,7 @@ impl Tensor {
             (Data::I32(to), Data::I32(from)) => to.extend_from_slice(&from[range]),
             (Data::I64(to), Data::I64(from)) => to.extend_from_slice(&from[range]),
             (Data::Bool(to), Data::Bool(from)) => to.extend_from_slice(&from[range]),
-            (Data::Text(to), Data::Text(from)) => to.extend(from.iter().skip(range.start).take(range.len())),
+            (Data::Text(to), Data::Text(from)) => to.extend_from(from, range),
             (Data::Tensors(to), Data::Tensors(from)) => to.extend_from_slice(&from[range]),
             _ => return Err(Error::unsupported(format!("{} beside {}", from.ty().name(), self.ty().name()))),
         }

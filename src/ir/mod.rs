@@ -17,6 +17,7 @@ pub(crate) mod link;
 pub(crate) mod product;
 pub(crate) mod quantise;
 pub(crate) mod real;
+pub(crate) mod retest;
 mod stored;
 
 use std::ops::{Deref, Range};

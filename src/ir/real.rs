@@ -29,7 +29,7 @@ pub(crate) trait Real:
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn next_down(self) -> Self;
-    /// `self * b + c` as matrix libraries have it: of f32 rounded once, of f64 twice.
+    /// `self * b + c`, rounded once, as matrix libraries have it.
     fn fused(self, b: Self, c: Self) -> Self;
     fn exp(self) -> Self;
     /// `exp` of each value, several at a time.
@@ -93,4 +93,4 @@ macro_rules! real {
 }
 
 real!(f32, f32::mul_add, math::expf, math::expf_all, math::exp2f, math::powf, math::log1pf);
-real!(f64, |a, b, c| a * b + c, math::exp, math::exp_all, math::exp2, math::pow, math::log1p);
+real!(f64, f64::mul_add, math::exp, math::exp_all, math::exp2, math::pow, math::log1p);

@@ -302,6 +302,8 @@ pub(crate) struct LoadOptions {
     pub(crate) onnx: OnnxCompat,
     /// Whether a graph that is no more than a forest stays a graph.
     pub(crate) keep_graph: bool,
+    /// Whether what is done to columns on their way into trees is folded into the trees.
+    pub(crate) fold: bool,
 }
 
 /// Which of two answers counts where ONNX Runtime does not do what ONNX's specification says.

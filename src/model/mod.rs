@@ -323,7 +323,7 @@ impl Model {
                 inner.check_forest("a reference answer")?;
                 let mut predictions = reference::predict(inner, inner.output, batch);
                 if let (Output::Label, Some(classes)) = (inner.output, &inner.schema.classes) {
-                    run::name_labels(classes, &mut predictions.values, &mut Vec::new());
+                    run::name_labels(classes, &mut predictions.values, &mut Values::default());
                 }
                 Ok(predictions)
             }),

@@ -58,6 +58,7 @@ pub struct ModelOptions {
     unseen: Option<Unseen>,
     pub(super) inplace_dropout: bool,
     onnx: OnnxCompat,
+    fusion: bool,
     pub(super) graph_output: Option<String>,
 }
 
@@ -78,6 +79,7 @@ impl Default for ModelOptions {
             unseen: None,
             inplace_dropout: false,
             onnx: OnnxCompat::default(),
+            fusion: true,
             graph_output: None,
         }
     }
@@ -200,6 +202,14 @@ impl ModelOptions {
         self
     }
 
+    /// Whether what a pipeline does to columns on their way into trees (filling in missing values, scaling, choosing)
+    /// becomes part of the trees, where that changes no bit; it does by default. A pipeline that is nothing else is then
+    /// a forest.
+    pub fn fusion(mut self, fusion: bool) -> Self {
+        self.fusion = fusion;
+        self
+    }
+
     /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last and
     /// [`Output::Label`] the first.
     pub fn graph_output(mut self, name: impl Into<String>) -> Self {
@@ -255,6 +265,7 @@ impl ModelOptions {
             inplace_dropout: self.inplace_dropout,
             onnx: self.onnx,
             keep_graph: self.graph_output.is_some(),
+            fold: self.fusion,
         };
         match load::load(format, bytes, &options)? {
             LoadedModel::Graph(loaded) => self.compile_graph(loaded),

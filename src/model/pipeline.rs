@@ -164,16 +164,35 @@ fn write(value: &Tensor, n_rows: usize, values: &mut Values) -> Option<usize> {
 
 /// Writes the values of a sequence side by side.
 fn write_parts(parts: &[Tensor], n_rows: usize, values: &mut Values) -> Option<usize> {
-    let widths: Vec<usize> = parts.iter().map(|part| part.matrix_shape().1).collect();
     if parts.iter().any(|part| part.matrix_shape().0 != n_rows) {
         return None;
     }
-    let mut all = Tensor::default();
-    all.start_like(parts.first()?, &[n_rows, widths.iter().sum()]).ok()?;
-    for row in 0..n_rows {
-        for (part, &width) in parts.iter().zip(&widths) {
-            all.append(part, row * width..(row + 1) * width).ok()?;
-        }
+    let of_row = |values: usize| values.checked_div(n_rows).unwrap_or(0);
+    let width: usize = parts.iter().map(|part| of_row(part.len())).sum();
+    macro_rules! side_by_side {
+        ($variant:ident, $element:ty) => {{
+            if !matches!(values, Values::$variant(_)) {
+                *values = Values::$variant(Default::default());
+            }
+            let Values::$variant(values) = values else { return None };
+            values.clear();
+            values.resize(n_rows * width, Default::default());
+            let mut first = 0;
+            for part in parts {
+                let (from, of_part) = (part.values::<$element>().ok()?, of_row(part.len()));
+                for (to, from) in values.chunks_exact_mut(width.max(1)).zip(from.chunks_exact(of_part.max(1))) {
+                    to[first..first + of_part].copy_from_slice(from);
+                }
+                first += of_part;
+            }
+        }};
     }
-    write(&all, n_rows, values)
+    match parts.first()?.data {
+        Data::F32(_) => side_by_side!(F32, f32),
+        Data::F64(_) => side_by_side!(F64, f64),
+        Data::I32(_) => side_by_side!(I32, i32),
+        Data::I64(_) => side_by_side!(I64, i64),
+        Data::Bool(_) | Data::Text(_) | Data::Tensors(_) => return None,
+    }
+    Some(width)
 }

@@ -22,8 +22,8 @@ pub struct Scratch {
     shares: Vec<Buffers>,
     /// Columns written out as rows.
     rows: Vec<f64>,
-    /// Numbers of classes, before they get their names.
-    labels: Vec<i32>,
+    /// Numbers of classes while predictions hold their names, and the other way round.
+    labels: Values,
     /// Values of a pipeline.
     pub(super) states: Vec<(State, Buffers)>,
 }
@@ -46,6 +46,7 @@ pub(super) fn predict_table(
     scratch: &mut Scratch,
 ) -> Result<()> {
     let mut rows = std::mem::take(&mut scratch.rows);
+    take_numbers(model, predictions, scratch);
     let predicted = with_batch(table, &mut rows, |batch| match &model.custom {
         None => predict(model, model.output, batch, predictions, scratch),
         Some(predictor) => custom::predict(predictor.as_ref(), batch, predictions),
@@ -63,13 +64,26 @@ pub(super) fn predict_ranked(
     predictions: &mut Predictions,
     scratch: &mut Scratch,
 ) -> Result<()> {
+    take_numbers(model, predictions, scratch);
     rows.predict(model, predictions, scratch)?;
     name_classes(model, predictions, scratch);
     Ok(())
 }
 
+/// The names of classes, if predictions are to hold them.
+fn names(model: &Inner) -> Option<&Classes> {
+    model.schema.classes.as_ref().filter(|_| model.output == Output::Label)
+}
+
+/// Takes the memory for numbers of classes back.
+fn take_numbers(model: &Inner, predictions: &mut Predictions, scratch: &mut Scratch) {
+    if names(model).is_some() {
+        std::mem::swap(&mut predictions.values, &mut scratch.labels);
+    }
+}
+
 fn name_classes(model: &Inner, predictions: &mut Predictions, scratch: &mut Scratch) {
-    if let (Output::Label, Some(classes)) = (model.output, &model.schema.classes) {
+    if let Some(classes) = names(model) {
         name_labels(classes, &mut predictions.values, &mut scratch.labels);
     }
 }
@@ -96,17 +110,29 @@ pub(super) fn with_batch<T>(
     use_them(&Batch::Dense(Dense::F64(view)))
 }
 
-/// Numbers of classes become their names.
-pub(super) fn name_labels(classes: &Classes, values: &mut Values, numbers: &mut Vec<i32>) {
-    let Values::I32(labels) = values else { return };
-    std::mem::swap(labels, numbers);
-    let found = numbers.iter().map(|&label| usize::try_from(label).unwrap_or(usize::MAX));
-    *values = match classes {
-        Classes::Integers(names) => Values::I64(found.map(|at| names.get(at).copied().unwrap_or_default()).collect()),
-        Classes::Names(names) => {
-            Values::Text(found.map(|at| names.get(at).map(String::as_str).unwrap_or_default()).collect())
+/// Numbers of classes become their names, and are left in `numbers`.
+pub(super) fn name_labels(classes: &Classes, values: &mut Values, numbers: &mut Values) {
+    std::mem::swap(values, numbers);
+    let Values::I32(labels) = numbers else { return std::mem::swap(values, numbers) };
+    let found = labels.iter().map(|&label| usize::try_from(label).unwrap_or(usize::MAX));
+    match classes {
+        Classes::Integers(names) => {
+            if !matches!(values, Values::I64(_)) {
+                *values = Values::I64(Vec::new());
+            }
+            let Values::I64(values) = values else { return };
+            values.clear();
+            values.extend(found.map(|at| names.get(at).copied().unwrap_or_default()));
         }
-    };
+        Classes::Names(names) => {
+            if !matches!(values, Values::Text(_)) {
+                *values = Values::Text(Default::default());
+            }
+            let Values::Text(values) = values else { return };
+            values.clear();
+            values.extend(found.map(|at| names.get(at).map(String::as_str).unwrap_or_default()));
+        }
+    }
 }
 
 pub(super) fn predict(

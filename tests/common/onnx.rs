@@ -55,6 +55,17 @@ impl Owned {
         }
     }
 
+    /// The rows over and over again, as many as are asked for.
+    pub fn repeated(&self, n_rows: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(values.iter().copied().cycle().take(n_rows).collect()),
+            Self::F64(values) => Self::F64(values.iter().copied().cycle().take(n_rows).collect()),
+            Self::I64(values) => Self::I64(values.iter().copied().cycle().take(n_rows).collect()),
+            Self::Bool(values) => Self::Bool(values.iter().copied().cycle().take(n_rows).collect()),
+            Self::Text(values) => Self::Text(values.iter().cycle().take(n_rows).collect()),
+        }
+    }
+
     pub fn borrowed(&self) -> Column<'_> {
         match self {
             Self::F32(values) => Column::F32(values),
@@ -101,7 +112,7 @@ impl OnnxCase {
         Self::read(networks().join(format!("{name}.onnx")))
     }
 
-    fn read(path: PathBuf) -> Self {
+    pub fn read(path: PathBuf) -> Self {
         let facts: Value = serde_json::from_slice(&fs::read(path.with_extension("json")).unwrap()).unwrap();
         Self {
             name: path.file_stem().unwrap().to_str().unwrap().to_owned(),

@@ -18,6 +18,8 @@
 //!
 //! What fails is answered by `{"error"}`, and ends the program.
 
+#[path = "../../../tests/common/onnx.rs"]
+mod cases;
 mod compiled;
 mod library;
 mod lightgbm;

@@ -7,46 +7,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use sawmill::{Column, Model, Predictions, Rows, Scratch, Strings};
+use anyhow::Result;
+use sawmill::{Column, Model, Predictions, Rows, Scratch};
 use serde_json::{Value, json};
 
+use crate::cases::{OnnxCase, Owned};
 use crate::session::Session;
-
-/// A column, repeated to as many rows as there are.
-pub enum Cells {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-    I64(Vec<i64>),
-    Bool(Vec<bool>),
-    Text(Strings),
-}
-
-impl Cells {
-    fn read(column: &Value, n_rows: usize) -> Option<Self> {
-        let values = column["values"].as_array()?;
-        let cells = || (0..n_rows).map(|row| &values[row % values.len()]);
-        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
-        Some(match column["type"].as_str()? {
-            "f32" => Self::F32(cells().map(|value| Some(number(value)? as f32)).collect::<Option<_>>()?),
-            "f64" => Self::F64(cells().map(number).collect::<Option<_>>()?),
-            "i64" => Self::I64(cells().map(Value::as_i64).collect::<Option<_>>()?),
-            "bool" => Self::Bool(cells().map(Value::as_bool).collect::<Option<_>>()?),
-            "text" => Self::Text(cells().map(Value::as_str).collect::<Option<Vec<_>>>()?.into_iter().collect()),
-            _ => return None,
-        })
-    }
-
-    fn column(&self) -> Column<'_> {
-        match self {
-            Self::F32(values) => Column::F32(values),
-            Self::F64(values) => Column::F64(values),
-            Self::I64(values) => Column::I64(values),
-            Self::Bool(values) => Column::Bool(values),
-            Self::Text(values) => Column::Text(values),
-        }
-    }
-}
 
 /// Rows of a batch.
 const BATCHES: [usize; 3] = [1, 64, 1024];
@@ -80,15 +46,13 @@ pub fn run(
 }
 
 fn measure(library: &str, path: &Path, batch: usize, seconds: f64) -> Result<(f64, f64)> {
-    let case: Value = serde_json::from_slice(&std::fs::read(path.with_extension("json"))?)?;
-    let columns = case["inputs"].as_array().context("no inputs")?;
-    let cells: Option<Vec<Cells>> = columns.iter().map(|column| Cells::read(column, batch)).collect();
-    let cells = cells.context("columns of another type")?;
+    let case = OnnxCase::read(path.to_owned());
+    let cells: Vec<Owned> = case.columns.iter().map(|column| column.repeated(batch)).collect();
     let model = Model::load(path)?;
-    let columns: Vec<Column<'_>> = cells.iter().map(Cells::column).collect();
+    let columns: Vec<Column<'_>> = cells.iter().map(Owned::borrowed).collect();
     // A matrix of floats is handed over as one.
     let floats: Option<Vec<&Vec<f32>>> =
-        cells.iter().map(|cells| if let Cells::F32(values) = cells { Some(values) } else { None }).collect();
+        cells.iter().map(|cells| if let Owned::F32(values) = cells { Some(values) } else { None }).collect();
     let mut session = Session::open(library, &path.to_string_lossy())?;
     let matrix: Option<Vec<f32>> = floats
         .filter(|_| session.n_inputs() == 1)

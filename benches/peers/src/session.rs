@@ -9,9 +9,9 @@ use ort_sys::{
     OrtMemoryInfo, OrtSession, OrtValue,
 };
 
+use crate::cases::Owned;
 use crate::library::{c_string, open, symbol};
 use crate::onnxruntime::{API_VERSION, check};
-use crate::pipelines::Cells;
 
 /// Objects live as long as the program, but for inputs and results.
 pub struct Session {
@@ -38,23 +38,23 @@ enum Matrix {
 }
 
 impl Matrix {
-    fn of(cells: &[Cells], n_rows: usize) -> Result<Self> {
+    fn of(cells: &[Owned], n_rows: usize) -> Result<Self> {
         macro_rules! rows {
             ($variant:ident) => {{
                 let columns: Option<Vec<_>> =
-                    cells.iter().map(|c| if let Cells::$variant(values) = c { Some(values) } else { None }).collect();
+                    cells.iter().map(|c| if let Owned::$variant(values) = c { Some(values) } else { None }).collect();
                 let columns = columns.context("columns of several types in one input")?;
                 Self::$variant((0..n_rows).flat_map(|row| columns.iter().map(move |column| column[row])).collect())
             }};
         }
         Ok(match cells.first().context("an input without columns")? {
-            Cells::F32(_) => rows!(F32),
-            Cells::F64(_) => rows!(F64),
-            Cells::I64(_) => rows!(I64),
-            Cells::Bool(_) => rows!(Bool),
-            Cells::Text(_) => {
-                let text = |row: usize, cells: &Cells| match cells {
-                    Cells::Text(values) => CString::new(values.get(row).unwrap_or_default()).ok(),
+            Owned::F32(_) => rows!(F32),
+            Owned::F64(_) => rows!(F64),
+            Owned::I64(_) => rows!(I64),
+            Owned::Bool(_) => rows!(Bool),
+            Owned::Text(_) => {
+                let text = |row: usize, cells: &Owned| match cells {
+                    Owned::Text(values) => CString::new(values.get(row).unwrap_or_default()).ok(),
                     _ => None,
                 };
                 let all = (0..n_rows).flat_map(|row| cells.iter().map(move |column| text(row, column)));
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Makes tensors of columns: all of them of the only input, or one for each input.
-    pub fn bind(&mut self, cells: &[Cells], n_rows: usize) -> Result<()> {
+    pub fn bind(&mut self, cells: &[Owned], n_rows: usize) -> Result<()> {
         let n_inputs = self.n_inputs();
         ensure!(n_inputs == 1 || n_inputs == cells.len(), "{} columns for {n_inputs} inputs", cells.len());
         let width = if n_inputs == 1 { cells.len() } else { 1 };

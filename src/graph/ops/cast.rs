@@ -1,6 +1,7 @@
 //! Elements converted to another type.
 
-use super::elementwise::{map, no_type};
+use super::broadcast::map;
+use super::elementwise::no_type;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::strings::Strings;

@@ -1,8 +1,9 @@
-//! Operators on each element by itself, and on pairs of elements under ONNX's (NumPy's) broadcasting.
+//! Operators on each element by itself, and on pairs of elements that broadcasting brings together.
 
+use super::broadcast::{broadcast, broadcast_indices, map, zip};
 use super::{Inputs, approx};
 use crate::error::{Error, Result};
-use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
+use crate::graph::tensor::{Data, Element, Tensor, Type};
 use crate::ir::real::Real;
 
 /// An operator of one argument.
@@ -71,10 +72,12 @@ pub(crate) trait Float: Element + Real {
     fn cos(self) -> Self;
     fn remainder(self, by: Self) -> Self;
     fn is_nan(self) -> bool;
+    /// The sum of a row as ONNX Runtime takes it: see [`sum_by_lanes`].
+    fn sum(row: &[Self]) -> Self;
 }
 
 macro_rules! float {
-    ($float:ident, $ln:path) => {
+    ($float:ident, $ln:path, $lanes:literal) => {
         impl Float for $float {
             fn ln(self) -> Self {
                 $ln(self)
@@ -109,12 +112,46 @@ macro_rules! float {
             fn is_nan(self) -> bool {
                 $float::is_nan(self)
             }
+            fn sum(row: &[Self]) -> Self {
+                sum_by_lanes::<Self, $lanes>(row)
+            }
         }
     };
 }
 
-float!(f32, crate::math::logf);
-float!(f64, f64::ln);
+float!(f32, crate::math::logf, 8);
+float!(f64, f64::ln, 4);
+
+/// A sum by as many lanes as a register of AVX has, then by half as many for what is left, then one by one: how Eigen takes
+/// the sum of a row that is aligned in memory.
+fn sum_by_lanes<T: Real, const LANES: usize>(row: &[T]) -> T {
+    let mut width = LANES / 2;
+    if row.len() < width {
+        return row.iter().fold(T::ZERO, |sum, &x| sum + x);
+    }
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [T::ZERO; LANES];
+    let mut rest = rest;
+    if let Some((first, others)) = whole.split_first() {
+        lanes = *first;
+        for part in others {
+            lanes.iter_mut().zip(part).for_each(|(lane, &x)| *lane += x);
+        }
+        (0..width).for_each(|lane| lanes[lane] = lanes[lane] + lanes[lane + width]);
+    } else {
+        lanes[..width].copy_from_slice(&rest[..width]);
+        rest = &rest[width..];
+    }
+    if rest.len() >= width {
+        lanes.iter_mut().zip(&rest[..width]).for_each(|(lane, &x)| *lane += x);
+        rest = &rest[width..];
+    }
+    while width > 1 {
+        width /= 2;
+        (0..width).for_each(|lane| lanes[lane] = lanes[lane] + lanes[lane + width]);
+    }
+    rest.iter().fold(lanes[0], |sum, &x| sum + x)
+}
 
 /// The logistic function as ONNX Runtime's machine-learning operators compute it (`ml_common.h`, `ComputeLogistic`).
 pub(crate) fn logistic<T: Float>(x: T) -> T {
@@ -149,39 +186,30 @@ fn erf(x: f64) -> f64 {
 }
 
 impl Unary {
-    fn float<T: Float>(self, x: T) -> T {
+    /// Each has a loop of its own.
+    fn floats<T: Float>(self, x: &Tensor, values: &[T], out: &mut Tensor) -> Result<()> {
         match self {
-            Self::Abs => Float::abs(x),
-            Self::Ceil => x.ceil(),
-            Self::Cos => x.cos(),
-            Self::Erf => T::from_f64(erf(x.to_f64())),
-            Self::Exp => x.exp(),
-            Self::Floor => x.floor(),
-            Self::Log => x.ln(),
-            Self::Neg => -x,
-            Self::Not => x,
-            Self::Reciprocal => T::ONE / x,
+            Self::Abs => map(x, values, out, |x| Float::abs(x)),
+            Self::Ceil => map(x, values, out, |x| x.ceil()),
+            Self::Cos => map(x, values, out, |x| x.cos()),
+            Self::Erf => map(x, values, out, |x| T::from_f64(erf(x.to_f64()))),
+            Self::Exp => map(x, values, out, |x| x.exp()),
+            Self::Floor => map(x, values, out, |x| x.floor()),
+            Self::Log => map(x, values, out, |x| x.ln()),
+            Self::Neg => map(x, values, out, |x| -x),
+            Self::Not => out.copy(x),
+            Self::Reciprocal => map(x, values, out, |x| T::ONE / x),
             // Not `max`, which loses NaN.
-            Self::Relu => {
-                if x < T::ZERO {
-                    T::ZERO
-                } else {
-                    x
-                }
-            }
-            Self::Round => x.round_even(),
-            Self::Sigmoid => logistic(x),
-            Self::Sign => x.sign(),
-            Self::Sin => x.sin(),
+            Self::Relu => map(x, values, out, |x| if x < T::ZERO { T::ZERO } else { x }),
+            Self::Round => map(x, values, out, |x| x.round_even()),
+            Self::Sigmoid => map(x, values, out, logistic),
+            Self::Sign => map(x, values, out, |x| x.sign()),
+            Self::Sin => map(x, values, out, |x| x.sin()),
             Self::Softplus => {
-                if x > T::ZERO {
-                    x + (-x).exp().ln_1p()
-                } else {
-                    x.exp().ln_1p()
-                }
+                map(x, values, out, |x| if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() })
             }
-            Self::Sqrt => x.sqrt(),
-            Self::Tanh => x.tanh(),
+            Self::Sqrt => map(x, values, out, |x| x.sqrt()),
+            Self::Tanh => map(x, values, out, |x| x.tanh()),
         }
     }
 
@@ -200,8 +228,8 @@ impl Unary {
             Data::F32(values) if self == Self::Exp => map(x, values, out, approx::exp)?,
             Data::F32(values) if self == Self::Sigmoid => map(x, values, out, approx::logistic)?,
             Data::F32(values) if self == Self::Tanh => map(x, values, out, approx::tanh)?,
-            Data::F32(values) if self != Self::Not => map(x, values, out, |value| self.float(value))?,
-            Data::F64(values) if self != Self::Not => map(x, values, out, |value| self.float(value))?,
+            Data::F32(values) if self != Self::Not => self.floats(x, values, out)?,
+            Data::F64(values) if self != Self::Not => self.floats(x, values, out)?,
             Data::I64(values) if self.integer(0).is_some() => {
                 map(x, values, out, |value| self.integer(value).unwrap_or_default())?;
             }
@@ -219,155 +247,18 @@ pub(super) fn no_type(x: &Tensor) -> Error {
     Error::unsupported(format!("no such operator on {}", x.ty().name()))
 }
 
-/// `f` of every element of `x`.
-pub(crate) fn map<A: Element, B: Element>(
-    x: &Tensor,
-    values: &[A],
-    out: &mut Tensor,
-    f: impl Fn(A) -> B,
-) -> Result<()> {
-    out.start::<B>(&x.shape)?.extend(values.iter().map(|&value| f(value)));
-    Ok(())
-}
-
-/// Most dimensions of values that are broadcast.
-const MAX_RANK: usize = 8;
-
-/// A shape on the stack.
-#[derive(Clone, Copy)]
-pub(crate) struct Dims {
-    len: usize,
-    sizes: [usize; MAX_RANK],
-}
-
-impl std::ops::Deref for Dims {
-    type Target = [usize];
-    fn deref(&self) -> &[usize] {
-        &self.sizes[..self.len]
-    }
-}
-
-impl std::ops::DerefMut for Dims {
-    fn deref_mut(&mut self) -> &mut [usize] {
-        &mut self.sizes[..self.len]
-    }
-}
-
-impl Dims {
-    pub(crate) fn new(sizes: &[usize]) -> Result<Self> {
-        if sizes.len() > MAX_RANK {
-            return Err(Error::unsupported(format!("values of {} dimensions; at most {MAX_RANK}", sizes.len())));
-        }
-        let mut dims = Self { len: sizes.len(), sizes: [1; MAX_RANK] };
-        dims.copy_from_slice(sizes);
-        Ok(dims)
-    }
-
-    /// A shape of `len` ones.
-    pub(crate) fn ones(len: usize) -> Result<Self> {
-        if len > MAX_RANK {
-            return Err(Error::unsupported(format!("values of {len} dimensions; at most {MAX_RANK}")));
-        }
-        Ok(Self { len, sizes: [1; MAX_RANK] })
-    }
-}
-
-/// The shape two shapes broadcast to.
-pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Dims> {
-    let mut dims = Dims::ones(a.len().max(b.len()))?;
-    let rank = dims.len;
-    for at in 0..rank {
-        let of = |shape: &[usize]| (at + shape.len()).checked_sub(rank).map_or(1, |index| shape[index]);
-        dims[at] = match (of(a), of(b)) {
-            (a, b) if a == b => a,
-            (1, b) => b,
-            (a, 1) => a,
-            _ => return Err(Error::shape(format!("shapes {a:?} and {b:?} do not broadcast"))),
-        };
-    }
-    checked_total(&dims)?;
-    Ok(dims)
-}
-
-/// For every element of a value of shape `dims`, in order, the element of a value of shape `of` that broadcasts there.
-pub(crate) fn broadcast_indices(dims: &Dims, of: &[usize]) -> impl Iterator<Item = usize> + use<> {
-    let rank = dims.len;
-    let mut strides = [0usize; MAX_RANK];
-    let mut stride = 1;
-    for (index, &size) in of.iter().enumerate().rev() {
-        strides[index + rank - of.len()] = if size == 1 { 0 } else { stride };
-        stride *= size;
-    }
-    let (dims, mut counter, mut at) = (*dims, [0usize; MAX_RANK], 0);
-    let total: usize = dims.iter().product();
-    (0..total).map(move |_| {
-        let current = at;
-        for axis in (0..rank).rev() {
-            counter[axis] += 1;
-            at += strides[axis];
-            if counter[axis] < dims.sizes[axis] {
-                break;
-            }
-            at -= strides[axis] * counter[axis];
-            counter[axis] = 0;
-        }
-        current
-    })
-}
-
-/// `f` of the pairs of elements that broadcasting brings together.
-pub(crate) fn zip<A: Element, B: Element, C: Element>(
-    a: (&[usize], &[A]),
-    b: (&[usize], &[B]),
-    out: &mut Tensor,
-    f: impl Fn(A, B) -> C,
-) -> Result<()> {
-    let ((a_shape, a), (b_shape, b)) = (a, b);
-    let dims = broadcast(a_shape, b_shape)?;
-    let out = out.start::<C>(&dims)?;
-    let is_row = |long: &[usize], short: &[usize]| long.ends_with(short) && !short.is_empty();
-    if a_shape == b_shape {
-        out.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
-    } else if let [b] = b
-        && dims.len() == a_shape.len()
-    {
-        out.extend(a.iter().map(|&a| f(a, *b)));
-    } else if let [a] = a
-        && dims.len() == b_shape.len()
-    {
-        out.extend(b.iter().map(|&b| f(*a, b)));
-    } else if is_row(a_shape, b_shape) {
-        a.chunks_exact(b.len().max(1)).for_each(|row| out.extend(row.iter().zip(b).map(|(&a, &b)| f(a, b))));
-    } else {
-        let indices = broadcast_indices(&dims, a_shape).zip(broadcast_indices(&dims, b_shape));
-        out.extend(indices.map(|(i, j)| f(a[i], b[j])));
-    }
-    Ok(())
-}
-
 impl Binary {
-    fn float<T: Float>(self, a: T, b: T) -> T {
+    /// Each has a loop of its own.
+    fn floats<T: Float>(self, a: (&[usize], &[T]), b: (&[usize], &[T]), out: &mut Tensor) -> Result<()> {
         match self {
-            Self::Add => a + b,
-            Self::Div => a / b,
+            Self::Add => zip(a, b, out, |a, b| a + b),
+            Self::Div => zip(a, b, out, |a, b| a / b),
             // NaN stays, as in ONNX Runtime (Eigen with PropagateNaN).
-            Self::Max => {
-                if a > b || a.is_nan() {
-                    a
-                } else {
-                    b
-                }
-            }
-            Self::Min => {
-                if a < b || a.is_nan() {
-                    a
-                } else {
-                    b
-                }
-            }
-            Self::Mod => a.remainder(b),
-            Self::Mul => a * b,
-            Self::Sub => a - b,
+            Self::Max => zip(a, b, out, |a, b| if a > b || a.is_nan() { a } else { b }),
+            Self::Min => zip(a, b, out, |a, b| if a < b || a.is_nan() { a } else { b }),
+            Self::Mod => zip(a, b, out, |a, b| a.remainder(b)),
+            Self::Mul => zip(a, b, out, |a, b| a * b),
+            Self::Sub => zip(a, b, out, |a, b| a - b),
         }
     }
 
@@ -388,8 +279,8 @@ impl Binary {
 
     fn run_pair(self, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
         match (&a.data, &b.data) {
-            (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.float(x, y)),
-            (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.float(x, y)),
+            (Data::F32(x), Data::F32(y)) => self.floats((&a.shape, x), (&b.shape, y), out),
+            (Data::F64(x), Data::F64(y)) => self.floats((&a.shape, x), (&b.shape, y), out),
             (Data::I64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.integer(x, y)),
             (Data::I32(x), Data::I32(y)) => {
                 zip((&a.shape, x), (&b.shape, y), out, |x, y| self.integer(x.into(), y.into()) as i32)
@@ -398,23 +289,23 @@ impl Binary {
         }
     }
 
-    /// Of the first two inputs, then of that and the next, and so on.
-    pub(super) fn run(self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
+    /// Of the first two inputs, then of that and the next, and so on; `so_far` is working memory.
+    pub(super) fn run(self, inputs: &Inputs<'_>, so_far: &mut Tensor, out: &mut Tensor) -> Result<()> {
         if inputs.len() == 1 {
             return out.copy(inputs.get(0)?);
         }
         self.run_pair(inputs.get(0)?, inputs.get(1)?, out)?;
         for index in 2..inputs.len() {
-            let so_far = std::mem::take(out);
-            self.run_pair(&so_far, inputs.get(index)?, out)?;
+            so_far.swap(out);
+            self.run_pair(so_far, inputs.get(index)?, out)?;
         }
         Ok(())
     }
 }
 
 /// The mean of the inputs, element by element.
-pub(super) fn run_mean(inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
-    Binary::Add.run(inputs, out)?;
+pub(super) fn run_mean(inputs: &Inputs<'_>, so_far: &mut Tensor, out: &mut Tensor) -> Result<()> {
+    Binary::Add.run(inputs, so_far, out)?;
     let count = inputs.len() as f32;
     match &mut out.data {
         Data::F32(values) => values.iter_mut().for_each(|value| *value /= count),
@@ -439,13 +330,24 @@ impl Compare {
         }
     }
 
+    /// Each has a loop of its own.
+    fn all<T: Element>(self, a: (&[usize], &[T]), b: (&[usize], &[T]), out: &mut Tensor) -> Result<()> {
+        match self {
+            Self::Equal => zip(a, b, out, |a, b| a == b),
+            Self::Greater => zip(a, b, out, |a, b| a > b),
+            Self::GreaterOrEqual => zip(a, b, out, |a, b| a >= b),
+            Self::Less => zip(a, b, out, |a, b| a < b),
+            Self::LessOrEqual => zip(a, b, out, |a, b| a <= b),
+        }
+    }
+
     pub(super) fn run(self, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
         match (&a.data, &b.data) {
-            (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
-            (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
-            (Data::I64(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
-            (Data::I32(x), Data::I32(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
-            (Data::Bool(x), Data::Bool(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| self.of(x, y)),
+            (Data::F32(x), Data::F32(y)) => self.all((&a.shape, x), (&b.shape, y), out),
+            (Data::F64(x), Data::F64(y)) => self.all((&a.shape, x), (&b.shape, y), out),
+            (Data::I64(x), Data::I64(y)) => self.all((&a.shape, x), (&b.shape, y), out),
+            (Data::I32(x), Data::I32(y)) => self.all((&a.shape, x), (&b.shape, y), out),
+            (Data::Bool(x), Data::Bool(y)) => self.all((&a.shape, x), (&b.shape, y), out),
             (Data::Text(x), Data::Text(y)) => {
                 let dims = broadcast(&a.shape, &b.shape)?;
                 let pairs = broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape));
@@ -584,6 +486,30 @@ mod tests {
         assert!(pair(&matrix, &floats(&[2], &[1.0, 2.0]), &mut out).unwrap_err().is_shape());
         pair(&floats(&[0, 3], &[]), &floats(&[3], &[1.0, 2.0, 3.0]), &mut out).unwrap();
         assert_eq!((&*out.shape, out.len()), (&[0, 3][..], 0));
+    }
+
+    #[test]
+    fn sums_are_taken_by_lanes() {
+        // What is added to a great number is lost; what is added once it has met its opposite is not.
+        let big = (1u64 << 40) as f32;
+        let row = |big_at: usize, small_at: usize, n: usize| -> Vec<f32> {
+            let value = |at: usize| {
+                if at == big_at {
+                    big
+                } else if at == small_at {
+                    -big
+                } else {
+                    1.0
+                }
+            };
+            (0..n).map(value).collect()
+        };
+        for (first, second, n, expected) in
+            [(0, 8, 16, 14.0), (0, 4, 16, 12.0), (0, 16, 20, 15.0), (0, 1, 20, 0.0), (0, 2, 5, 3.0), (0, 1, 3, 1.0)]
+        {
+            assert_eq!(Float::sum(&row(first, second, n)[..]), expected, "{first} {second} {n}");
+        }
+        assert_eq!(<f64 as Float>::sum(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), 28.0);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::Inputs;
+use super::broadcast::map;
 use super::cast::run_cast;
-use super::elementwise::map;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type};
 
@@ -25,27 +25,63 @@ pub(crate) enum Keys {
 /// Keys with their places: a few are looked through, many are hashed.
 #[derive(Clone, Debug)]
 pub(crate) enum Places<K> {
-    Few(Vec<(K, usize)>),
+    /// With their heads, most of which differ.
+    Few(Vec<(u64, K, usize)>),
     Many(HashMap<K, usize>),
 }
 
 /// Keys that are looked through faster than hashed.
-const FEW: usize = 12;
+const FEW: usize = 16;
+
+/// A part of a key that is quickly compared.
+trait Head {
+    fn head(&self) -> u64;
+}
+
+impl Head for i64 {
+    fn head(&self) -> u64 {
+        *self as u64
+    }
+}
+
+impl Head for u64 {
+    fn head(&self) -> u64 {
+        *self
+    }
+}
+
+impl Head for str {
+    /// The first seven bytes, and the length.
+    fn head(&self) -> u64 {
+        let bytes = self.as_bytes().iter().take(7);
+        bytes.fold(self.len() as u64 & 0xff, |head, &byte| head << 8 | u64::from(byte))
+    }
+}
 
 impl<K: Hash + Eq> Places<K> {
     /// Of equal keys the first counts.
-    fn new(keys: impl Iterator<Item = (K, usize)>) -> Self {
+    fn new<Q: Head + ?Sized>(keys: impl Iterator<Item = (K, usize)>) -> Self
+    where
+        K: Borrow<Q>,
+    {
         let mut places = HashMap::new();
         keys.for_each(|(key, at)| _ = places.entry(key).or_insert(at));
-        if places.len() <= FEW { Self::Few(places.into_iter().collect()) } else { Self::Many(places) }
+        if places.len() > FEW {
+            return Self::Many(places);
+        }
+        Self::Few(places.into_iter().map(|(key, at)| (key.borrow().head(), key, at)).collect())
     }
 
-    fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<usize>
+    fn get<Q: Hash + Eq + Head + ?Sized>(&self, key: &Q) -> Option<usize>
     where
         K: Borrow<Q>,
     {
         match self {
-            Self::Few(list) => list.iter().find(|(known, _)| known.borrow() == key).map(|(_, at)| *at),
+            Self::Few(list) => {
+                let head = key.head();
+                let found = list.iter().find(|(known, whole, _)| *known == head && whole.borrow() == key);
+                found.map(|(_, _, at)| *at)
+            }
             Self::Many(map) => map.get(key).copied(),
         }
     }
@@ -59,19 +95,19 @@ fn float_key(value: f64) -> u64 {
 impl Keys {
     /// The keys of a list; `nan_matches` says whether a NaN among them is ever found.
     pub(crate) fn new(list: &Tensor, nan_matches: bool) -> Result<Self> {
-        fn first<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Places<K> {
+        fn first<K: Hash + Eq + Borrow<Q>, Q: Head + ?Sized>(keys: impl Iterator<Item = K>) -> Places<K> {
             Places::new(keys.enumerate().map(|(at, key)| (key, at)))
         }
         let floats = |values: Vec<f64>| {
             let nan = values.iter().position(|value| value.is_nan()).filter(|_| nan_matches);
             let keys = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
-            Self::Floats { places: Places::new(keys.map(|(at, &value)| (float_key(value), at))), nan }
+            Self::Floats { places: Places::new::<u64>(keys.map(|(at, &value)| (float_key(value), at))), nan }
         };
         Ok(match &list.data {
-            Data::I64(values) => Self::Integers(first(values.iter().copied())),
-            Data::I32(values) => Self::Integers(first(values.iter().map(|&value| value.into()))),
-            Data::Bool(values) => Self::Integers(first(values.iter().map(|&value| value.into()))),
-            Data::Text(values) => Self::Texts(first(values.iter().map(Box::from))),
+            Data::I64(values) => Self::Integers(first::<_, i64>(values.iter().copied())),
+            Data::I32(values) => Self::Integers(first::<_, i64>(values.iter().map(|&value| value.into()))),
+            Data::Bool(values) => Self::Integers(first::<_, i64>(values.iter().map(|&value| value.into()))),
+            Data::Text(values) => Self::Texts(first::<_, str>(values.iter().map(Box::from))),
             Data::F32(values) => floats(values.iter().map(|&value| value.into()).collect()),
             Data::F64(values) => floats(values.clone()),
             Data::Tensors(_) => return Err(Error::unsupported("keys that are sequences")),
@@ -215,15 +251,18 @@ impl Imputer {
             count if count == columns => Ok(()),
             count => Err(Error::shape(format!("{columns} columns, but {count} imputed values"))),
         };
-        fn impute<T: Element>(
+        fn impute<T: Element, I: Copy + Into<T>>(
             x: &[T],
-            imputed: &[T],
+            imputed: &[I],
             is_missing: impl Fn(T) -> bool,
             out: &mut Vec<T>,
             columns: usize,
         ) {
-            let value = |column: usize| imputed[if imputed.len() == 1 { 0 } else { column % columns }];
-            out.extend(x.iter().enumerate().map(|(at, &x)| if is_missing(x) { value(at) } else { x }));
+            let value = |x: T, imputed: I| if is_missing(x) { imputed.into() } else { x };
+            if let [imputed] = *imputed {
+                return out.extend(x.iter().map(|&x| value(x, imputed)));
+            }
+            x.chunks_exact(columns).for_each(|row| out.extend(row.iter().zip(imputed).map(|(&x, &v)| value(x, v))));
         }
         match (self, &x.data) {
             (Self::Floats { imputed, replaced }, Data::F32(values)) => {
@@ -233,9 +272,8 @@ impl Imputer {
             }
             (Self::Floats { imputed, replaced }, Data::F64(values)) => {
                 check(imputed.len())?;
-                let imputed: Vec<f64> = imputed.iter().map(|&value| value.into()).collect();
                 let is_missing = |x: f64| if replaced.is_nan() { x.is_nan() } else { x == f64::from(*replaced) };
-                impute(values, &imputed, is_missing, out.start(&x.shape)?, columns);
+                impute(values, imputed, is_missing, out.start(&x.shape)?, columns);
             }
             (Self::Integers { imputed, replaced }, Data::I64(values)) => {
                 check(imputed.len())?;
@@ -248,25 +286,33 @@ impl Imputer {
 }
 
 /// `FeatureVectorizer`: columns of several inputs side by side, as f32; short inputs are filled with 0.
-pub(super) fn feature_vectorizer(inputs: &Inputs<'_>, widths: &[i64], out: &mut Tensor) -> Result<()> {
+pub(super) fn feature_vectorizer(
+    inputs: &Inputs<'_>,
+    widths: &[i64],
+    part: &mut Tensor,
+    out: &mut Tensor,
+) -> Result<()> {
     let rows = inputs.get(0)?.matrix_shape().0;
-    let mut parts = Vec::with_capacity(inputs.len());
+    let width = |index: usize| -> Result<usize> {
+        let columns = inputs.get(index)?.matrix_shape().1;
+        Ok(widths.get(index).map_or(columns, |&width| usize::try_from(width).unwrap_or(0)))
+    };
+    let total =
+        (0..inputs.len()).try_fold(0usize, |total, index| Ok::<_, Error>(total.saturating_add(width(index)?)))?;
+    let out = out.fill::<f32>(&[rows, total], 0.0)?;
+    let mut first = 0;
     for index in 0..inputs.len() {
-        let mut part = Tensor::default();
-        run_cast(inputs.get(index)?, Type::F32, &mut part)?;
-        let columns = part.matrix_shape().1;
-        let width = widths.get(index).map_or(columns, |&width| usize::try_from(width).unwrap_or(0));
-        if part.matrix_shape().0 != rows {
-            return Err(Error::shape(format!("{} rows beside {rows}", part.matrix_shape().0)));
+        let (x, width) = (inputs.get(index)?, width(index)?);
+        let (of_rows, columns) = x.matrix_shape();
+        if of_rows != rows {
+            return Err(Error::shape(format!("{of_rows} rows beside {rows}")));
         }
-        parts.push((part, columns, width));
-    }
-    let out = out.start::<f32>(&[rows, parts.iter().map(|(_, _, width)| width).sum()])?;
-    for row in 0..rows {
-        for (part, columns, width) in &parts {
-            let values = &part.values::<f32>()?[row * columns..][..*columns];
-            out.extend(values.iter().copied().chain(std::iter::repeat(0.0)).take(*width));
+        run_cast(x, Type::F32, part)?;
+        let common = columns.min(width);
+        for (row, out) in part.values::<f32>()?.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(total.max(1))) {
+            out[first..first + common].copy_from_slice(&row[..common]);
         }
+        first += width;
     }
     Ok(())
 }
@@ -305,7 +351,7 @@ impl CodeColumn {
 }
 
 /// Adds code columns behind those of `x`.
-pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], out: &mut Tensor) -> Result<()> {
+pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], narrow: &mut Tensor, out: &mut Tensor) -> Result<()> {
     let (rows, width) = x.matrix_shape();
     if let Some(column) = columns.iter().find(|column| column.feature >= width) {
         return Err(Error::shape(format!("{width} features, but a tree tests feature {}", column.feature)));
@@ -320,8 +366,7 @@ pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], out: &mut Tensor) ->
             }
         }
         _ => {
-            let mut narrow = Tensor::default();
-            let values = super::linear::as_f32(x, &mut narrow)?;
+            let values = super::linear::as_f32(x, narrow)?;
             let out = out.start::<f32>(&shape)?;
             for row in values.chunks_exact(width) {
                 out.extend_from_slice(row);

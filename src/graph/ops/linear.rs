@@ -1,11 +1,12 @@
 //! Products of matrices, and the linear models, scalers and normalisers that end pipelines and begin them.
 //!
 //! ONNX Runtime multiplies batches with a library of its own (MLAS) that fuses each multiplication with the addition to a
-//! running sum, and takes long sums in parts (see [`part_of_sums`]). For a single row, and for doubles, MLAS rounds in
-//! another order: there the last bits differ.
+//! running sum, and takes long sums in parts (see [`part_of_sums`]); sums with a list it takes by fours (see
+//! [`times_list`]). Where it rounds in another order for a single row, the last bits differ.
 
+use super::broadcast::{broadcast, broadcast_indices, map};
 use super::cast::run_cast;
-use super::elementwise::{Float, broadcast, broadcast_indices, logistic, map};
+use super::elementwise::{Float, logistic};
 use super::{Inputs, approx};
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
@@ -15,28 +16,36 @@ use crate::ir::real::Real;
 
 /// Numbers that matrices hold.
 pub(crate) trait Term: Float {
+    /// Columns that MLAS multiplies by at a time.
+    const COLUMNS: usize;
+    /// Whether it packs a constant matrix beforehand.
+    const PACKED: bool;
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]);
 }
 
 impl Term for f32 {
+    const COLUMNS: usize = 128;
+    const PACKED: bool = true;
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
         runner.product_f32(product, sums);
     }
 }
 
 impl Term for f64 {
+    const COLUMNS: usize = 64;
+    const PACKED: bool = false;
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
         runner.product_f64(product, sums);
     }
 }
 
 /// How many products MLAS adds up before it adds the sum to that of the part before, for `m` columns of sums of `k`
-/// (`sgemm.cpp`, `MlasSgemmOperation`); for a constant matrix, which it packs beforehand, always 256.
-fn part_of_sums(k: usize, m: usize, packed: bool) -> usize {
-    if packed {
+/// (`sgemm.cpp`, `MlasSgemmOperation`); for a matrix that it packs beforehand, always 256.
+fn part_of_sums<T: Term>(k: usize, m: usize, constant: bool) -> usize {
+    if constant && T::PACKED {
         return 256;
     }
-    let (mut columns, mut part) = (128, 128);
+    let (mut columns, mut part) = (T::COLUMNS, 128);
     if m >= k {
         while part / 2 >= k.max(1) {
             (columns, part) = (columns * 2, part / 2);
@@ -53,21 +62,39 @@ fn part_of_sums(k: usize, m: usize, packed: bool) -> usize {
 pub(super) fn mat_mul(
     a: &Tensor,
     b: &Tensor,
-    packed: bool,
+    constant: bool,
     runner: &mut dyn Evaluator,
     out: &mut Tensor,
 ) -> Result<()> {
     match (&a.data, &b.data) {
-        (Data::F32(x), Data::F32(y)) => mat_mul_of((a, x), (b, y), packed, runner, out),
-        (Data::F64(x), Data::F64(y)) => mat_mul_of((a, x), (b, y), packed, runner, out),
+        (Data::F32(x), Data::F32(y)) if a.rank() > 1 && b.shape == [a.shape[a.rank() - 1]] => {
+            times_list(x, y, out.fill(&a.shape[..a.rank() - 1], 0.0)?);
+            Ok(())
+        }
+        (Data::F32(x), Data::F32(y)) => mat_mul_of((a, x), (b, y), constant, runner, out),
+        (Data::F64(x), Data::F64(y)) => mat_mul_of((a, x), (b, y), constant, runner, out),
         _ => Err(Error::unsupported(format!("a product of {} and {}", a.ty().name(), b.ty().name()))),
+    }
+}
+
+/// The sum of products of each row of `a` with `list`. MLAS takes four products at a time and fuses nothing
+/// (`SgemmKernelM1Avx.S`).
+fn times_list(a: &[f32], list: &[f32], sums: &mut [f32]) {
+    let (fours, rest) = list.as_chunks::<4>();
+    for (row, sum) in a.chunks_exact(list.len().max(1)).zip(sums) {
+        let (of_row, rest_of_row) = row.as_chunks::<4>();
+        for (x, y) in of_row.iter().zip(fours) {
+            *sum += x[0] * y[0] + x[1] * y[1] + x[2] * y[2] + x[3] * y[3];
+        }
+        let products = rest_of_row.iter().zip(rest).map(|(x, y)| x * y);
+        *sum += products.reduce(|sum, product| sum + product).unwrap_or(0.0);
     }
 }
 
 fn mat_mul_of<T: Term>(
     (a, x): (&Tensor, &[T]),
     (b, y): (&Tensor, &[T]),
-    packed: bool,
+    constant: bool,
     runner: &mut dyn Evaluator,
     out: &mut Tensor,
 ) -> Result<()> {
@@ -98,7 +125,7 @@ fn mat_mul_of<T: Term>(
     if out.is_empty() || k == 0 {
         return Ok(());
     }
-    let part = part_of_sums(k, m, packed);
+    let part = part_of_sums::<T>(k, m, constant);
     let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
     for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
         let (a, b) = (&x[i * n * k..][..n * k], &y[j * k * m..][..k * m]);
@@ -117,16 +144,29 @@ pub(crate) struct Gemm {
 }
 
 impl Gemm {
-    pub(super) fn run(&self, x: &Inputs<'_>, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
+    /// `turned` is working memory.
+    pub(super) fn run(
+        &self,
+        x: &Inputs<'_>,
+        runner: &mut dyn Evaluator,
+        turned: &mut Tensor,
+        out: &mut Tensor,
+    ) -> Result<()> {
         match x.get(0)?.ty() {
-            Type::F32 => self.run_of::<f32>(x, runner, out),
-            Type::F64 => self.run_of::<f64>(x, runner, out),
+            Type::F32 => self.run_of::<f32>(x, runner, turned, out),
+            Type::F64 => self.run_of::<f64>(x, runner, turned, out),
             ty => Err(Error::unsupported(format!("a product of {}", ty.name()))),
         }
     }
 
-    fn run_of<T: Term>(&self, x: &Inputs<'_>, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
-        let (a, b, c, packed) = (x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1));
+    fn run_of<T: Term>(
+        &self,
+        x: &Inputs<'_>,
+        runner: &mut dyn Evaluator,
+        turned_a: &mut Tensor,
+        out: &mut Tensor,
+    ) -> Result<()> {
+        let (a, b, c, constant) = (x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1));
         let ([a0, a1], [b0, b1]) = (&*a.shape, &*b.shape) else {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         };
@@ -135,12 +175,11 @@ impl Gemm {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         }
         let (x, y) = (a.values::<T>()?, b.values::<T>()?);
-        let part = part_of_sums(k, m, packed);
+        let part = part_of_sums::<T>(k, m, constant);
         let sums = out.fill::<T>(&[n, m], T::ZERO)?;
-        let turned_a: Vec<T>;
         let x = if self.trans_a {
-            turned_a = (0..n * k).map(|at| x[at % k * n + at / k]).collect();
-            &turned_a
+            turned_a.start::<T>(&[n, k])?.extend((0..n * k).map(|at| x[at % k * n + at / k]));
+            turned_a.values::<T>()?
         } else {
             x
         };
@@ -259,7 +298,7 @@ impl LinearModel {
             return Ok(());
         }
         let (a, b) = (as_f32(x, narrow)?, &*self.coefficients);
-        let part = part_of_sums(columns, self.n_targets, false);
+        let part = part_of_sums::<f32>(columns, self.n_targets, false);
         let product = Product { a, b, size: (rows, columns, self.n_targets), turned: true, part };
         runner.product_f32(&product, out);
         for target in 0..self.n_targets {
@@ -270,11 +309,16 @@ impl LinearModel {
     }
 
     /// `LinearRegressor`.
-    pub(super) fn regress(&self, x: &Tensor, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
-        let mut narrow = Tensor::default();
+    pub(super) fn regress(
+        &self,
+        x: &Tensor,
+        runner: &mut dyn Evaluator,
+        narrow: &mut Tensor,
+        out: &mut Tensor,
+    ) -> Result<()> {
         let rows = x.matrix_shape().0;
         let scores = out.start::<f32>(&[rows, self.n_targets])?;
-        self.scores(x, runner, &mut narrow, scores)?;
+        self.scores(x, runner, narrow, scores)?;
         // A single score is left as it is, except by PROBIT.
         if self.n_targets > 1 || self.post_transform == PostTransform::Probit {
             scores.chunks_exact_mut(self.n_targets.max(1)).for_each(|row| self.post_transform.apply(row));
@@ -289,26 +333,26 @@ impl LinearModel {
         n_classes: usize,
         x: &Tensor,
         runner: &mut dyn Evaluator,
-        classes: &mut Vec<usize>,
+        (narrow, classes): (&mut Tensor, &mut Vec<usize>),
         out: &mut Tensor,
     ) -> Result<()> {
-        let mut narrow = Tensor::default();
         let doubled = self.n_targets == 1 && n_classes == 2;
         let rows = x.matrix_shape().0;
         let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }])?;
-        self.scores(x, runner, &mut narrow, scores)?;
+        self.scores(x, runner, narrow, scores)?;
         classes.clear();
         if self.n_targets == 1 {
             classes.extend(scores.iter().map(|&score| usize::from(score > 0.0)));
             if doubled {
-                let single = std::mem::take(scores);
-                scores.reserve(2 * rows);
-                for score in single {
-                    match self.post_transform {
-                        PostTransform::Logistic => scores.extend([logistic(-score), logistic(score)]),
-                        PostTransform::Probit => scores.extend([1.0 - score, probit(score)]),
-                        _ => scores.extend([1.0 - score, score]),
-                    }
+                scores.resize(2 * rows, 0.0);
+                // From the end, where there is room.
+                for row in (0..rows).rev() {
+                    let score = scores[row];
+                    (scores[2 * row], scores[2 * row + 1]) = match self.post_transform {
+                        PostTransform::Logistic => (logistic(-score), logistic(score)),
+                        PostTransform::Probit => (1.0 - score, probit(score)),
+                        _ => (1.0 - score, score),
+                    };
                 }
             } else {
                 scores.chunks_exact_mut(1).for_each(|row| self.post_transform.apply(row));
@@ -319,11 +363,14 @@ impl LinearModel {
             let best = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
             classes.push(best);
             match self.post_transform {
-                PostTransform::Logistic => row.iter_mut().for_each(|score| *score = approx::logistic(*score)),
+                PostTransform::None | PostTransform::Logistic => {}
                 // Short rows go through C's functions.
                 PostTransform::Softmax if row.len() > 4 => approx::softmax(row),
                 transform => transform.apply(row),
             }
+        }
+        if self.post_transform == PostTransform::Logistic {
+            scores.iter_mut().for_each(|score| *score = approx::logistic(*score));
         }
         Ok(())
     }
@@ -356,19 +403,38 @@ impl Scaler {
                 return Err(Error::shape(format!("{columns} features, but {} {what}", list.len())));
             }
         }
-        let at = |list: &[f32], index: usize| list[if list.len() == 1 { 0 } else { index % columns }];
-        fn scale<T: Element>(x: &[T], out: &mut Vec<f32>, f: impl Fn(usize, T) -> f32) {
-            out.extend(x.iter().enumerate().map(|(index, &x)| f(index, x)));
+        // For each column its offset and scale.
+        fn scale<T: Element>(
+            scaler: &Scaler,
+            columns: usize,
+            x: &[T],
+            out: &mut Vec<f32>,
+            f: impl Fn(T, f32, f32) -> f32,
+        ) {
+            let Scaler { offset, scale } = scaler;
+            if let ([offset], [scale]) = (&**offset, &**scale) {
+                return out.extend(x.iter().map(|&x| f(x, *offset, *scale)));
+            }
+            let at = |list: &[f32], column: usize| list[if list.len() == 1 { 0 } else { column }];
+            for row in x.chunks_exact(columns.max(1)) {
+                match offset.len() == scale.len() {
+                    true => out.extend(row.iter().zip(offset).zip(scale).map(|((&x, &o), &s)| f(x, o, s))),
+                    false => {
+                        out.extend(
+                            row.iter().enumerate().map(|(column, &x)| f(x, at(offset, column), at(scale, column))),
+                        );
+                    }
+                }
+            }
         }
-        let narrow = |index, x: f32| (x - at(&self.offset, index)) * at(&self.scale, index);
+        let narrow = |x: f32, offset: f32, scale: f32| (x - offset) * scale;
+        let wide = |x: f64, offset: f32, scale: f32| ((x - f64::from(offset)) * f64::from(scale)) as f32;
         let shape = x.shape.as_slice();
         match &x.data {
-            Data::F32(values) => scale(values, out.start(shape)?, narrow),
-            Data::F64(values) => scale(values, out.start(shape)?, |index, x| {
-                ((x - f64::from(at(&self.offset, index))) * f64::from(at(&self.scale, index))) as f32
-            }),
-            Data::I64(values) => scale(values, out.start(shape)?, |index, x| narrow(index, x as f32)),
-            Data::I32(values) => scale(values, out.start(shape)?, |index, x| narrow(index, x as f32)),
+            Data::F32(values) => scale(self, columns, values, out.start(shape)?, narrow),
+            Data::F64(values) => scale(self, columns, values, out.start(shape)?, wide),
+            Data::I64(values) => scale(self, columns, values, out.start(shape)?, |x, o, s| narrow(x as f32, o, s)),
+            Data::I32(values) => scale(self, columns, values, out.start(shape)?, |x, o, s| narrow(x as f32, o, s)),
             _ => return Err(Error::unsupported(format!("{} cannot be scaled", x.ty().name()))),
         }
         Ok(())
@@ -386,10 +452,9 @@ pub(crate) enum Norm {
 impl Norm {
     /// `Normalizer`, with ONNX Runtime's signs: the greatest element, not magnitude, and for L2 the root of each
     /// element's share.
-    pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
-        let mut narrow = Tensor::default();
+    pub(super) fn run(self, x: &Tensor, narrow: &mut Tensor, out: &mut Tensor) -> Result<()> {
         let columns = x.matrix_shape().1;
-        let values = as_f32(x, &mut narrow)?;
+        let values = as_f32(x, narrow)?;
         let out = out.start::<f32>(&x.shape)?;
         out.extend_from_slice(values);
         for row in out.chunks_exact_mut(columns.max(1)) {
@@ -419,9 +484,8 @@ impl Norm {
 }
 
 /// `Binarizer`: 1 above the threshold, else 0.
-pub(super) fn binarize(x: &Tensor, threshold: f32, out: &mut Tensor) -> Result<()> {
-    let mut narrow = Tensor::default();
-    let values = as_f32(x, &mut narrow)?;
+pub(super) fn binarize(x: &Tensor, threshold: f32, narrow: &mut Tensor, out: &mut Tensor) -> Result<()> {
+    let values = as_f32(x, narrow)?;
     map(x, values, out, |x| f32::from(u8::from(x > threshold)))?;
     Ok(())
 }
@@ -548,7 +612,7 @@ mod tests {
         let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true };
         let slots = [a.clone(), Tensor::list(vec![0f32, 1.0])];
         let x = Inputs { values: &[Some(0), Some(0), Some(1)], constants: &[None, None], slots: &slots };
-        gemm.run(&x, runner, &mut out).unwrap();
+        gemm.run(&x, runner, &mut Tensor::default(), &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[2, 2], vec![14f32, 31.0, 20.0, 45.0]));
         assert!(mat_mul(&a, &Tensor::list(vec![1f32]), true, runner, &mut out).unwrap_err().is_shape());
         solve(&a, &Tensor::new(&[2, 1], vec![5f32, 11.0]), &mut out).unwrap();
@@ -558,8 +622,12 @@ mod tests {
     #[test]
     fn long_sums_are_taken_in_parts() {
         assert_eq!(
-            [part_of_sums(1000, 5, true), part_of_sums(1000, 5, false), part_of_sums(1000, 100, false)],
-            [256, 1024, 128]
+            [
+                part_of_sums::<f32>(1000, 5, true),
+                part_of_sums::<f32>(1000, 5, false),
+                part_of_sums::<f64>(1000, 5, true)
+            ],
+            [256, 1024, 512]
         );
         let (a, ones) = ([1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0], [1.0; 6]);
         let sum = |part| {
@@ -571,12 +639,20 @@ mod tests {
     }
 
     #[test]
+    fn sums_with_a_list_are_taken_by_fours() {
+        let (mut out, runner) = (Tensor::default(), &mut Reference(&[]));
+        let a = Tensor::new(&[2, 6], vec![1e8f32, 1.0, 1.0, 1.0, -1e8, 1.0, 1.0, 1.0, 1.0, 1.0, 1e8, -1e8]);
+        mat_mul(&a, &Tensor::list(vec![1f32; 6]), true, runner, &mut out).unwrap();
+        assert_eq!(out, Tensor::list(vec![0f32, 4.0]));
+    }
+
+    #[test]
     fn rows_are_normalised_with_the_signs_of_onnx_runtime() {
         let x = Tensor::new(&[1, 3], vec![-1f32, -2.0, -5.0]);
-        let mut out = Tensor::default();
-        Norm::Max.run(&x, &mut out).unwrap();
+        let (mut narrow, mut out) = (Tensor::default(), Tensor::default());
+        Norm::Max.run(&x, &mut narrow, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[1, 3], vec![1f32, 2.0, 5.0]));
-        Norm::L1.run(&x, &mut out).unwrap();
+        Norm::L1.run(&x, &mut narrow, &mut out).unwrap();
         assert_eq!(out, Tensor::new(&[1, 3], vec![-0.125f32, -0.25, -0.625]));
     }
 }

@@ -4,10 +4,13 @@
 //! made-up rows when it is loaded, that is found out at load.
 
 mod approx;
+pub(crate) mod broadcast;
 pub(crate) mod cast;
+mod distance;
 pub(crate) mod elementwise;
 pub(crate) mod encode;
 pub(crate) mod forest;
+mod gather;
 pub(crate) mod linear;
 #[cfg(feature = "neural")]
 pub(crate) mod network;
@@ -21,12 +24,13 @@ use super::Evaluator;
 use super::control::Control;
 use super::tensor::{Tensor, Type};
 use crate::error::{Error, Result};
+use distance::Panels;
 use elementwise::{Binary, Compare, Logic, Unary};
 use encode::{CodeColumn, Imputer, LabelEncoder, OneHotEncoder};
 use forest::{Ensemble, Margins};
 use linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
 use reduce::Reduction;
-use svm::{Svm, SvmClassifier};
+use svm::{Svm, SvmClassifier, Votes};
 use text::{NgramCounter, StringNormalizer, TextScratch, Tokenizer};
 
 /// An operator with its attributes.
@@ -157,7 +161,9 @@ pub(crate) enum Op {
     TfIdfVectorizer(NgramCounter),
     // Trees.
     Ensemble(Ensemble),
-    // Sequences, and graphs within the graph.
+    // Graphs within the graph that are known as a whole.
+    Distances,
+    // Sequences, and other graphs within the graph.
     Sequence,
     Control(Box<Control>),
     // All of a graph.
@@ -227,18 +233,30 @@ impl std::ops::Deref for Axes {
 /// What operators run with, beside their inputs.
 pub(crate) struct Tools<'a> {
     pub(crate) runner: &'a mut dyn Evaluator,
-    pub(crate) margins: &'a mut Margins,
-    pub(crate) text: &'a mut TextScratch,
+    pub(crate) work: &'a mut Work,
+}
+
+/// Working memory of operators, each time for one of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    margins: Margins,
+    text: TextScratch,
+    panels: Panels,
+    votes: Votes,
+    /// A value converted to another type, or half done.
+    value: Tensor,
+    order: Vec<usize>,
 }
 
 impl Op {
     /// Runs the operator; graphs within the graph are run by their owner.
     pub(super) fn run(&self, x: &Inputs<'_>, outs: &mut [Tensor], tools: &mut Tools<'_>) -> Result<()> {
         let Some((out, _)) = outs.split_first_mut() else { return Ok(()) };
+        let Tools { runner, work } = tools;
         match self {
             Self::Unary(op) => op.run(x.get(0)?, out),
-            Self::Binary(op) => op.run(x, out),
-            Self::Mean => elementwise::run_mean(x, out),
+            Self::Binary(op) => op.run(x, &mut work.value, out),
+            Self::Mean => elementwise::run_mean(x, &mut work.value, out),
             Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, out),
             Self::Compare(op) => op.run(x.get(0)?, x.get(1)?, out),
             Self::Logic(op) => op.run(x.get(0)?, x.get(1)?, out),
@@ -280,15 +298,17 @@ impl Op {
                 }
                 shape::slice(x.get(0)?, &starts, &ends, axes.as_deref(), steps.as_deref(), out)
             }
-            Self::Split { axis } => shape::split(x.get(0)?, *axis, x.optional(1), outs),
-            Self::Gather { axis } => shape::gather(x.get(0)?, x.get(1)?, *axis, out),
-            Self::GatherElements { axis } => shape::gather_elements(x.get(0)?, x.get(1)?, *axis, out),
-            Self::GatherNd => shape::gather_nd(x.get(0)?, x.get(1)?, out),
-            Self::ScatterElements { axis } => shape::scatter_elements(x.get(0)?, x.get(1)?, x.get(2)?, *axis, out),
-            Self::ScatterNd => shape::scatter_nd(x.get(0)?, x.get(1)?, x.get(2)?, out),
-            Self::Compress { axis } => shape::compress(x.get(0)?, x.get(1)?, *axis, out),
-            Self::NonZero => shape::non_zero(x.get(0)?, out),
-            Self::ArrayFeatureExtractor => shape::array_feature_extractor(x.get(0)?, x.get(1)?, out),
+            Self::Split { axis } => shape::split(x.get(0)?, *axis, x.optional(1), &mut work.order, outs),
+            Self::Gather { axis } => gather::gather(x.get(0)?, x.get(1)?, *axis, out),
+            Self::GatherElements { axis } => gather::gather_elements(x.get(0)?, x.get(1)?, *axis, &mut work.order, out),
+            Self::GatherNd => gather::gather_nd(x.get(0)?, x.get(1)?, &mut work.order, out),
+            Self::ScatterElements { axis } => {
+                gather::scatter_elements(x.get(0)?, x.get(1)?, x.get(2)?, *axis, &mut work.order, out)
+            }
+            Self::ScatterNd => gather::scatter_nd(x.get(0)?, x.get(1)?, x.get(2)?, &mut work.order, out),
+            Self::Compress { axis } => gather::compress(x.get(0)?, x.get(1)?, *axis, &mut work.order, out),
+            Self::NonZero => gather::non_zero(x.get(0)?, &mut work.order, out),
+            Self::ArrayFeatureExtractor => gather::array_feature_extractor(x.get(0)?, x.get(1)?, out),
             Self::Reduce { how, axes, keep, noop_without } => match x.integers(1)? {
                 Some(axes) => how.run(x.get(0)?, &axes, *keep, *noop_without, out),
                 None => how.run(x.get(0)?, axes, *keep, *noop_without, out),
@@ -297,7 +317,7 @@ impl Op {
                 reduce::arg_extreme(x.get(0)?, *axis, *keep, *last, *greatest, out)
             }
             Self::TopK { axis, greatest } => {
-                reduce::top_k(x.get(0)?, reduce::count(x.get(1)?)?, *axis, *greatest, outs)
+                reduce::top_k(x.get(0)?, reduce::count(x.get(1)?)?, *axis, *greatest, &mut work.order, outs)
             }
             Self::CumSum { exclusive, reverse } => {
                 let axis = x.integers(1)?.and_then(|axes| axes.first().copied()).unwrap_or(0);
@@ -305,38 +325,38 @@ impl Op {
             }
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
-            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), tools.runner, out),
-            Self::Gemm(op) => op.run(x, tools.runner, out),
+            Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), *runner, out),
+            Self::Gemm(op) => op.run(x, *runner, &mut work.value, out),
             Self::Einsum(op) => op.run(x, out),
             Self::Solve => linear::solve(x.get(0)?, x.get(1)?, out),
-            Self::LinearRegressor(model) => model.regress(x.get(0)?, tools.runner, out),
+            Self::LinearRegressor(model) => model.regress(x.get(0)?, *runner, &mut work.value, out),
             Self::LinearClassifier { model, classes } => {
                 let [labels, scores] = outs else {
                     return Err(Error::invalid_model("a classifier without two outputs"));
                 };
-                let found = &mut tools.margins.classes;
-                model.classify(classes.len(), x.get(0)?, tools.runner, found, scores)?;
+                let found = &mut work.order;
+                model.classify(classes.len(), x.get(0)?, *runner, (&mut work.value, found), scores)?;
                 shape::take(classes, &[found.len()], found.iter().copied(), labels)
             }
-            Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, out),
-            Self::SvmClassifier(op) => op.run(x.get(0)?, outs),
+            Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, work, out),
+            Self::SvmClassifier(op) => op.run(x.get(0)?, work, outs),
             Self::Scaler(op) => op.run(x.get(0)?, out),
-            Self::Normalizer(op) => op.run(x.get(0)?, out),
-            Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, out),
+            Self::Normalizer(op) => op.run(x.get(0)?, &mut work.value, out),
+            Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, &mut work.value, out),
             Self::LabelEncoder(op) => op.run(x.get(0)?, out),
             Self::OneHotEncoder(op) => op.run(x.get(0)?, out),
             Self::Imputer(op) => op.run(x.get(0)?, out),
-            Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, out),
+            Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, &mut work.value, out),
             Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
-            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, out),
-            Self::StringNormalizer(op) => op.run(x.get(0)?, out, tools.text),
-            Self::Tokenizer(op) => op.run(x.get(0)?, out, tools.text),
-            Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, tools.text),
-            Self::Ensemble(op) => op.run(x.get(0)?, tools.runner, tools.margins, outs),
+            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, &mut work.value, out),
+            Self::StringNormalizer(op) => op.run(x.get(0)?, out, &mut work.text),
+            Self::Tokenizer(op) => op.run(x.get(0)?, out, &mut work.text),
+            Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, &mut work.text),
+            Self::Ensemble(op) => op.run(x.get(0)?, *runner, &mut work.margins, outs),
+            Self::Distances => distance::squared(x, &mut work.panels, outs),
             Self::Sequence => {
-                let items = (0..x.len()).map(|index| x.get(index).cloned()).collect::<Result<Vec<_>>>()?;
-                *out = Tensor::of(vec![items.len()], super::tensor::Data::Tensors(items));
-                Ok(())
+                let items = out.start_tensors(x.len())?;
+                items.iter_mut().enumerate().try_for_each(|(index, item)| item.copy(x.get(index)?))
             }
             #[cfg(feature = "neural")]
             Self::Network(network) => network.run(x, outs),

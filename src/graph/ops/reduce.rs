@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::approx;
-use super::elementwise::{Dims, Float};
+use super::broadcast::Dims;
+use super::elementwise::Float;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type, around, axis};
 
@@ -45,6 +46,15 @@ impl Reduction {
             Self::Prod => values.fold(T::ONE, |product, x| product * x),
             Self::Sum => sum(|x| x),
             Self::SumSquare => sum(|x| x * x),
+        }
+    }
+
+    /// The result for values side by side.
+    fn row<T: Float>(self, values: &[T]) -> T {
+        match self {
+            Self::Sum => T::sum(values),
+            Self::Mean => T::sum(values) / T::from_f64(values.len().max(1) as f64),
+            _ => self.float(values.iter().copied()),
         }
     }
 
@@ -92,13 +102,11 @@ impl Reduction {
             // Elements that are brought together lie side by side.
             match &x.data {
                 Data::F32(values) => {
-                    let groups = values.chunks_exact(group);
-                    out.start(&shape)?.extend(groups.map(|group| self.float(group.iter().copied())));
+                    out.start(&shape)?.extend(values.chunks_exact(group).map(|group| self.row(group)));
                     return Ok(());
                 }
                 Data::F64(values) => {
-                    let groups = values.chunks_exact(group);
-                    out.start(&shape)?.extend(groups.map(|group| self.float(group.iter().copied())));
+                    out.start(&shape)?.extend(values.chunks_exact(group).map(|group| self.row(group)));
                     return Ok(());
                 }
                 _ => {}
@@ -109,12 +117,11 @@ impl Reduction {
             Data::F32(values) => out.start(&shape)?.extend(places.map(|group| self.float(group.map(|at| values[at])))),
             Data::F64(values) => out.start(&shape)?.extend(places.map(|group| self.float(group.map(|at| values[at])))),
             Data::I64(values) => {
-                reduce_integers(self, places, |at| values[at], (i64::MIN, i64::MAX), out.start(&shape)?)?;
+                reduce_integers(self, places, |at| values[at], (i64::MIN, i64::MAX), out.start(&shape)?, |x| x)?;
             }
             Data::I32(values) => {
-                let mut wide = Vec::new();
-                reduce_integers(self, places, |at| values[at].into(), (i32::MIN.into(), i32::MAX.into()), &mut wide)?;
-                out.start(&shape)?.extend(wide.into_iter().map(|value| value as i32));
+                let range = (i32::MIN.into(), i32::MAX.into());
+                reduce_integers(self, places, |at| values[at].into(), range, out.start::<i32>(&shape)?, |x| x as i32)?;
             }
             _ => return Err(Error::unsupported(format!("{} cannot be reduced", x.ty().name()))),
         }
@@ -122,16 +129,17 @@ impl Reduction {
     }
 }
 
-fn reduce_integers(
+fn reduce_integers<T>(
     reduction: Reduction,
     places: Places,
     value: impl Fn(usize) -> i64,
     range: (i64, i64),
-    out: &mut Vec<i64>,
+    out: &mut Vec<T>,
+    narrow: impl Fn(i64) -> T,
 ) -> Result<()> {
     for group in places {
         let result = reduction.integer(group.map(&value), range);
-        out.push(result.ok_or_else(|| Error::unsupported("no such reduction of integers"))?);
+        out.push(narrow(result.ok_or_else(|| Error::unsupported("no such reduction of integers"))?));
     }
     Ok(())
 }
@@ -265,8 +273,18 @@ pub(super) fn arg_extreme(x: &Tensor, at: i64, keep: bool, last: bool, greatest:
     Ok(())
 }
 
+/// As many of the first elements are put in their places one by one; more are sorted.
+const FEW: usize = 32;
+
 /// The `count` greatest (or least) elements along an axis, in order, and their positions; of equal elements the first.
-pub(super) fn top_k(x: &Tensor, count: usize, at: i64, greatest: bool, outs: &mut [Tensor]) -> Result<()> {
+pub(super) fn top_k(
+    x: &Tensor,
+    count: usize,
+    at: i64,
+    greatest: bool,
+    order: &mut Vec<usize>,
+    outs: &mut [Tensor],
+) -> Result<()> {
     let at = axis(at, x.rank())?;
     let (before, size, after) = around(&x.shape, at);
     if count > size {
@@ -278,10 +296,10 @@ pub(super) fn top_k(x: &Tensor, count: usize, at: i64, greatest: bool, outs: &mu
         values: &[T],
         (before, size, after): (usize, usize, usize),
         (count, greatest): (usize, bool),
+        order: &mut Vec<usize>,
         out: &mut [T],
         positions: &mut [i64],
     ) {
-        let mut order: Vec<usize> = Vec::with_capacity(size);
         for (row, column) in (0..before).flat_map(|row| (0..after).map(move |column| (row, column))) {
             let value = |at: usize| values[(row * size + at) * after + column];
             let compare = |&a: &usize, &b: &usize| {
@@ -290,28 +308,48 @@ pub(super) fn top_k(x: &Tensor, count: usize, at: i64, greatest: bool, outs: &mu
                 by_value.unwrap_or_else(|| is_nan(x).cmp(&is_nan(y))).then(a.cmp(&b))
             };
             order.clear();
-            order.extend(0..size);
-            if count < size && count > 0 {
-                order.select_nth_unstable_by(count - 1, compare);
-                order.truncate(count);
+            if count <= FEW {
+                for at in (0..size).filter(|_| count > 0) {
+                    if order.len() == count {
+                        let (x, worst) = (value(at), value(order[count - 1]));
+                        let better = if greatest { x > worst } else { x < worst };
+                        if !better && (!is_nan(worst) || is_nan(x)) {
+                            continue;
+                        }
+                        order.pop();
+                    }
+                    let place = order.iter().rposition(|before| compare(before, &at) == Ordering::Less);
+                    order.insert(place.map_or(0, |place| place + 1), at);
+                }
+            } else {
+                order.extend(0..size);
+                if count < size {
+                    order.select_nth_unstable_by(count - 1, compare);
+                    order.truncate(count);
+                }
+                order.sort_unstable_by(compare);
             }
-            order.sort_unstable_by(compare);
-            for (place, &position) in order.iter().take(count).enumerate() {
+            for (place, &position) in order.iter().enumerate() {
                 let target = (row * count + place) * after + column;
-                (out[target], positions[target]) = (value(position), position as i64);
+                out[target] = value(position);
+                if let Some(target) = positions.get_mut(target) {
+                    *target = position as i64;
+                }
             }
         }
     }
     let dims = (before, size, after);
     let (first, second) = outs.split_at_mut(1);
-    let mut spare = Tensor::default();
-    let positions = second.first_mut().unwrap_or(&mut spare).fill::<i64>(&shape, 0)?;
+    let positions = match second {
+        [positions, ..] => positions.fill::<i64>(&shape, 0)?,
+        [] => &mut [],
+    };
     let out = &mut first[0];
     match &x.data {
-        Data::F32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0)?, positions),
-        Data::F64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0.0)?, positions),
-        Data::I64(values) => run(values, dims, (count, greatest), out.fill(&shape, 0)?, positions),
-        Data::I32(values) => run(values, dims, (count, greatest), out.fill(&shape, 0)?, positions),
+        Data::F32(values) => run(values, dims, (count, greatest), order, out.fill(&shape, 0.0)?, positions),
+        Data::F64(values) => run(values, dims, (count, greatest), order, out.fill(&shape, 0.0)?, positions),
+        Data::I64(values) => run(values, dims, (count, greatest), order, out.fill(&shape, 0)?, positions),
+        Data::I32(values) => run(values, dims, (count, greatest), order, out.fill(&shape, 0)?, positions),
         _ => return Err(Error::unsupported(format!("no order among {}", x.ty().name()))),
     }
     Ok(())
@@ -451,7 +489,7 @@ mod tests {
         arg_extreme(&x, -1, false, false, true, &mut out).unwrap();
         assert_eq!(out, Tensor::list(vec![2i64, 0]));
         let mut outs = [Tensor::default(), Tensor::default()];
-        top_k(&x, 2, 1, false, &mut outs).unwrap();
+        top_k(&x, 2, 1, false, &mut Vec::new(), &mut outs).unwrap();
         assert_eq!(outs[0], Tensor::new(&[2, 2], vec![1f32, 2.0, 4.0, 5.0]));
         assert_eq!(outs[1], Tensor::new(&[2, 2], vec![0i64, 1, 2, 1]));
         cum_sum(&x, 1, false, false, &mut out).unwrap();

@@ -4,6 +4,7 @@
 use super::elementwise::logistic;
 use super::linear::{PostTransform, as_f32, inner};
 use super::shape::take;
+use super::{Work, approx};
 use crate::error::{Error, Result};
 use crate::graph::tensor::Tensor;
 use crate::ir::real::Real;
@@ -26,16 +27,72 @@ pub(crate) struct SvmKernel {
     pub(crate) degree: f32,
 }
 
-impl SvmKernel {
-    fn of(self, x: &[f32], vector: &[f32]) -> f32 {
-        match self.kind {
-            KernelKind::Linear => inner(x, vector),
-            KernelKind::Poly => Real::powf(self.gamma * inner(x, vector) + self.coef0, self.degree),
-            KernelKind::Rbf => {
-                let distance = x.iter().zip(vector).fold(0.0f32, |sum, (&a, &b)| sum + (a - b) * (a - b));
-                Real::exp(-self.gamma * distance)
+/// Vectors side by side: a row is compared with so many at once.
+const LANES: usize = 16;
+
+/// The support vectors.
+#[derive(Clone, Debug)]
+pub(crate) struct Vectors {
+    pub(crate) count: usize,
+    /// Numbers of each.
+    pub(crate) width: usize,
+    /// For each group of vectors their first numbers, their second ones, and so on; filled up with zeros.
+    panels: Vec<[f32; LANES]>,
+}
+
+impl Vectors {
+    /// `count` vectors, one after another in `numbers`.
+    pub(crate) fn new(numbers: &[f32], count: usize) -> Self {
+        let width = numbers.len().checked_div(count).unwrap_or(0);
+        let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * width];
+        for (at, vector) in numbers.chunks_exact(width.max(1)).take(count).enumerate() {
+            let panel = &mut panels[at / LANES * width..][..width];
+            panel.iter_mut().zip(vector).for_each(|(lanes, &number)| lanes[at % LANES] = number);
+        }
+        Self { count, width, panels }
+    }
+
+    /// For each vector, the sum over its numbers and the row's, in order.
+    #[inline(always)]
+    fn sums(&self, row: &[f32], sums: &mut Vec<f32>, add: impl Fn(f32, f32, f32) -> f32) {
+        sums.clear();
+        if self.width == 0 {
+            return sums.resize(self.count, 0.0);
+        }
+        for panel in self.panels.chunks_exact(self.width) {
+            let mut of_panel = [0.0f32; LANES];
+            for (lanes, &x) in panel.iter().zip(row) {
+                for lane in 0..LANES {
+                    of_panel[lane] = add(of_panel[lane], x, lanes[lane]);
+                }
             }
-            KernelKind::Sigmoid => (self.gamma * inner(x, vector) + self.coef0).tanh(),
+            sums.extend_from_slice(&of_panel);
+        }
+        sums.truncate(self.count);
+    }
+}
+
+impl SvmKernel {
+    /// The kernels of a row with all vectors.
+    fn all(self, row: &[f32], vectors: &Vectors, kernels: &mut Vec<f32>) {
+        if self.kind == KernelKind::Rbf {
+            vectors.sums(row, kernels, |sum, x, y| sum + (x - y) * (x - y));
+            kernels.iter_mut().for_each(|distance| *distance *= -self.gamma);
+            return Real::exp_all(kernels);
+        }
+        vectors.sums(row, kernels, |sum, x, y| approx::fused(x, y, sum));
+        match self.kind {
+            KernelKind::Linear | KernelKind::Rbf => {}
+            KernelKind::Poly => {
+                // Squares and cubes are products.
+                let power = |x: f32| match self.degree {
+                    2.0 => x * x,
+                    3.0 => x * x * x,
+                    degree => Real::powf(x, degree),
+                };
+                kernels.iter_mut().for_each(|x| *x = power(self.gamma * *x + self.coef0));
+            }
+            KernelKind::Sigmoid => kernels.iter_mut().for_each(|x| *x = (self.gamma * *x + self.coef0).tanh()),
         }
     }
 }
@@ -44,39 +101,33 @@ impl SvmKernel {
 #[derive(Clone, Debug)]
 pub(crate) struct Svm {
     pub(crate) kernel: SvmKernel,
-    /// One after another, of as many numbers as a row has; empty if the coefficients are themselves the vectors.
-    pub(crate) vectors: Vec<f32>,
-    pub(crate) n_vectors: usize,
+    /// None if the coefficients are themselves the vectors.
+    pub(crate) vectors: Vectors,
     pub(crate) coefficients: Vec<f32>,
     pub(crate) rho: Vec<f32>,
 }
 
 impl Svm {
-    fn check(&self, columns: usize, expected: usize) -> Result<()> {
-        if columns == expected {
-            Ok(())
-        } else {
-            Err(Error::shape(format!("{columns} features, but vectors of {expected}")))
-        }
+    /// Refuses rows that are not as wide as the vectors, of which there are as many as `n_models` where the coefficients
+    /// are themselves the vectors.
+    fn check(&self, columns: usize, n_models: usize) -> Result<()> {
+        let width = if self.vectors.count == 0 { self.coefficients.len() / n_models } else { self.vectors.width };
+        if columns == width { Ok(()) } else { Err(Error::shape(format!("{columns} features, but vectors of {width}"))) }
     }
 
     /// `SVMRegressor`; `one_class` answers 1 or -1.
-    pub(super) fn regress(&self, one_class: bool, x: &Tensor, out: &mut Tensor) -> Result<()> {
+    pub(super) fn regress(&self, one_class: bool, x: &Tensor, work: &mut Work, out: &mut Tensor) -> Result<()> {
         let (rows, columns) = x.matrix_shape();
-        let mut narrow = Tensor::default();
-        let values = as_f32(x, &mut narrow)?;
+        let (values, kernels) = (as_f32(x, &mut work.value)?, &mut work.votes.kernels);
         let rho = self.rho.first().copied().unwrap_or(0.0);
-        let mut kernels = vec![0.0f32; self.n_vectors];
-        let width = self.vectors.len().checked_div(self.n_vectors).unwrap_or(self.coefficients.len());
-        self.check(columns, width)?;
+        self.check(columns, 1)?;
         let out = out.start::<f32>(&[rows, 1])?;
         for row in values.chunks_exact(columns.max(1)) {
-            let sum = if self.n_vectors == 0 {
+            let sum = if self.vectors.count == 0 {
                 inner(row, &self.coefficients)
             } else {
-                let vectors = self.vectors.chunks_exact(columns.max(1));
-                kernels.iter_mut().zip(vectors).for_each(|(kernel, vector)| *kernel = self.kernel.of(row, vector));
-                inner(&kernels, &self.coefficients)
+                self.kernel.all(row, &self.vectors, kernels);
+                inner(kernels, &self.coefficients)
             };
             let value = sum + rho;
             out.push(match one_class {
@@ -89,9 +140,9 @@ impl Svm {
     }
 }
 
-/// Working memory of a classifier, the same for all rows of a batch.
-#[derive(Default)]
-struct Work {
+/// Working memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Votes {
     kernels: Vec<f32>,
     votes: Vec<usize>,
     scores: Vec<f32>,
@@ -112,11 +163,10 @@ pub(crate) struct SvmClassifier {
 }
 
 impl SvmClassifier {
-    pub(super) fn run(&self, x: &Tensor, outs: &mut [Tensor]) -> Result<()> {
+    pub(super) fn run(&self, x: &Tensor, work: &mut Work, outs: &mut [Tensor]) -> Result<()> {
         let [labels, out] = outs else { return Err(Error::invalid_model("a classifier without two outputs")) };
         let (rows, columns) = x.matrix_shape();
-        let mut narrow = Tensor::default();
-        let values = as_f32(x, &mut narrow)?;
+        let values = as_f32(x, &mut work.value)?;
         let n_classes = self.classes.len();
         let n_pairs = n_classes * (n_classes - 1) / 2;
         let width = match (self.per_class.is_empty(), self.prob_a.is_empty()) {
@@ -124,25 +174,22 @@ impl SvmClassifier {
             (false, true) => 2,
             _ => n_classes,
         };
-        let vector = match self.svm.n_vectors {
-            0 => self.svm.coefficients.len() / n_classes,
-            count => self.svm.vectors.len() / count,
-        };
-        self.svm.check(columns, vector)?;
+        self.svm.check(columns, n_classes)?;
         let scores = out.start::<f32>(&[rows, width])?;
-        let (mut found, mut work) = (Vec::with_capacity(rows), Work::default());
+        let found = &mut work.order;
+        found.clear();
         for row in values.chunks_exact(columns.max(1)) {
             let start = scores.len();
             found.push(match self.per_class.is_empty() {
                 true => self.linear(row, scores),
-                false => self.votes(row, scores, &mut work),
+                false => self.votes(row, scores, &mut work.votes),
             });
             // Two scores of one model for two classes are left as they are.
             if self.per_class.is_empty() || n_classes > 2 || !self.prob_a.is_empty() {
                 self.post_transform.apply(&mut scores[start..]);
             }
         }
-        take(&self.classes, &[rows], found.into_iter(), labels)
+        take(&self.classes, &[rows], found.iter().copied(), labels)
     }
 
     /// A score for each class, and the class with the greatest.
@@ -157,15 +204,13 @@ impl SvmClassifier {
     }
 
     /// Scores of pairs of classes or probabilities, and the class with most votes.
-    fn votes(&self, row: &[f32], out: &mut Vec<f32>, work: &mut Work) -> usize {
+    fn votes(&self, row: &[f32], out: &mut Vec<f32>, work: &mut Votes) -> usize {
         let n_classes = self.classes.len();
-        let Work { kernels, votes, scores, coupling } = work;
-        kernels.clear();
-        let vectors = self.svm.vectors.chunks_exact(row.len().max(1));
-        kernels.extend(vectors.map(|vector| self.svm.kernel.of(row, vector)));
+        let Votes { kernels, votes, scores, coupling } = work;
+        self.svm.kernel.all(row, &self.svm.vectors, kernels);
         let coefficients = |line: usize, class: usize| {
             let start: usize = self.per_class[..class].iter().sum();
-            let first = line * self.svm.n_vectors + start;
+            let first = line * self.svm.vectors.count + start;
             let pairs = self.svm.coefficients[first..].iter().zip(&kernels[start..]);
             pairs.take(self.per_class[class]).fold(0.0f64, |sum, (&a, &b)| sum + f64::from(a * b))
         };

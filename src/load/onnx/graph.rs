@@ -17,7 +17,7 @@ use crate::graph::ops::Op;
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::graph::{Body, Control, Graph, GraphBuilder, Node, OutputValue};
 use crate::ir::Float;
-use crate::load::{Limits, OnnxCompat};
+use crate::load::{Limits, LoadOptions, OnnxCompat};
 use crate::schema::Classes;
 
 /// Nodes of a graph, functions written out; graphs and functions within one another.
@@ -41,12 +41,15 @@ const MIN_VALUE_BYTES: usize = 1 << 18;
 const VALUE_BYTES_PER_BYTE: usize = 16;
 
 /// Loads a model that takes `n_bytes` in its file.
-pub(super) fn load(model: &ModelProto, n_bytes: usize, compat: OnnxCompat, limits: &Limits) -> Result<LoadedNodes> {
+pub(super) fn load(model: &ModelProto, n_bytes: usize, options: &LoadOptions) -> Result<LoadedNodes> {
     let graph = model.graph.as_ref().ok_or_else(no_graph)?;
-    let mut loader = Loader::new(model, n_bytes, compat, limits);
+    let mut loader = Loader::new(model, n_bytes, options.onnx, &options.limits);
     loader.initializers(graph)?;
     loader.inputs(graph)?;
-    let nodes = loader.nodes(&graph.node)?;
+    let mut nodes = loader.nodes(&graph.node)?;
+    if options.fold {
+        nodes = loader.builder.fold_into_trees(nodes)?;
+    }
     loader.finish(graph, nodes)
 }
 
@@ -461,7 +464,8 @@ impl<'a> Loader<'a> {
         };
         let samples = inputs.iter().enumerate().map(sample).collect();
         let body = self.body(proto, samples)?;
-        Ok(Op::Control(Box::new(Control::Scan { body, n_scanned, input_axes, output_axes })))
+        let scan = Control::Scan { body, n_scanned, input_axes, output_axes };
+        Ok(scan.into_op(|value| self.builder.as_constant(value)))
     }
 }
 

@@ -29,7 +29,7 @@ use crate::schema::{Classes, Feature, FeatureKind, Schema, Task};
 pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
     let model =
         proto::ModelProto::decode(bytes).map_err(|_| Error::invalid_model("not an ONNX model, or cut short"))?;
-    let loaded = graph::load(&model, bytes.len(), options.onnx, &options.limits);
+    let loaded = graph::load(&model, bytes.len(), options);
     #[cfg(feature = "neural")]
     let loaded = loaded.or_else(|refused| network::load(refused, &model, bytes, &options.limits));
     // Values that do not fit together are the file's fault here.

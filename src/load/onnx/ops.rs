@@ -9,7 +9,7 @@ use crate::graph::ops::elementwise::{Binary, Compare, Logic, Unary};
 use crate::graph::ops::encode::{Imputer, Keys, LabelEncoder, OneHotEncoder};
 use crate::graph::ops::linear::{Einsum, Gemm, LinearModel, Norm, PostTransform, Scaler};
 use crate::graph::ops::reduce::Reduction;
-use crate::graph::ops::svm::{KernelKind, Svm, SvmClassifier, SvmKernel};
+use crate::graph::ops::svm::{KernelKind, Svm, SvmClassifier, SvmKernel, Vectors};
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::strings::Strings;
 
@@ -227,7 +227,7 @@ pub(super) fn learned(
             if post_transform(attributes.string("post_transform")?)? != PostTransform::None {
                 return Err(Error::unsupported("a post_transform of SVMRegressor"));
             }
-            let expected = if svm.n_vectors == 0 { svm.coefficients.len() } else { svm.n_vectors };
+            let expected = if svm.vectors.count == 0 { svm.coefficients.len() } else { svm.vectors.count };
             if svm.coefficients.len() != expected {
                 return Err(Error::invalid_model(format!(
                     "{} coefficients for {expected} vectors",
@@ -257,14 +257,15 @@ fn svm(attributes: &mut Attributes<'_>, n_vectors: impl FnOnce(&mut Attributes<'
         [gamma, coef0, degree, ..] => (*gamma, *coef0, *degree),
         other => return Err(Error::invalid_model(format!("{} kernel_params", other.len()))),
     };
-    let vectors = attributes.floats("support_vectors")?.unwrap_or_default().to_vec();
+    let vectors = attributes.floats("support_vectors")?.unwrap_or_default();
     let coefficients = attributes.floats("coefficients")?.unwrap_or_default().to_vec();
     let rho = attributes.floats("rho")?.unwrap_or_default().to_vec();
     if coefficients.is_empty() || rho.is_empty() || n_vectors > 0 && !vectors.len().is_multiple_of(n_vectors) {
         let (c, r, v) = (coefficients.len(), rho.len(), vectors.len());
         return Err(Error::invalid_model(format!("{c} coefficients, {r} rho, {v} numbers for {n_vectors} vectors")));
     }
-    Ok(Svm { kernel: SvmKernel { kind, gamma, coef0, degree }, vectors, n_vectors, coefficients, rho })
+    let vectors = Vectors::new(vectors, n_vectors);
+    Ok(Svm { kernel: SvmKernel { kind, gamma, coef0, degree }, vectors, coefficients, rho })
 }
 
 fn svm_classifier(attributes: &mut Attributes<'_>) -> Result<SvmClassifier> {
@@ -285,7 +286,7 @@ fn svm_classifier(attributes: &mut Attributes<'_>) -> Result<SvmClassifier> {
     } else {
         per_class.len() == n_classes
             && svm.coefficients.len() == (n_classes - 1) * total
-            && svm.vectors.len() >= total
+            && svm.vectors.width > 0
             && svm.rho.len() >= n_pairs
     };
     let paired = prob_a.len() == prob_b.len() && (prob_a.is_empty() || prob_a.len() >= n_pairs && total > 0);
