@@ -52,6 +52,11 @@ examples:
 corpus folder:
     SAWMILL_CORPUS="{{folder}}" cargo test --release --locked --test corpus -- --nocapture
 
+# Fuzzes a target of fuzz/ for so many seconds, from the golden models on (needs cargo-fuzz and a nightly toolchain).
+fuzz target seconds="120":
+    fuzz/seed.sh
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
 # What has been compared with the source libraries: prints the table of models/README.md and writes it there.
 fidelity:
     SAWMILL_FIDELITY=write cargo test --release --locked --test fidelity -- --nocapture
