@@ -930,7 +930,7 @@ fn inspect_draws_a_pipeline() {
     for line in [
         "→ age: float [1]",
         "→ sex: string [1]",
-        "Imputer",
+        "Concat",
         "OneHotEncoder",
         "└─ TreeEnsembleClassifier",
         "← label",
