@@ -237,6 +237,14 @@ impl<'a> Batch<'a> {
         })
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Rows<'a> {
+        Rows(match *self {
+            Self::Dense(dense) => Layout::Dense(dense),
+            Self::Sparse(csr) => Layout::Sparse(csr),
+        })
+    }
+
     pub(crate) fn n_rows(&self) -> usize {
         match self {
             Self::Dense(Dense::F32(rows)) => rows.nrows(),

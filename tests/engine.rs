@@ -1147,3 +1147,16 @@ fn a_model_or_a_callback_may_ask_its_own_engine() {
         assert_eq!(engine.health().in_flight, 0);
     }
 }
+
+#[test]
+fn every_preset_builds_and_answers() {
+    for builder in [Engine::builder(), Engine::latency(), Engine::throughput(), Engine::memory()] {
+        let engine = builder.build().unwrap();
+        let (doubler, _) = Doubler::model(2.0);
+        engine.load("m", doubler).unwrap();
+        let rows = Array2::from_shape_fn((2000, 2), |(row, _)| row as f32 + 200.0);
+        let expected: Vec<_> = (200..2200).map(|row| f64::from(row) * 2.0).collect();
+        assert_eq!(engine.predict("m", &rows).unwrap().values.to_f64(), expected);
+        assert_eq!(engine.submit(Request::new("m", &rows)).unwrap().wait().unwrap().values.to_f64(), expected);
+    }
+}

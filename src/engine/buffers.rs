@@ -133,6 +133,19 @@ impl FreeList {
         slab
     }
 
+    /// Takes up to `n` slabs of the depot's and one more, which is returned: who takes many seldom meets others there.
+    fn refill(&mut self, depot: &mut Self, n: usize) -> Option<Slab> {
+        let found = depot.pop();
+        self.slabs.extend(std::iter::from_fn(|| depot.pop()).take(n));
+        found
+    }
+
+    /// Gives half of the slabs to the depot, for the same reason.
+    fn spill(&mut self, depot: &mut Self) {
+        depot.slabs.extend(self.slabs.drain(self.slabs.len() / 2..));
+        self.fewest = self.fewest.min(self.slabs.len());
+    }
+
     /// Takes out half of what was not needed.
     fn trim(&mut self, into: &mut Vec<Slab>) {
         into.extend(self.slabs.drain(..self.fewest.div_ceil(2)));
@@ -185,7 +198,10 @@ impl Shared {
         let mut stripe = self.stripe();
         stripe.requests = stripe.requests.wrapping_add(1);
         let trim = stripe.requests.is_multiple_of(TRIM_EVERY);
-        let found = class(bytes).and_then(|class| stripe.free[class].pop().or_else(|| lock(&self.depot)[class].pop()));
+        let found = class(bytes).and_then(|class| {
+            let list = &mut stripe.free[class];
+            list.pop().or_else(|| list.refill(&mut lock(&self.depot)[class], STRIPE_BYTES / (SMALLEST << class) / 2))
+        });
         let slab = match found {
             Some(mut slab) => {
                 stripe.hits += 1;
@@ -244,13 +260,15 @@ impl Shared {
         }
         let bytes = size_of_val(&*slab.lines);
         let class = class(bytes).expect("only slabs of a class are held");
-        let list = &mut stripe.free[class].slabs;
-        if (list.len() + 1) * bytes <= STRIPE_BYTES {
-            list.push(slab);
-        } else {
+        if bytes > STRIPE_BYTES {
             drop(stripe);
-            lock(&self.depot)[class].slabs.push(slab);
+            return lock(&self.depot)[class].slabs.push(slab);
         }
+        let list = &mut stripe.free[class];
+        if (list.slabs.len() + 1) * bytes > STRIPE_BYTES {
+            list.spill(&mut lock(&self.depot)[class]);
+        }
+        list.slabs.push(slab);
     }
 
     fn trim(&self) {

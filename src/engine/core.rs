@@ -9,7 +9,7 @@ use super::config::EngineBuilder;
 use super::dedup::{Dedup, Found};
 use super::ends::{expired, outcome, refused};
 use super::hand_over::HandOver;
-use super::job::{Ask, Finished, Job, Progress, Task};
+use super::job::{Ask, Finished, Job, Jobs, Progress, SharedJob, Task};
 use super::occupancy::{Busy, Occupancy};
 use super::payload::Payload;
 use super::queue::{Clock, Queue};
@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) jobs: Jobs,
     pub(crate) pool: MemoryPool,
     pub(crate) dedup: Option<Dedup>,
     pub(crate) workers: Box<[Padded<Worker>]>,
@@ -81,6 +82,7 @@ impl Core {
             metrics: if config.metrics { Metrics::new(2 * workers, pools) } else { Metrics::off() },
             pools,
             spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
+            jobs: Jobs::default(),
             workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
             pool,
             hand_over: Padded::default(),
@@ -156,7 +158,7 @@ impl Core {
             (Some(dedup), Some(found)) => self.complete(dedup, context, loaded, batch, found),
             _ => {
                 let mut values = self.spares.take(&loaded.kind);
-                context.predict(&loaded.model, batch.rows(0..n_rows), &mut values).map(|()| values)
+                context.predict(&loaded.model, batch.all(), &mut values).map(|()| values)
             }
         };
         let end = self.clock.now();
@@ -188,7 +190,7 @@ impl Core {
         let now = self.clock.instant(self.clock.now());
         let Found { mut values, missing } = found;
         if missing.len() == batch.n_rows() {
-            context.predict(&loaded.model, batch.rows(0..missing.len()), &mut values)?;
+            context.predict(&loaded.model, batch.all(), &mut values)?;
             dedup.put(loaded, batch, &missing, &values, now);
             return Ok(values);
         }
@@ -325,7 +327,7 @@ impl Core {
         batch: &Batch<'_>,
         found: Option<Found>,
         callback: impl FnOnce() -> Option<Callback>,
-    ) -> Result<Arc<Job>> {
+    ) -> Result<SharedJob> {
         if !self.occupancy.admit() {
             let full = Error::overloaded(Arc::clone(&self.full));
             return self.refuse(loaded, request, batch.n_rows(), full);
@@ -343,7 +345,7 @@ impl Core {
         batch: &Batch<'_>,
         found: Option<Found>,
         callback: Option<Callback>,
-    ) -> Result<Arc<Job>> {
+    ) -> Result<SharedJob> {
         let arrival = self.clock.now();
         let deadline = request.deadline.map(|at| self.clock.tick(at));
         let mut progress = Progress::default();
@@ -358,7 +360,7 @@ impl Core {
                 Payload::copy_some(batch, &found.missing, &self.pool)
             }
         };
-        let job = Arc::new(Job {
+        let job = self.jobs.share(Job {
             n_rows: batch.n_rows(),
             flies,
             priority: request.priority,
@@ -380,7 +382,7 @@ impl Core {
     }
 
     /// Waits for the end of a queued request, but not beyond its deadline.
-    pub(crate) fn wait(&self, job: &Arc<Job>, deadline: Option<Instant>) -> Result<Prediction> {
+    pub(crate) fn wait(&self, job: &SharedJob, deadline: Option<Instant>) -> Result<Prediction> {
         if let Some(deadline) = deadline {
             if let Some(result) = job.slot.wait_until(deadline) {
                 return result;
@@ -391,14 +393,14 @@ impl Core {
     }
 
     /// Ends a request whose deadline has passed.
-    pub(crate) fn expire(&self, job: &Arc<Job>) {
+    pub(crate) fn expire(&self, job: &SharedJob) {
         if self.end(job, Err(expired())) {
             self.unqueue(job);
         }
     }
 
     /// Ends a request with a result, unless it has ended. True for exactly one of all who try.
-    pub(crate) fn end(&self, job: &Arc<Job>, result: Result<Prediction>) -> bool {
+    pub(crate) fn end(&self, job: &SharedJob, result: Result<Prediction>) -> bool {
         let is_answered = result.is_ok();
         let ends = self.end_alone(job, result);
         if ends && !is_answered {
@@ -419,7 +421,7 @@ impl Core {
     }
 
     /// Ends a request that nobody waits for any more.
-    pub(crate) fn cancel(&self, job: &Arc<Job>) {
+    pub(crate) fn cancel(&self, job: &SharedJob) {
         if job.slot.claim() {
             self.record_unanswered(job, Outcome::Cancelled);
             self.occupancy.ended(1);
@@ -429,7 +431,7 @@ impl Core {
     }
 
     /// Ends a request whose run failed, and spares the rest of it.
-    pub(crate) fn fail(&self, job: &Arc<Job>, error: Error) {
+    pub(crate) fn fail(&self, job: &SharedJob, error: Error) {
         job.loaded.count_run(false);
         if self.end(job, Err(error)) {
             self.unqueue(job);
@@ -567,7 +569,7 @@ impl Core {
         let running = running.iter().flat_map(|batch| batch.parts.iter().map(|part| Arc::clone(&part.item.job)));
         let message = "the engine was shut down before the request ended";
         let jobs = queued.into_iter().map(|task| task.job).chain(running);
-        let end = |job: Arc<Job>| match self.end_alone(&job, Err(Error::shutdown(message))) {
+        let end = |job: SharedJob| match self.end_alone(&job, Err(Error::shutdown(message))) {
             true => 1 + self.orphan(&job),
             false => 0,
         };

@@ -16,7 +16,7 @@ use super::batcher::{Entry, Group, Tick};
 use super::cache::{CacheConfig, DeduplicationCache, Flight, Scope, Start};
 use super::core::Core;
 use super::ends::refused;
-use super::job::{Ask, Job, State, Task};
+use super::job::{Ask, Job, SharedJob, State, Task};
 use super::payload::kind_of;
 use super::queue::NotQueued;
 use super::registry::Loaded;
@@ -28,7 +28,7 @@ use crate::rows::{Batch, Csr, Dense, Flat};
 /// A row of a queued request.
 #[derive(Clone)]
 pub(crate) struct Waiter {
-    pub(crate) job: Arc<Job>,
+    pub(crate) job: SharedJob,
     /// The row of its payload.
     pub(crate) row: usize,
 }
@@ -109,7 +109,7 @@ impl Dedup {
     /// `raise`, with the urgency to raise them to. Rows that have been answered meanwhile are written.
     fn ask(
         &self,
-        job: &Arc<Job>,
+        job: &SharedJob,
         rows: Range<usize>,
         now: Instant,
         raise: &mut Vec<(Waiter, Tick)>,
@@ -165,7 +165,7 @@ impl Core {
     ///
     /// # Errors
     /// The queue's; the request has not ended then, and whoever relied on it asks again.
-    pub(crate) fn push_asking(&self, dedup: &Dedup, job: &Arc<Job>) -> Result<()> {
+    pub(crate) fn push_asking(&self, dedup: &Dedup, job: &SharedJob) -> Result<()> {
         let mut raise = Vec::new();
         let rows = 0..job.payload.n_rows();
         let (own, is_done) = dedup.ask(job, rows, self.clock.instant(job.arrival), &mut raise);
@@ -188,7 +188,7 @@ impl Core {
     }
 
     /// Queues rows of a request's payload.
-    pub(crate) fn push_rows(&self, job: &Arc<Job>, rows: Range<usize>) -> std::result::Result<(), NotQueued> {
+    pub(crate) fn push_rows(&self, job: &SharedJob, rows: Range<usize>) -> std::result::Result<(), NotQueued> {
         let place = self.queue.push(job.arrival, entry(job, rows))?;
         lock(&job.progress).places.push(place);
         Ok(())
@@ -198,7 +198,7 @@ impl Core {
     pub(crate) fn hand_out(
         &self,
         dedup: &Dedup,
-        job: &Arc<Job>,
+        job: &SharedJob,
         rows: Range<usize>,
         batch: &Predictions,
         from: usize,
@@ -234,7 +234,7 @@ impl Core {
 
     /// Takes a request that has ended without an answer out of its flights. Who waited for it asks again, and ends if
     /// the queue takes nothing more. Returns how many ended.
-    pub(crate) fn orphan(&self, job: &Arc<Job>) -> usize {
+    pub(crate) fn orphan(&self, job: &SharedJob) -> usize {
         let Some(dedup) = &self.dedup else { return 0 };
         let mut ended = 0;
         // A list, for those who end leave orphans in turn.
@@ -287,7 +287,7 @@ impl Core {
 
 impl Dedup {
     /// Takes a request out of all its flights; returns who waited for those that it led.
-    fn leave(&self, job: &Arc<Job>, now: Instant) -> Vec<Waiter> {
+    fn leave(&self, job: &SharedJob, now: Instant) -> Vec<Waiter> {
         let asks = std::mem::take(&mut lock(&job.progress).asks);
         let mut orphans = Vec::new();
         for (row, ask) in asks.iter().enumerate() {
@@ -305,7 +305,7 @@ impl Dedup {
     }
 }
 
-fn entry(job: &Arc<Job>, rows: Range<usize>) -> Entry<Task> {
+fn entry(job: &SharedJob, rows: Range<usize>) -> Entry<Task> {
     let n_rows = job.payload.n_rows();
     Entry {
         item: Task { job: Arc::clone(job), first: rows.start },

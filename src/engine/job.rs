@@ -1,6 +1,6 @@
 //! A request from its acceptance to its end.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::batcher::{Place, Tick};
@@ -12,6 +12,56 @@ use super::sync::{Mutex, lock};
 use crate::error::Result;
 use crate::metrics::Priority;
 use crate::model::Predictions;
+
+/// A request as all who work on it share it.
+pub(crate) type SharedJob = Arc<Kept>;
+
+/// A request's memory; empty between two requests.
+pub(crate) struct Kept(Option<Job>);
+
+impl Deref for Kept {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        self.0.as_ref().expect("empty only where nobody else has it")
+    }
+}
+
+/// Memory of requests that have ended, for later ones: allocators are slow where one thread frees what another has
+/// allocated, and most requests are made by one thread and ended by another.
+#[derive(Default)]
+pub(crate) struct Jobs(Mutex<Vec<SharedJob>>);
+
+/// Requests whose memory is kept, at most.
+const KEPT: usize = 1024;
+
+impl Jobs {
+    pub(crate) fn share(&self, job: Job) -> SharedJob {
+        let kept = lock(&self.0).pop();
+        if let Some(mut kept) = kept
+            && let Some(empty) = Arc::get_mut(&mut kept)
+        {
+            empty.0 = Some(job);
+            return kept;
+        }
+        Arc::new(Kept(Some(job)))
+    }
+
+    /// Lets go of requests, and keeps the memory of those that nobody else holds. `empty` is for use within.
+    pub(crate) fn release(&self, jobs: impl Iterator<Item = SharedJob>, empty: &mut Vec<SharedJob>) {
+        for mut job in jobs {
+            if let Some(kept) = Arc::get_mut(&mut job) {
+                kept.0 = None;
+                empty.push(job);
+            }
+        }
+        let mut all = lock(&self.0);
+        let room = KEPT.saturating_sub(all.len());
+        all.extend(empty.drain(..room.min(empty.len())));
+        drop(all);
+        empty.clear();
+    }
+}
 
 pub(crate) struct Job {
     pub(crate) slot: Slot<Result<Prediction>>,
@@ -34,7 +84,7 @@ pub(crate) struct Job {
 /// Rows of a request that are queued together.
 #[derive(Clone)]
 pub(crate) struct Task {
-    pub(crate) job: Arc<Job>,
+    pub(crate) job: SharedJob,
     /// The first of them in its payload.
     pub(crate) first: usize,
 }

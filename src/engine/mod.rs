@@ -412,7 +412,7 @@ impl Engine {
 /// What became of a request that was submitted.
 enum Accepted {
     Answered(Result<Prediction>),
-    Queued(Arc<job::Job>),
+    Queued(job::SharedJob),
 }
 
 impl Accepted {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
-use super::job::Job;
+use super::job::SharedJob;
 use super::request::Prediction;
 use crate::error::{Error, Result};
 
@@ -20,13 +20,13 @@ pub struct Ticket {
 }
 
 enum State {
-    Waiting(Arc<Job>),
+    Waiting(SharedJob),
     Ready(Result<Prediction>),
     Taken,
 }
 
 impl Ticket {
-    pub(crate) fn waiting(core: Arc<Core>, job: Arc<Job>) -> Self {
+    pub(crate) fn waiting(core: Arc<Core>, job: SharedJob) -> Self {
         Self { core, state: State::Waiting(job) }
     }
 

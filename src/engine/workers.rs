@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::batcher::{Part, Tick};
 use super::buffers::MemoryPool;
 use super::core::{Batching, Core};
-use super::job::{Finished, Task};
+use super::job::{Finished, SharedJob, Task};
 use super::payload::{KINDS, Payload};
 use super::queue::Turn;
 use crate::error::{Error, Result};
@@ -106,14 +106,14 @@ pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
     WORKS_FOR.set(core);
     let mut context = Context { pool, ..Context::new(&core.pool) };
     let mut shared = Arc::new(Batching::default());
-    let mut ran = None;
+    let (mut ran, mut empty) = (None, Vec::new());
     loop {
         if Arc::get_mut(&mut shared).is_none() {
             // A shutdown looks at it still.
             shared = Arc::default();
         }
         let batch = Arc::get_mut(&mut shared).expect("nobody else knows of a new one");
-        forget(batch);
+        forget(core, batch, &mut empty);
         if core.queue.next(batch, ran.take()) == Turn::Stop {
             return;
         }
@@ -133,11 +133,11 @@ pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
     }
 }
 
-/// Drops the requests of a batch, and with them perhaps a model: before the queue is locked, and whatever the model does
-/// then.
-fn forget(batch: &mut Batching) {
-    shielded(|| batch.parts.clear());
-    shielded(|| batch.expired.clear());
+/// Lets go of the requests of a batch, and with them perhaps of a model: before the queue is locked, and whatever the
+/// model does then.
+fn forget(core: &Core, batch: &mut Batching, empty: &mut Vec<SharedJob>) {
+    let tasks = batch.parts.drain(..).map(|part| part.item).chain(batch.expired.drain(..));
+    shielded(|| core.jobs.release(tasks.map(|task| task.job), empty));
 }
 
 impl Context {
@@ -215,7 +215,7 @@ impl Context {
             }
         }
         core.spares.give_back(&mut self.spares);
-        core.answer(self.finished.drain(..).map(|(at, finished)| (&*parts[at].item.job, finished)));
+        core.answer(self.finished.drain(..).map(|(at, finished)| (&**parts[at].item.job, finished)));
     }
 }
 

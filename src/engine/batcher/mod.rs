@@ -15,6 +15,7 @@
 //! less where batches made rows late (multiplicative decrease, additive increase).
 
 mod cost;
+mod line;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use cost::Cost;
+use line::{Key, Line};
 use report::Record;
 pub use report::{BatchingReport, Recommendation};
 
@@ -76,10 +78,8 @@ pub(crate) struct Entry<T> {
 pub(crate) struct Place {
     group: Group,
     key: Key,
+    at: u32,
 }
-
-/// Virtual deadline, then arrival.
-type Key = (Tick, u64);
 
 /// Why an entry is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -181,7 +181,7 @@ impl<T> Waiting<T> {
 
 #[derive(Debug)]
 struct Lane<T> {
-    entries: BTreeMap<Key, Waiting<T>>,
+    entries: Line<Waiting<T>>,
     /// Rows waiting, by class.
     rows: [usize; CLASSES],
     cost: Cost,
@@ -191,7 +191,7 @@ struct Lane<T> {
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), rows: [0; CLASSES], cost: Cost::default(), ran: 0 }
+        Self { entries: Line::default(), rows: [0; CLASSES], cost: Cost::default(), ran: 0 }
     }
 }
 
@@ -298,14 +298,14 @@ impl<T: Clone> DynamicBatcher<T> {
     /// Queues an entry of a request that was accepted earlier, whatever there is room for: `arrival` is when it came.
     pub(crate) fn insert(&mut self, arrival: Tick, entry: Entry<T>) -> Place {
         let due = self.policy.due(arrival, entry.class, entry.deadline);
-        let place = Place { group: entry.group, key: (due, self.arrivals) };
+        let (group, key) = (entry.group, (due, self.arrivals));
         self.arrivals += 1;
         self.waiting.rows += entry.rows;
         self.waiting.bytes += entry.rows * entry.row_bytes;
-        let lane = self.lanes.entry(entry.group).or_default();
+        let lane = self.lanes.entry(group).or_default();
         lane.rows[entry.class] += entry.rows;
-        lane.entries.insert(place.key, Waiting { entry, arrival, taken: 0 });
-        place
+        let at = lane.entries.insert(key, Waiting { entry, arrival, taken: 0 });
+        Place { group, key, at }
     }
 
     /// Makes an entry that has rows waiting due earlier: somebody more urgent waits for it, too. Nothing if it is due by
@@ -313,12 +313,7 @@ impl<T: Clone> DynamicBatcher<T> {
     pub(crate) fn raise(&mut self, place: Place, due: Tick) -> Option<Place> {
         let raised = Place { key: (due, place.key.1), ..place };
         let entries = &mut self.lanes.get_mut(&place.group)?.entries;
-        if raised.key >= place.key {
-            return None;
-        }
-        let waiting = entries.remove(&place.key)?;
-        entries.insert(raised.key, waiting);
-        Some(raised)
+        (raised.key < place.key && entries.raise(place.key, place.at, raised.key)).then_some(raised)
     }
 
     /// Nanoseconds until an entry ends: the work of its class and of more urgent ones, spread over the workers, and its
@@ -336,7 +331,7 @@ impl<T: Clone> DynamicBatcher<T> {
     /// Takes an entry out before its rows have all been taken; `None` if they have.
     pub(crate) fn cancel(&mut self, place: Place) -> Option<T> {
         let lane = self.lanes.get_mut(&place.group)?;
-        let waiting = lane.entries.remove(&place.key)?;
+        let waiting = lane.entries.remove(place.key, place.at)?;
         let (rows, entry) = (waiting.rows_left(), waiting.entry);
         self.waiting.forget(&mut lane.rows[entry.class], rows, entry.row_bytes);
         Some(entry.item)
@@ -353,7 +348,7 @@ impl<T: Clone> DynamicBatcher<T> {
             let mut earliest: Option<(Key, Group)> = None;
             let mut wake = Tick::MAX;
             for (&group, lane) in &self.lanes {
-                let Some((&key, _)) = lane.entries.first_key_value() else { continue };
+                let Some((key, _)) = lane.entries.first() else { continue };
                 let due = self.due_at(lane);
                 if due > now {
                     wake = wake.min(due);
@@ -377,10 +372,10 @@ impl<T: Clone> DynamicBatcher<T> {
     /// Takes expired entries off the front of every lane: they must not lend their place to those behind them.
     fn expire_firsts(&mut self, now: Tick, batch: &mut Batch<T>) {
         for lane in self.lanes.values_mut() {
-            while let Some(first) = lane.entries.first_entry()
-                && first.get().is_expired(now)
+            while let Some((_, first)) = lane.entries.first()
+                && first.is_expired(now)
+                && let Some(Waiting { entry, .. }) = lane.entries.pop()
             {
-                let Waiting { entry, .. } = first.remove();
                 self.waiting.forget(&mut lane.rows[entry.class], entry.rows, entry.row_bytes);
                 batch.expired.push(entry.item);
             }
@@ -426,17 +421,15 @@ impl<T: Clone> DynamicBatcher<T> {
 
     fn fill(&mut self, now: Tick, group: Group, batch: &mut Batch<T>) {
         let Some(lane) = self.lanes.get(&group) else { return };
-        let Some((&(due, _), _)) = lane.entries.first_key_value() else { return };
+        let Some(((due, _), _)) = lane.entries.first() else { return };
         let cap = self.cap(now, lane, due);
         let Some(lane) = self.lanes.get_mut(&group) else { return };
         let mut bytes = 0;
         while batch.rows < cap {
-            let Some(mut first) = lane.entries.first_entry() else { return };
-            let due = first.key().0;
-            let waiting = first.get_mut();
+            let Some(((due, _), waiting)) = lane.entries.first_mut() else { return };
             let (class, row_bytes, left) = (waiting.entry.class, waiting.entry.row_bytes, waiting.rows_left());
             if waiting.is_expired(now) {
-                batch.expired.push(first.remove().entry.item);
+                batch.expired.extend(lane.entries.pop().map(|waiting| waiting.entry.item));
                 self.waiting.forget(&mut lane.rows[class], left, row_bytes);
                 continue;
             }
@@ -449,8 +442,11 @@ impl<T: Clone> DynamicBatcher<T> {
             }
             let taken = waiting.taken..waiting.taken + rows;
             waiting.taken = taken.end;
-            let item = if rows == left { first.remove().entry.item } else { waiting.entry.item.clone() };
-            batch.parts.push(Part { item, rows: taken, due });
+            let item = match rows == left {
+                true => lane.entries.pop().map(|waiting| waiting.entry.item),
+                false => Some(waiting.entry.item.clone()),
+            };
+            batch.parts.extend(item.map(|item| Part { item, rows: taken, due }));
             batch.rows += rows;
             bytes += rows * row_bytes;
             self.waiting.forget(&mut lane.rows[class], rows, row_bytes);
@@ -497,7 +493,7 @@ impl<T: Clone> DynamicBatcher<T> {
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.waiting = Queued::default();
         let lanes = std::mem::take(&mut self.lanes);
-        let mut waiting: Vec<_> = lanes.into_values().flat_map(|lane| lane.entries).collect();
+        let mut waiting: Vec<_> = lanes.into_values().flat_map(|lane| lane.entries.into_entries()).collect();
         waiting.sort_by_key(|(key, _)| *key);
         waiting.into_iter().map(|(_, waiting)| waiting.entry.item).collect()
     }
