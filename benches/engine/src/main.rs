@@ -93,7 +93,7 @@ fn main() -> Result<()> {
             "One row a request, at random moments fixed in advance, from which latency counts. 100 % is what the best of the three did with tasks, {capacity:.0} requests a second.\n"
         );
         println!(
-            "\nOne thread submits them all: where that takes it longer than there is time, it falls behind. The last two columns count from when it submits.\n"
+            "One thread submits them all: where that takes it longer than there is time, it falls behind. The last two columns count from when it submits.\n"
         );
         println!("| load | | answered | refused | p50 | p90 | p99 | p99.9 | p50 once submitted | p99 once submitted |");
         println!("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|");
