@@ -51,7 +51,7 @@ const SPECIAL: [f64; 14] = [
 fn with_special(case: &OnnxCase) -> Vec<Owned> {
     let n = case.n_rows();
     let value = |column: usize, row: usize| SPECIAL[(row * 5 + column * 3) % SPECIAL.len()];
-    let put = |column: usize, row: usize| (row + column) % 3 == 0;
+    let put = |column: usize, row: usize| (row + column).is_multiple_of(3);
     let columns = case.columns.iter().enumerate();
     columns
         .map(|(at, column)| match column.rows(0..n) {
