@@ -83,6 +83,7 @@ fn an_idle_engine_answers_without_allocating() {
 
 #[test]
 fn pipelines_allocate_nothing_once_warm() {
+    let mut allocating = Vec::new();
     for name in [
         "mixed_forest",
         "mixed_forest_names",
@@ -103,6 +104,20 @@ fn pipelines_allocate_nothing_once_warm() {
         "AdaBoostClassifier_multi",
         "BaggingClassifier",
         "GaussianProcessRegressor",
+        "IsolationForest",
+        "KBinsDiscretizer",
+        "KNeighborsClassifier",
+        "KNNImputer",
+        "KernelPCA",
+        "LocalOutlierFactor",
+        "MultiOutputClassifier",
+        "OneVsOneClassifier",
+        "PowerTransformer",
+        "QuantileTransformer",
+        "SVC_multi",
+        "SVR",
+        "StackingClassifier",
+        "VotingClassifier",
     ] {
         let case = OnnxCase::named(name);
         let rows = |range: std::ops::Range<usize>| -> Vec<Owned> {
@@ -123,7 +138,10 @@ fn pipelines_allocate_nothing_once_warm() {
             let cold = allocation_counter::measure(&mut predict_all);
             let warm = allocation_counter::measure(&mut predict_all);
             assert!(cold.count_total > 0, "the counter counts");
-            assert_eq!(warm.count_total, 0, "{name}: {output:?}");
+            if warm.count_total > 0 {
+                allocating.push(format!("{name}: {output:?}, {} times", warm.count_total));
+            }
         }
     }
+    assert!(allocating.is_empty(), "{allocating:?}");
 }

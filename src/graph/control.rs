@@ -150,8 +150,7 @@ fn scan(
                     for ((_, &value), next) in moved().zip(&mut *next) {
                         next.copy(graph.value(value, state))?;
                     }
-                    moved().zip(&mut *next).for_each(|((&value, _), next)| state.slots[value].swap(next));
-                    Ok(())
+                    moved().zip(&*next).try_for_each(|((&value, _), next)| state.slots[value].copy(next))
                 });
         if result.is_err() {
             break;

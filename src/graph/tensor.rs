@@ -220,12 +220,6 @@ impl Tensor {
         Ok(())
     }
 
-    /// Exchanges values, but not the room for them.
-    pub(crate) fn swap(&mut self, other: &mut Self) {
-        std::mem::swap(&mut self.shape, &mut other.shape);
-        std::mem::swap(&mut self.data, &mut other.data);
-    }
-
     /// Bytes of its elements.
     pub(crate) fn n_bytes(&self) -> usize {
         match &self.data {

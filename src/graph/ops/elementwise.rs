@@ -296,7 +296,7 @@ impl Binary {
         }
         self.run_pair(inputs.get(0)?, inputs.get(1)?, out)?;
         for index in 2..inputs.len() {
-            so_far.swap(out);
+            so_far.copy(out)?;
             self.run_pair(so_far, inputs.get(index)?, out)?;
         }
         Ok(())

@@ -243,9 +243,15 @@ pub(crate) struct Work {
     text: TextScratch,
     panels: Panels,
     votes: Votes,
-    /// A value converted to another type, or half done.
-    value: Tensor,
+    /// By type, a value converted to it, or half done.
+    values: [Tensor; 7],
     order: Vec<usize>,
+}
+
+impl Work {
+    fn value(&mut self, ty: Type) -> &mut Tensor {
+        &mut self.values[ty as usize]
+    }
 }
 
 impl Op {
@@ -255,8 +261,8 @@ impl Op {
         let Tools { runner, work } = tools;
         match self {
             Self::Unary(op) => op.run(x.get(0)?, out),
-            Self::Binary(op) => op.run(x, &mut work.value, out),
-            Self::Mean => elementwise::run_mean(x, &mut work.value, out),
+            Self::Binary(op) => op.run(x, work.value(x.get(0)?.ty()), out),
+            Self::Mean => elementwise::run_mean(x, work.value(x.get(0)?.ty()), out),
             Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, out),
             Self::Compare(op) => op.run(x.get(0)?, x.get(1)?, out),
             Self::Logic(op) => op.run(x.get(0)?, x.get(1)?, out),
@@ -326,29 +332,35 @@ impl Op {
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
             Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), *runner, out),
-            Self::Gemm(op) => op.run(x, *runner, &mut work.value, out),
+            Self::Gemm(op) => op.run(x, *runner, work.value(x.get(0)?.ty()), out),
             Self::Einsum(op) => op.run(x, out),
             Self::Solve => linear::solve(x.get(0)?, x.get(1)?, out),
-            Self::LinearRegressor(model) => model.regress(x.get(0)?, *runner, &mut work.value, out),
+            Self::LinearRegressor(model) => model.regress(x.get(0)?, *runner, work.value(Type::F32), out),
             Self::LinearClassifier { model, classes } => {
                 let [labels, scores] = outs else {
                     return Err(Error::invalid_model("a classifier without two outputs"));
                 };
                 let found = &mut work.order;
-                model.classify(classes.len(), x.get(0)?, *runner, (&mut work.value, found), scores)?;
+                model.classify(
+                    classes.len(),
+                    x.get(0)?,
+                    *runner,
+                    (&mut work.values[Type::F32 as usize], found),
+                    scores,
+                )?;
                 shape::take(classes, &[found.len()], found.iter().copied(), labels)
             }
             Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, work, out),
             Self::SvmClassifier(op) => op.run(x.get(0)?, work, outs),
             Self::Scaler(op) => op.run(x.get(0)?, out),
-            Self::Normalizer(op) => op.run(x.get(0)?, &mut work.value, out),
-            Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, &mut work.value, out),
+            Self::Normalizer(op) => op.run(x.get(0)?, work.value(Type::F32), out),
+            Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, work.value(Type::F32), out),
             Self::LabelEncoder(op) => op.run(x.get(0)?, out),
             Self::OneHotEncoder(op) => op.run(x.get(0)?, out),
             Self::Imputer(op) => op.run(x.get(0)?, out),
-            Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, &mut work.value, out),
+            Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, work.value(Type::F32), out),
             Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
-            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, &mut work.value, out),
+            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, work.value(Type::F32), out),
             Self::StringNormalizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::Tokenizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, &mut work.text),

@@ -6,7 +6,7 @@ use super::linear::{PostTransform, as_f32, inner};
 use super::shape::take;
 use super::{Work, approx};
 use crate::error::{Error, Result};
-use crate::graph::tensor::Tensor;
+use crate::graph::tensor::{Tensor, Type};
 use crate::ir::real::Real;
 
 /// How two vectors are compared.
@@ -118,7 +118,7 @@ impl Svm {
     /// `SVMRegressor`; `one_class` answers 1 or -1.
     pub(super) fn regress(&self, one_class: bool, x: &Tensor, work: &mut Work, out: &mut Tensor) -> Result<()> {
         let (rows, columns) = x.matrix_shape();
-        let (values, kernels) = (as_f32(x, &mut work.value)?, &mut work.votes.kernels);
+        let (values, kernels) = (as_f32(x, &mut work.values[Type::F32 as usize])?, &mut work.votes.kernels);
         let rho = self.rho.first().copied().unwrap_or(0.0);
         self.check(columns, 1)?;
         let out = out.start::<f32>(&[rows, 1])?;
@@ -166,7 +166,7 @@ impl SvmClassifier {
     pub(super) fn run(&self, x: &Tensor, work: &mut Work, outs: &mut [Tensor]) -> Result<()> {
         let [labels, out] = outs else { return Err(Error::invalid_model("a classifier without two outputs")) };
         let (rows, columns) = x.matrix_shape();
-        let values = as_f32(x, &mut work.value)?;
+        let values = as_f32(x, &mut work.values[Type::F32 as usize])?;
         let n_classes = self.classes.len();
         let n_pairs = n_classes * (n_classes - 1) / 2;
         let width = match (self.per_class.is_empty(), self.prob_a.is_empty()) {
