@@ -16,8 +16,8 @@ use ndarray::{Array2, ArrayView2};
 use sawmill::engine::cache::CacheConfig;
 use sawmill::metrics::Outcome;
 use sawmill::{
-    BatchingStrategy, Engine, EngineBuilder, EngineState, Error, Model, Output, Predictions, Predictor, Priority,
-    Request, Rows, Schema, Workers,
+    BatchingStrategy, Engine, EngineBuilder, EngineState, Error, Model, Output, Predictor, Priority, Request, Rows,
+    Schema, Workers,
 };
 
 fn dense(case: &Case) -> Array2<f32> {

@@ -3,8 +3,7 @@
 mod common;
 
 use common::{Case, bits, every_kernel};
-use ndarray::Array2;
-use sawmill::{Model, Output, Precision, Predictions};
+use sawmill::{Model, Output, Precision};
 use tempfile::TempDir;
 
 /// Cases of every arithmetic and leaf shape.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Case, bits};
-use ndarray::{Array2, s};
+use ndarray::s;
 use sawmill::{Isa, KernelKind, Model, ModelOptions, Output, Predictions, Rows, Scratch};
 
 fn shape_and_bits(predictions: &Predictions) -> (usize, usize, Vec<u64>) {

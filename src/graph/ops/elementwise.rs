@@ -137,7 +137,7 @@ fn sum_by_lanes<T: Real, const LANES: usize>(row: &[T]) -> T {
         for part in others {
             lanes.iter_mut().zip(part).for_each(|(lane, &x)| *lane += x);
         }
-        (0..width).for_each(|lane| lanes[lane] = lanes[lane] + lanes[lane + width]);
+        (0..width).for_each(|lane| lanes[lane] += lanes[lane + width]);
     } else {
         lanes[..width].copy_from_slice(&rest[..width]);
         rest = &rest[width..];
@@ -148,7 +148,7 @@ fn sum_by_lanes<T: Real, const LANES: usize>(row: &[T]) -> T {
     }
     while width > 1 {
         width /= 2;
-        (0..width).for_each(|lane| lanes[lane] = lanes[lane] + lanes[lane + width]);
+        (0..width).for_each(|lane| lanes[lane] += lanes[lane + width]);
     }
     rest.iter().fold(lanes[0], |sum, &x| sum + x)
 }
