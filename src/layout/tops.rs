@@ -99,13 +99,13 @@ pub(crate) struct Top {
     pub(crate) output: u32,
 }
 
-/// What a step of a walk by words takes, such a step below an exit, a step from tile to tile, a block, a register of columns
-/// in a block, and a column, in cycles.
+/// What a step of a walk by words takes, such a step below an exit, a step from tile to tile, a block, a fetch of 64 bytes
+/// from a register of columns for it, and a column, in cycles.
 const WORD_STEP: f64 = 2.6;
 const REST_STEP: f64 = 5.0;
 const STEP: f64 = 0.8;
 const BLOCK: f64 = 14.0;
-const BLOCK_REGISTER: f64 = 4.0;
+const BLOCK_FETCH: f64 = 4.0;
 const COLUMN: f64 = 6.0;
 
 /// Tops that are reckoned, and not laid out.
@@ -135,10 +135,10 @@ struct Shape {
 }
 
 impl Reckoned {
-    /// The tops of the trees of `layout`.
+    /// The tops of the trees of `layout`, where a register fetches so many bytes.
     ///
     /// Cost: a few looks at the splits of the tops.
-    pub(crate) fn new<S>(layout: &RowLayout<S>) -> Result<Self, Refusal> {
+    pub(crate) fn new<S>(layout: &RowLayout<S>, register_bytes: usize) -> Result<Self, Refusal> {
         if layout.nodes.len() > MAX_NODES {
             return Err(Refusal::Nodes);
         }
@@ -146,9 +146,9 @@ impl Reckoned {
         let trees: Vec<_> = layout.trees.iter().map(|tree| Shape::new(&layout.nodes, tree, &mut roots)).collect();
         let (columns, ranks, first_columns) = columns(&layout.nodes, layout.n_words, &roots)?;
         let takes = |n_blocks: usize| {
-            let registers = columns.len().div_ceil(REGISTER) as f64;
+            let fetches = (columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
             let of_group = |[blocks, steps, rest]: [u32; 3]| {
-                f64::from(blocks) * (BLOCK + registers * BLOCK_REGISTER)
+                f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH)
                     + LANES as f64 * (f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
             };
             columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
@@ -237,7 +237,7 @@ impl Shape {
                 }
             }
             let rest = if roots.len() == end { 0 } else { tree.depth - 2 * levels };
-            let of_tile = (BLOCK + 2.0 * BLOCK_REGISTER) / TILES as f64;
+            let of_tile = (BLOCK + 2.0 * BLOCK_FETCH) / TILES as f64;
             let takes = (end - first) as f64 * of_tile + f64::from(levels) * STEP + f64::from(rest) * REST_STEP;
             if takes < least {
                 (best, least) = (Self { n_tiles: end - first, n_exits, levels, rest }, takes);

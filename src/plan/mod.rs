@@ -68,6 +68,14 @@ impl Isa {
         })
     }
 
+    fn register_bytes(self) -> usize {
+        match self {
+            Self::Portable => 16,
+            Self::Avx2 => 32,
+            Self::Avx512 => 64,
+        }
+    }
+
     /// Its name, as [`from_name`](Self::from_name) takes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -500,7 +508,7 @@ fn plan_ranked<S: Sum>(
 /// The tops of the trees of ranked rows, if that is possible, and pays or was asked for.
 fn plan_tops<S: Sum>(plan: &mut Plan, rows: &RowLayout<S>, choice: Choice, rows_pay: bool) -> Option<Tops<S>> {
     let name = KernelKind::Tops.name();
-    let reckoned = match Reckoned::new(rows) {
+    let reckoned = match Reckoned::new(rows, plan.isa.register_bytes()) {
         Ok(reckoned) => reckoned,
         Err(refusal) => {
             plan.refused.push(RefusedKernel { name, reason: refusal.to_string() });
