@@ -104,6 +104,9 @@ struct Shapes {
     sound: bool,
 }
 
+/// A leaf at place 0, as one number.
+const ARRIVAL: u64 = (u16::MAX as u64) << 48;
+
 impl Shapes {
     fn new(n_words: usize, n_trees: usize) -> Self {
         let of_trees = || Vec::with_capacity(n_trees);
@@ -121,19 +124,25 @@ impl Shapes {
                 (self.free, self.level_end, self.depth) = (self.at + 1, self.at + 1, 0);
             }
             let (level, behind) = rest.split_at(rest.len().min(self.level_end - self.at));
-            let (mut at, mut free) = (self.at as u32, self.free as u32);
-            // No bit of these is set where all is right, and the greatest word.
-            let (mut wrong, mut word) = (0, 0);
-            for node in level {
-                let leaf = u32::from(node.cut < u16::MAX).wrapping_sub(1);
-                let of_leaf = (node.left ^ at) | u32::from(node.word);
-                wrong |= (leaf & of_leaf) | (!leaf & (node.left ^ free));
-                word = word.max(node.word);
-                free += 2 & !leaf;
-                at += 1;
+            let (at, mut free) = (self.at as u64, self.free as u32);
+            // No bit is set where all is right.
+            let (mut wrong, mut leaves) = (0, 0);
+            for (at, &node) in (at..).zip(level) {
+                // A node as one number: its cut above its word above its left child.
+                let node: u64 = bytemuck::cast(node);
+                let is_leaf = u32::from(node == ARRIVAL | at);
+                wrong |= (node as u32 ^ free) & is_leaf.wrapping_sub(1);
+                free += 2 - 2 * is_leaf;
+                leaves += is_leaf;
             }
-            self.sound &= wrong == 0 && usize::from(word) < self.n_words;
-            (self.at, self.free) = (at as usize, free as usize);
+            let most = self.n_words.min(1 << 16) as u32 - 1;
+            let (mut marked, mut beyond) = (0, 0);
+            for node in level {
+                marked += u32::from(node.cut == u16::MAX);
+                beyond |= most.wrapping_sub(node.word.into());
+            }
+            self.sound &= wrong == 0 && marked == leaves && beyond >> 31 == 0;
+            (self.at, self.free) = (self.at + level.len(), free as usize);
             rest = behind;
         }
     }

@@ -19,7 +19,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use crate::error::{Error, Result};
 use crate::store::{ALIGN, Seal, SharedBytes, checksums, n_blocks};
@@ -72,7 +72,7 @@ pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     file.extend(VERSION.to_le_bytes());
     file.extend((table.len() as u32 / 8).to_le_bytes());
     file.extend(((start + content.len()) as u64).to_le_bytes());
-    let checksum = xxh3_64(&[&file[..], &table[..]].concat());
+    let checksum = XxHash3_64::oneshot(&[&file[..], &table[..]].concat());
     file.extend(checksum.to_le_bytes());
     file.extend(table);
     file.resize(start, 0);
@@ -109,7 +109,7 @@ pub(crate) fn open(bytes: SharedBytes) -> Result<(Seal, blake3::Hash)> {
     };
     let head = [&prefix[..PREFIX - 8], table].concat();
     let zeros = file[PREFIX + table.len()..start].iter().all(|&byte| byte == 0);
-    if !is_saw(file) || xxh3_64(&head) != word(24) || !zeros {
+    if !is_saw(file) || XxHash3_64::oneshot(&head) != word(24) || !zeros {
         return Err(damaged("the checksum of its head is wrong"));
     }
     let sums: Vec<u64> =

@@ -1,7 +1,7 @@
 //! Checksums of a compiled model's content, block by block, looked at as far as the content is read: what a block holds
 //! is then still in the cache.
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::array::SharedBytes;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ const BLOCK: usize = 256 << 10;
 
 /// The checksums of `content`.
 pub(crate) fn checksums(content: &[u8]) -> Vec<u64> {
-    content.chunks(BLOCK).map(xxh3_64).collect()
+    content.chunks(BLOCK).map(XxHash3_64::oneshot).collect()
 }
 
 /// How many checksums `content` has.
@@ -51,7 +51,7 @@ impl Seal {
         let all = (*self.bytes).as_ref();
         while self.at < end.min(all.len()) {
             let block_end = all.len().min(self.at + BLOCK);
-            if self.sums.next() != Some(xxh3_64(&all[self.at..block_end])) {
+            if self.sums.next() != Some(XxHash3_64::oneshot(&all[self.at..block_end])) {
                 return Err(Error::invalid_model("a damaged compiled model: a checksum is wrong"));
             }
             self.at = block_end;

@@ -8,7 +8,7 @@ use sawmill::{
     ForestBuilder, Format, Labels, Limits, Link, Missing, Model, Node, NumericProfile, Output, Rows, Schema, Strings,
     Test, TreeSpec,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// Limits that keep the largest schema small, so that the memory of a load is in proportion to its file.
 pub fn limits() -> Limits {
@@ -48,10 +48,10 @@ pub fn saw_content(file: &[u8]) -> usize {
 /// A compiled model with its checksums made right, whatever it holds.
 pub fn with_checksums(mut file: Vec<u8>) -> Vec<u8> {
     let start = saw_content(&file);
-    let table: Vec<u8> = file[start..].chunks(256 << 10).flat_map(|block| xxh3_64(block).to_le_bytes()).collect();
+    let table: Vec<u8> = file[start..].chunks(256 << 10).flat_map(|block| XxHash3_64::oneshot(block).to_le_bytes()).collect();
     if let Some(room) = file.get_mut(32..32 + table.len()) {
         room.copy_from_slice(&table);
-        let head = xxh3_64(&[&file[..24], &table].concat());
+        let head = XxHash3_64::oneshot(&[&file[..24], &table].concat());
         file[24..32].copy_from_slice(&head.to_le_bytes());
     }
     file

@@ -16,7 +16,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::xxh3_128_with_secret;
+use twox_hash::XxHash3_128;
 
 use flight::{Finished, Flights};
 pub use flight::{Leave, Start};
@@ -156,11 +156,14 @@ impl<W: PartialEq + Clone> DeduplicationCache<W> {
 
     /// Hashes a row.
     pub fn key<'a>(&self, scope: Scope, row: &'a [u8]) -> Key<'a> {
+        let hash = |bytes: &[u8]| {
+            XxHash3_128::oneshot_with_secret(&self.secret, bytes).expect("the secret is longer than the least")
+        };
         let mut whole = [0; 36];
-        whole[..16].copy_from_slice(&xxh3_128_with_secret(row, &self.secret).to_ne_bytes());
+        whole[..16].copy_from_slice(&hash(row).to_ne_bytes());
         whole[16..32].copy_from_slice(&scope.epoch.to_ne_bytes());
         whole[32..].copy_from_slice(&scope.kind.to_ne_bytes());
-        Key { hash: xxh3_128_with_secret(&whole, &self.secret), scope, row }
+        Key { hash: hash(&whole), scope, row }
     }
 
     /// Whether the cache is to be asked for `rows` rows now. It leaves itself out for a while where it has cost more than
