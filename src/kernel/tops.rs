@@ -57,9 +57,8 @@ impl<S: Sum> AddTops<'_, S> {
     #[inline(always)]
     fn add_blocks<L: Level, const BLOCKS: usize>(self, level: L, bytes: &Bytes) {
         match self.tops.columns.len().div_ceil(REGISTER) {
-            0 | 1 => self.add_groups::<L, BLOCKS, 1>(level, bytes),
-            2 => self.add_groups::<L, BLOCKS, 2>(level, bytes),
-            3 | 4 => self.add_groups::<L, BLOCKS, 4>(level, bytes),
+            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2>(level, bytes),
+            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4>(level, bytes),
             _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS>(level, bytes),
         }
     }

@@ -48,7 +48,8 @@ pub fn saw_content(file: &[u8]) -> usize {
 /// A compiled model with its checksums made right, whatever it holds.
 pub fn with_checksums(mut file: Vec<u8>) -> Vec<u8> {
     let start = saw_content(&file);
-    let table: Vec<u8> = file[start..].chunks(256 << 10).flat_map(|block| XxHash3_64::oneshot(block).to_le_bytes()).collect();
+    let table: Vec<u8> =
+        file[start..].chunks(256 << 10).flat_map(|block| XxHash3_64::oneshot(block).to_le_bytes()).collect();
     if let Some(room) = file.get_mut(32..32 + table.len()) {
         room.copy_from_slice(&table);
         let head = XxHash3_64::oneshot(&[&file[..24], &table].concat());
