@@ -98,6 +98,14 @@ fn held_engine(rows: usize) -> (Engine, Held, sawmill::Ticket) {
     hold(one_worker(rows))
 }
 
+/// The same with a model "m", for callbacks to have a hold of.
+fn held_doubler(rows: usize) -> (Arc<Engine>, Held, sawmill::Ticket) {
+    let (engine, held, gated) = held_engine(rows);
+    let (doubler, _) = Doubler::model(2.0);
+    engine.load("m", doubler).unwrap();
+    (Arc::new(engine), held, gated)
+}
+
 fn hold(engine: Engine) -> (Engine, Held, sawmill::Ticket) {
     let (gate, held) = Gate::shut();
     engine.load("gate", gate).unwrap();
@@ -510,10 +518,7 @@ fn a_callback_that_panics_harms_nobody() {
 /// request of its batch.
 #[test]
 fn an_engine_can_be_dropped_by_a_callback() {
-    let (engine, held, gated) = held_engine(4);
-    let (doubler, _) = Doubler::model(2.0);
-    engine.load("m", doubler).unwrap();
-    let engine = Arc::new(engine);
+    let (engine, held, gated) = held_doubler(4);
     let (tell, told) = mpsc::channel();
     let inside = Arc::clone(&engine);
     let callback = move |answer: sawmill::Result<sawmill::Prediction>| {
@@ -1061,10 +1066,7 @@ fn what_is_queued_when_its_model_is_unloaded_still_ends() {
 
 #[test]
 fn a_callback_may_shut_the_engine_down() {
-    let (engine, held, gated) = held_engine(1);
-    let (doubler, _) = Doubler::model(2.0);
-    engine.load("m", doubler).unwrap();
-    let engine = Arc::new(engine);
+    let (engine, held, gated) = held_doubler(1);
     let (tell, told) = mpsc::channel();
     let inside = Arc::clone(&engine);
     let callback = move |answer: sawmill::Result<sawmill::Prediction>| {

@@ -1,5 +1,5 @@
 //! Single rows by the tops of trees: all splits of a top are tested, then a walk is a byte a step.
-#![allow(unsafe_code, reason = "nodes, words and values are looked up without checks; the layout bounds them")]
+#![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
 use super::level::{Level, Work};
@@ -94,8 +94,7 @@ impl<S: Sum> AddTops<'_, S> {
             }
             for _ in 0..group.steps {
                 for lane in 0..LANES {
-                    // SAFETY: a byte, and there are 256 places.
-                    place[lane] = usize::from(unsafe { *next[lane * BLOCKS / LANES].get_unchecked(place[lane]) });
+                    place[lane] = usize::from(next[lane * BLOCKS / LANES][place[lane] % PLACES]);
                 }
             }
             let mut exits = [0; LANES];
@@ -124,8 +123,7 @@ impl<S: Sum> AddTops<'_, S> {
     fn leaves(&self, exits: [usize; LANES]) -> [S; LANES] {
         let mut values = [S::ZERO; LANES];
         for lane in 0..LANES {
-            // SAFETY: from the first exit of any block, `Tops::new` makes as many values as there are places.
-            values[lane] = unsafe { *self.tops.values.get_unchecked(exits[lane]) };
+            values[lane] = self.tops.values[exits[lane]];
         }
         values
     }
@@ -136,12 +134,12 @@ impl<S: Sum> AddTops<'_, S> {
         let (layout, words) = (self.layout, self.words);
         let mut from = [0; LANES];
         for lane in 0..LANES {
-            // SAFETY: as in `leaves`; there are as many nodes as values.
-            from[lane] = unsafe { *self.tops.nodes.get_unchecked(exits[lane]) };
+            from[lane] = self.tops.nodes[exits[lane]];
         }
         let ends = advance(from, steps, |_, at| {
             // SAFETY: `RowLayout::new` numbers roots and children by the nodes it makes, and words by those it counts, of
             // which there are as many.
+            // BENEFIT: as in `row.rs`, whose walk this is.
             unsafe { layout.nodes.get_unchecked(at as usize).next(|word| *words.get_unchecked(word)) }
         });
         let mut values = [S::ZERO; LANES];

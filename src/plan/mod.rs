@@ -362,12 +362,13 @@ fn compile<T: Input, S: Sum>(
         Choice::Reckoned => {
             let in_blocks = if rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
             let few = if tops.is_some() { KernelKind::Tops } else { in_blocks };
-            match (circuits.is_some(), tops.is_some()) {
-                (true, false) => Dispatch { single: few, few, many: KernelKind::Circuit, many_from: LEAST_ROWS },
-                (true, true) => Dispatch { single: few, few, many: KernelKind::Circuit, many_from: LEAST_BESIDE_TOPS },
-                (false, true) => Dispatch { single: few, few, many: in_blocks, many_from: LEAST_BESIDE_TOPS },
-                (false, false) => Dispatch::only(in_blocks),
-            }
+            let many = if circuits.is_some() { KernelKind::Circuit } else { in_blocks };
+            let many_from = match (circuits.is_some(), tops.is_some()) {
+                (_, true) => LEAST_BESIDE_TOPS,
+                (true, false) => LEAST_ROWS,
+                (false, false) => 1,
+            };
+            Dispatch { single: few, few, many, many_from }
         }
     };
     // Trees without a circuit are walked by ranks where rows have them.
