@@ -1,8 +1,11 @@
 //! The only way to make a [`Forest`]: trees go in as nodes that point at each other in any order, flat arrays come
 //! out, and everything below may trust every index in them.
 //!
-//! Nodes are taken from the root down and renumbered in preorder. A node met twice means a cycle or a shared child
-//! and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without being looked at.
+//! Nodes are taken from the root down and renumbered, so that children stand behind their parents. A node met twice means
+//! a cycle or a shared child and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without
+//! being looked at. Trees that are numbered from the root down already are taken in that order (`numbered`).
+
+mod numbered;
 
 use std::sync::Arc;
 
@@ -100,6 +103,7 @@ pub struct ForestBuilder {
     met: Vec<u32>,
     /// Right children to come: number, splits above, the split that is the parent.
     stack: Vec<(u32, u32, usize)>,
+    numbered: numbered::Buffers,
     failure: Option<Error>,
 }
 
@@ -109,6 +113,14 @@ enum Slot {
     Root,
     Left(usize),
     Right(usize),
+}
+
+/// What is known of a tree before its nodes are.
+struct Start {
+    tree: usize,
+    target: Target,
+    first_split: u32,
+    first_leaf: u32,
 }
 
 impl ForestBuilder {
@@ -140,6 +152,7 @@ impl ForestBuilder {
             leaf_width: None,
             met: Vec::new(),
             stack: Vec::new(),
+            numbered: numbered::Buffers::default(),
             failure: None,
         }
     }
@@ -257,6 +270,13 @@ impl ForestBuilder {
         Ok((forest, nodes))
     }
 
+    /// Makes room for about as many nodes, half of them splits, so that they need not be moved as their number grows.
+    pub(crate) fn expect_nodes(&mut self, n_nodes: usize) {
+        self.nodes.splits.reserve(n_nodes / 2);
+        self.nodes.leaf_ids.reserve(n_nodes / 2);
+        self.nodes.leaf_values.reserve(n_nodes / 2);
+    }
+
     /// Number of nodes taken so far.
     pub(crate) fn n_nodes(&self) -> usize {
         self.nodes.splits.len() + self.nodes.leaf_ids.len()
@@ -313,25 +333,11 @@ impl ForestBuilder {
         n_nodes: usize,
         mut node: impl FnMut(u32) -> Result<Node<'a>>,
     ) -> Result<()> {
-        let tree = self.nodes.trees.len();
+        let Start { tree, target, first_split, first_leaf } = self.start_tree(output, n_nodes)?;
         let mark = u32::try_from(tree + 1).map_err(|_| Error::limit("trees", tree, u32::MAX))?;
-        if self.n_nodes() + n_nodes > i32::MAX as usize {
-            return Err(Error::limit("nodes", self.n_nodes() + n_nodes, i32::MAX));
-        }
         if self.met.len() < n_nodes {
             self.met.resize(n_nodes, 0);
         }
-        let target = output.map_or(Target::All, Target::One);
-        if output.is_none() && self.nodes.linear.is_some() {
-            return Err(Error::invalid_model("linear leaves beside vector leaves").at(format!("tree {tree}")));
-        }
-        let (first_split, first_leaf) = (self.nodes.splits.len() as u32, self.nodes.leaf_ids.len() as u32);
-        if tree == 0 {
-            self.forest.vector_leaves = output.is_none();
-        } else if self.forest.vector_leaves != output.is_none() {
-            return Err(Error::invalid_model("vector leaves in some trees, but not in all").at(format!("tree {tree}")));
-        }
-
         let mut root = Child::leaf(0);
         self.stack.clear();
         let (mut id, mut above, mut slot, mut depth) = (0, 0, Slot::Root, 0);
@@ -407,6 +413,25 @@ impl ForestBuilder {
         }
         self.nodes.trees.push(FlatTree { root, target, weight, depth, first_split, first_leaf });
         Ok(())
+    }
+
+    /// What a tree of `n_nodes` nodes starts with, if it may be added.
+    fn start_tree(&mut self, output: Option<u32>, n_nodes: usize) -> Result<Start> {
+        let tree = self.nodes.trees.len();
+        if self.n_nodes() + n_nodes > i32::MAX as usize {
+            return Err(Error::limit("nodes", self.n_nodes() + n_nodes, i32::MAX));
+        }
+        let target = output.map_or(Target::All, Target::One);
+        if output.is_none() && self.nodes.linear.is_some() {
+            return Err(Error::invalid_model("linear leaves beside vector leaves").at(format!("tree {tree}")));
+        }
+        if tree == 0 {
+            self.forest.vector_leaves = output.is_none();
+        } else if self.forest.vector_leaves != output.is_none() {
+            return Err(Error::invalid_model("vector leaves in some trees, but not in all").at(format!("tree {tree}")));
+        }
+        let (first_split, first_leaf) = (self.nodes.splits.len() as u32, self.nodes.leaf_ids.len() as u32);
+        Ok(Start { tree, target, first_split, first_leaf })
     }
 
     /// Remembers the greatest feature, and who uses it.

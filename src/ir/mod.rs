@@ -340,6 +340,19 @@ impl Child {
         Self(!i32::try_from(index).expect("the builder bounds the number of leaves"))
     }
 
+    /// The split that it is.
+    #[inline]
+    pub(crate) fn as_split(self) -> Option<usize> {
+        (self.0 >= 0).then_some(self.0 as usize)
+    }
+
+    /// The leaf that it is.
+    #[inline]
+    pub(crate) fn as_leaf(self) -> Option<usize> {
+        (self.0 < 0).then_some(!self.0 as usize)
+    }
+
+    #[inline]
     pub(crate) fn position(self) -> Position {
         if self.0 >= 0 { Position::Split(self.0 as usize) } else { Position::Leaf(!self.0 as usize) }
     }
@@ -357,12 +370,6 @@ impl std::fmt::Debug for Child {
 pub struct CategorySet {
     /// Index and bits of each.
     words: Box<[[u32; 2]]>,
-}
-
-impl std::hash::Hash for CategorySet {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write(bytemuck::cast_slice(&self.words));
-    }
 }
 
 impl CategorySet {
@@ -533,6 +540,11 @@ impl Forest {
     pub(crate) fn leaf(&self, leaf: usize) -> &[f64] {
         let width = self.tree_width();
         &self.nodes.leaf_values[leaf * width..][..width]
+    }
+
+    /// The values of all leaves, [`tree_width`](Self::tree_width) of each.
+    pub(crate) fn leaf_values(&self) -> &[f64] {
+        &self.nodes.leaf_values
     }
 
     pub(crate) fn linear(&self) -> Option<&LinearLeaves> {

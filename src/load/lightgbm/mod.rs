@@ -27,6 +27,8 @@ pub(super) fn load_text(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     head.pandas_categorical = pandas::of_text(bytes)?;
     let plan = head.plan(options)?;
     let mut builder = head::builder();
+    // As many bytes a node are common.
+    builder.expect_nodes(bytes.len() / 46);
     read_trees(&mut lines, options, &mut builder)?;
     let n_trees = builder.n_trees();
     if let Some(listed) = tree_sizes

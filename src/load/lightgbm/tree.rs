@@ -162,9 +162,11 @@ impl TreeBlock {
     /// Adds the tree to the builder.
     pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
         // Numbered for the builder as splits first, then leaves. The output follows when all trees are there.
-        builder.add_tree(Some(0), 1.0, self.n_nodes(), |id| self.node(id as usize))
+        let is_leaf = |id: u32| id as usize + 1 >= self.num_leaves;
+        builder.add_numbered_tree(0, 1.0, self.n_nodes(), is_leaf, |id| self.node(id as usize))
     }
 
+    #[inline(always)]
     fn node(&self, id: usize) -> Result<Node<'_>> {
         let splits = self.num_leaves - 1;
         if id >= splits {

@@ -23,12 +23,12 @@ use objective::{Objective, Version};
 
 /// Loads `{"learner": …}` or a memory snapshot `{"Model": {"learner": …}, …}`.
 pub(super) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
-    load(Json::new(bytes, UnicodeEscapes::Kept), options)
+    load(Json::new(bytes, UnicodeEscapes::Kept), bytes.len() / 56, options)
 }
 
 /// The same in UBJSON.
 pub(super) fn load_ubjson(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
-    load(ubjson::Ubjson::new(bytes), options)
+    load(ubjson::Ubjson::new(bytes), bytes.len() / 34, options)
 }
 
 /// Loads the old binary format.
@@ -36,8 +36,9 @@ pub(super) fn load_binary(bytes: &[u8], options: &LoadOptions) -> Result<Loaded>
     binary::model(bytes, &options.limits)?.finish(options)
 }
 
-fn load<'a>(mut document: impl Document<'a>, options: &LoadOptions) -> Result<Loaded> {
-    let learner = read::model(&mut document, &options.limits)?;
+/// Loads a document of about `n_nodes` nodes, if it is a large one.
+fn load<'a>(mut document: impl Document<'a>, n_nodes: usize, options: &LoadOptions) -> Result<Loaded> {
+    let learner = read::model(&mut document, n_nodes, &options.limits)?;
     document.end()?;
     learner.finish(options)
 }

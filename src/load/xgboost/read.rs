@@ -8,9 +8,11 @@ use crate::error::{Error, Result};
 use crate::load::Limits;
 use crate::load::document::Document;
 
-/// Reads the top-level object.
-pub(super) fn model<'a, D: Document<'a>>(document: &mut D, limits: &Limits) -> Result<Learner> {
-    let mut reader = Reader { learner: Learner::new(), tree: TreeArrays::default(), limits, found: false };
+/// Reads the top-level object, of about `n_nodes` nodes.
+pub(super) fn model<'a, D: Document<'a>>(document: &mut D, n_nodes: usize, limits: &Limits) -> Result<Learner> {
+    let mut learner = Learner::new();
+    learner.builder.expect_nodes(n_nodes);
+    let mut reader = Reader { learner, tree: TreeArrays::default(), limits, found: false };
     reader.top(document)?;
     if !reader.found {
         return Err(Error::invalid_model("no \"learner\" in the file: not an XGBoost model"));

@@ -216,10 +216,16 @@ impl TreeArrays {
     /// Adds the tree to the builder.
     pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
         // Which output a tree of scalar leaves adds to is told by tree_info, elsewhere in the file.
-        let output = if self.leaf_width > 1 { None } else { Some(0) };
-        builder.add_tree(output, 1.0, self.n_nodes(), |id| self.node(id))
+        match self.leaf_width {
+            1 => {
+                let is_leaf = |id: u32| self.left_children[id as usize] == -1;
+                builder.add_numbered_tree(0, 1.0, self.n_nodes(), is_leaf, |id| self.node(id))
+            }
+            _ => builder.add_tree(None, 1.0, self.n_nodes(), |id| self.node(id)),
+        }
     }
 
+    #[inline(always)]
     fn node(&self, id: u32) -> Result<Node<'_>> {
         let node = id as usize;
         let child = |child: i32| {

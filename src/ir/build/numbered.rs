@@ -1,0 +1,202 @@
+//! Trees whose nodes are numbered from the root down, as libraries number them that grow trees: taken in one pass over the
+//! numbers, without a step that waits for another. What makes this a proof: each child has a greater number than its
+//! parent and is met once, and with all of them met there are no nodes but the root left.
+
+use super::{FlatTree, ForestBuilder, Node, Start, Test};
+use crate::error::Result;
+use crate::ir::{Child, Split, SplitTest};
+
+/// Of one tree; reused from tree to tree.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    /// By node, what it becomes.
+    places: Vec<Child>,
+    /// By node, one more than the splits above it, once it has been met.
+    above: Vec<u32>,
+    /// The nodes that are splits.
+    splits: Vec<u32>,
+    /// The nodes that are leaves.
+    leaves: Vec<u32>,
+}
+
+impl ForestBuilder {
+    /// As [`add_tree`](Self::add_tree), quicker for a tree of scalar leaves whose children have greater numbers than their
+    /// parents and whose nodes the root all reaches. `is_leaf` tells leaves by their number.
+    pub(crate) fn add_numbered_tree<'a>(
+        &mut self,
+        output: u32,
+        weight: f64,
+        n_nodes: usize,
+        is_leaf: impl Fn(u32) -> bool,
+        node: impl Fn(u32) -> Result<Node<'a>>,
+    ) -> Result<()> {
+        let start = self.start_tree(Some(output), n_nodes)?;
+        let (n_sets, max_feature) = (self.nodes.sets.len(), self.max_feature);
+        let mut buffers = std::mem::take(&mut self.numbered);
+        let depth = self.take_numbered(&start, n_nodes, is_leaf, &node, &mut buffers);
+        self.numbered = buffers;
+        let Start { target, first_split, first_leaf, .. } = start;
+        match depth {
+            Some(depth) => {
+                let root = self.numbered.places[0];
+                self.nodes.trees.push(FlatTree { root, target, weight, depth, first_split, first_leaf });
+                Ok(())
+            }
+            None => {
+                self.nodes.splits.truncate(first_split as usize);
+                self.nodes.leaf_ids.truncate(first_leaf as usize);
+                self.nodes.leaf_values.truncate(first_leaf as usize);
+                self.nodes.sets.truncate(n_sets);
+                self.max_feature = max_feature;
+                self.add_tree(Some(output), weight, n_nodes, node)
+            }
+        }
+    }
+
+    /// Takes the nodes; the depth of the tree. `None` if it is not numbered from the root down, or anything is wrong: some
+    /// nodes may have been taken then.
+    fn take_numbered<'a>(
+        &mut self,
+        start: &Start,
+        n_nodes: usize,
+        is_leaf: impl Fn(u32) -> bool,
+        node: impl Fn(u32) -> Result<Node<'a>>,
+        buffers: &mut Buffers,
+    ) -> Option<u32> {
+        let (n_splits, n_leaves) = buffers.part(start, n_nodes, is_leaf);
+        // Only a tree has one leaf more than splits.
+        if n_leaves != n_splits + 1 {
+            return None;
+        }
+        let Buffers { places, above, splits, leaves } = buffers;
+        self.nodes.splits.reserve(n_splits);
+        let mut deepest = 1;
+        for &id in &splits[..n_splits] {
+            let Ok(Node::Split { feature, test, missing, left, right }) = node(id) else { return None };
+            let test = match test {
+                Test::Threshold(threshold) if threshold.is_nan() => return None,
+                Test::Threshold(threshold) => SplitTest::Threshold(threshold),
+                Test::Categories(set) => {
+                    self.nodes.sets.push(set);
+                    SplitTest::Set(self.nodes.sets.len() as u32 - 1)
+                }
+            };
+            let depth = above[id as usize] + 1;
+            let mut place = |child: u32| {
+                let met = above.get_mut(child as usize).filter(|met| child > id && **met == 0)?;
+                *met = depth;
+                Some(places[child as usize])
+            };
+            let (left, right) = (place(left)?, place(right)?);
+            deepest = deepest.max(depth);
+            self.uses_feature(feature, start.tree, id);
+            self.nodes.splits.push(Split { feature, left, right, missing, test });
+        }
+        self.nodes.leaf_ids.reserve(n_leaves);
+        self.nodes.leaf_values.reserve(n_leaves);
+        for &id in &leaves[..n_leaves] {
+            let Ok(Node::Leaf { id, values: &[value] }) = node(id) else { return None };
+            self.nodes.leaf_ids.push(id);
+            self.nodes.leaf_values.push(value);
+        }
+        Some(deepest - 1)
+    }
+}
+
+impl Buffers {
+    /// Parts the numbers of splits and leaves, and says what each will be; how many there are of both.
+    fn part(&mut self, start: &Start, n_nodes: usize, is_leaf: impl Fn(u32) -> bool) -> (usize, usize) {
+        self.above.clear();
+        self.above.resize(n_nodes, 0);
+        if let Some(root) = self.above.first_mut() {
+            *root = 1;
+        }
+        self.places.resize(n_nodes, Child(0));
+        self.splits.resize(n_nodes, 0);
+        self.leaves.resize(n_nodes, 0);
+        let (mut n_splits, mut n_leaves) = (0, 0);
+        // Both are written, for want of a branch that nobody foresees.
+        for (id, place) in (0..).zip(&mut self.places) {
+            let is_leaf = is_leaf(id);
+            let (split, leaf) = (start.first_split + n_splits as u32, start.first_leaf + n_leaves as u32);
+            // The number of nodes is bounded, and that of their places.
+            *place = Child(if is_leaf { !(leaf as i32) } else { split as i32 });
+            self.splits[n_splits] = id;
+            self.leaves[n_leaves] = id;
+            n_splits += usize::from(!is_leaf);
+            n_leaves += usize::from(is_leaf);
+        }
+        (n_splits, n_leaves)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tree;
+    use super::*;
+    use crate::ir::eval::Storage;
+    use crate::ir::{Forest, Missing};
+    use crate::schema::Schema;
+
+    fn split(threshold: f64, left: u32, right: u32) -> Node<'static> {
+        Node::Split { feature: 0, test: Test::Threshold(threshold), missing: Missing::Left, left, right }
+    }
+
+    fn leaf(id: u32, value: &f64) -> Node<'_> {
+        Node::Leaf { id, values: std::slice::from_ref(value) }
+    }
+
+    fn numbered(nodes: &[Node<'_>]) -> Result<Forest> {
+        let mut builder = ForestBuilder::new(&Schema::new(1, 1));
+        let is_leaf = |id: u32| matches!(nodes[id as usize], Node::Leaf { .. });
+        builder.add_numbered_tree(0, 1.0, nodes.len(), is_leaf, |id| Ok(nodes[id as usize].clone()))?;
+        builder.finish()
+    }
+
+    #[test]
+    fn any_order_makes_the_same_tree() {
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let from_the_root = [
+            split(2.0, 2, 1),
+            split(3.0, 3, 4),
+            split(1.0, 5, 6),
+            leaf(3, &values[2]),
+            leaf(4, &values[3]),
+            leaf(5, &values[0]),
+            leaf(6, &values[1]),
+        ];
+        // The root's child stands behind its own children; an orphan of a feature that is not there.
+        let mut other = from_the_root.clone().to_vec();
+        other.swap(2, 6);
+        other[0] = split(2.0, 6, 1);
+        other[6] = split(1.0, 5, 2);
+        let orphan = Node::Split { feature: 9, test: Test::Threshold(0.0), missing: Missing::Left, left: 1, right: 1 };
+        let with_orphan = [&from_the_root[..], &[orphan]].concat();
+        for nodes in [&from_the_root[..], &other, &with_orphan] {
+            let forest = numbered(nodes).unwrap();
+            assert_eq!((forest.n_leaves(), forest.trees()[0].depth), (4, 2));
+            for (value, expected) in [(0.5, 1.0), (1.5, 2.0), (2.5, 3.0), (3.5, 4.0)] {
+                assert_eq!(forest.eval_margins::<f32>(&[value], Storage::Dense), [expected]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused_as_it_is_elsewhere() {
+        let value = 1.0;
+        let leaf = |id| leaf(id, &value);
+        for nodes in [
+            vec![],
+            vec![split(0.0, 1, 1), leaf(1)],
+            vec![split(0.0, 1, 1), leaf(1), leaf(2)],
+            vec![split(0.0, 0, 1), leaf(1), leaf(2)],
+            vec![split(0.0, 1, 7), leaf(1), leaf(2)],
+            vec![split(f64::NAN, 1, 2), leaf(1), leaf(2)],
+            vec![split(0.0, 1, 2), split(0.0, 2, 3), leaf(2), leaf(3), leaf(4)],
+        ] {
+            let expected = ForestBuilder::new(&Schema::new(1, 1));
+            let expected = expected.tree(Tree { output: Some(0), weight: 1.0, nodes: &nodes }).finish();
+            assert_eq!(numbered(&nodes).unwrap_err().to_string(), expected.unwrap_err().to_string());
+        }
+    }
+}
