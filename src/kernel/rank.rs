@@ -65,8 +65,9 @@ fn rank_feature<L: Level, T: Input>(
     mut write: impl FnMut(usize, Chunk),
 ) {
     let table = T::table(ranks, feature);
+    let columns = ranks.columns_of(feature);
     let ranks = T::rank(level, values, table);
-    for column in &feature.columns {
+    for column in columns {
         let before = column.segment * SEGMENT as u32;
         let mut bytes = Chunk::ZERO;
         if before == 0 && table.cuts.len() <= 256 {

@@ -2,9 +2,12 @@
 //! translated here, once for all layouts of the forest.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
-use super::ranks::{CodedFeature, Column, Cuts, Ranks, SEGMENT};
+use twox_hash::XxHash3_64;
+
+use super::ranks::{CodedFeature, Ranks, SEGMENT};
 use super::walk::{greatest_left, zero_goes_left};
 use crate::ir::{CategorySet, Comparison, Float, Forest, Missing, Split, SplitTest};
 
@@ -67,42 +70,36 @@ fn greatest_of(forest: &Forest, threshold: f64) -> Option<f64> {
     greatest.map(|value| value + 0.0)
 }
 
-/// What numeric splits ask, as an integer that sorts by feature, cut and what becomes of missing values; and its number.
-#[derive(Clone, Copy)]
-struct Question(u128);
+/// What numeric splits ask of a feature: a cut, as an integer that sorts as the cut does, and what becomes of missing
+/// values; and its number.
+#[derive(Clone, Copy, Default)]
+struct Question {
+    cut: u64,
+    /// Missing values have 3 bits, features 28.
+    feature_and_missing: u32,
+    number: u32,
+}
 
 /// By their numbers.
 const MISSING: [Missing; 5] = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
 
 impl Question {
-    /// Features have 28 bits, cuts 64, missing values 3, numbers 31.
     fn new(number: u32, feature: u32, cut: f64, missing: Missing) -> Self {
         let bits = cut.to_bits();
-        let ascending = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
-        let high = u128::from(feature) << 64 | u128::from(ascending);
-        Self(high << 34 | (missing as u128) << 31 | u128::from(number))
+        let cut = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+        Self { cut, feature_and_missing: feature << 3 | missing as u32, number }
     }
 
-    fn number(self) -> usize {
-        (self.0 & 0x7fff_ffff) as usize
+    fn feature(self) -> usize {
+        (self.feature_and_missing >> 3) as usize
     }
 
     fn missing(self) -> usize {
-        (self.0 >> 31 & 7) as usize
+        (self.feature_and_missing & 7) as usize
     }
 
     fn cut(self) -> f64 {
-        let ascending = (self.0 >> 34) as u64;
-        f64::from_bits(if ascending >> 63 == 1 { ascending & !(1 << 63) } else { !ascending })
-    }
-
-    fn feature(self) -> u32 {
-        (self.0 >> 98) as u32
-    }
-
-    /// The same for one feature and one cut.
-    fn place(self) -> u128 {
-        self.0 >> 34
+        f64::from_bits(if self.cut >> 63 == 1 { self.cut & !(1 << 63) } else { !self.cut })
     }
 }
 
@@ -169,15 +166,14 @@ impl ByteTests {
                 SplitTest::Set(_) => in_sets.push(index),
             }
         }
-        let mut ranks = Ranks::empty();
-        let mut wide = Cuts::default();
-        let mut questions = questions.all;
-        let mut asked = vec![Asked::Byte(ByteTest::default()); questions.len().max(1)];
-        questions.sort_unstable_by_key(|question| question.place());
-        for questions in questions.chunk_by(|a, b| a.feature() == b.feature()) {
-            add_numeric(&mut ranks, &mut wide, questions, &mut asked);
+        let mut ranks = Ranks::empty(forest.profile().input == Float::F64);
+        let mut asked = vec![Asked::Byte(ByteTest::default()); questions.all.len().max(1)];
+        let mut cuts = Vec::new();
+        let mut questions = by_feature(&questions.all, forest.n_features());
+        for questions in questions.chunk_by_mut(|a, b| a.feature() == b.feature()) {
+            questions.sort_unstable_by_key(|question| question.cut);
+            add_numeric(&mut ranks, questions, &mut cuts, &mut asked);
         }
-        ranks.set_wide((forest.profile().input == Float::F64).then_some(wide));
 
         in_sets.sort_by_key(|&split| splits[split].feature);
         let mut coded = Vec::new();
@@ -215,35 +211,70 @@ impl ByteTests {
     }
 }
 
-/// Adds what numeric splits ask of a feature, in the order of cuts.
-fn add_numeric(ranks: &mut Ranks, wide: &mut Cuts<f64>, questions: &[Question], asked: &mut [Asked]) {
-    let mut cuts = Vec::new();
-    let mut columns = Vec::new();
+/// The questions in the order of their features.
+fn by_feature(questions: &[Question], n_features: usize) -> Vec<Question> {
+    let mut places = vec![0u32; n_features + 1];
+    questions.iter().for_each(|question| places[question.feature() + 1] += 1);
+    for feature in 0..n_features {
+        places[feature + 1] += places[feature];
+    }
+    let mut ordered = vec![Question::default(); questions.len()];
+    for question in questions {
+        let place = &mut places[question.feature()];
+        ordered[*place as usize] = *question;
+        *place += 1;
+    }
+    ordered
+}
+
+/// Adds what numeric splits ask of a feature, in the order of cuts, which are written to `cuts`.
+fn add_numeric(ranks: &mut Ranks, questions: &[Question], cuts: &mut Vec<f64>, asked: &mut [Asked]) {
+    cuts.clear();
     let mut rest = questions;
     while !rest.is_empty() {
         let segment = (cuts.len() / SEGMENT) as u32;
         let (mut used, mut len) = ([false; MISSING.len()], 0);
-        for run in rest.chunk_by(|a, b| a.place() == b.place()).take(SEGMENT) {
+        for run in rest.chunk_by(|a, b| a.cut == b.cut).take(SEGMENT) {
             cuts.push(run[0].cut());
             run.iter().for_each(|question| used[question.missing()] = true);
             len += run.len();
         }
         let mut column_of = [0; MISSING.len()];
         for (at, &missing) in MISSING.iter().enumerate().filter(|&(at, _)| used[at]) {
-            column_of[at] = (ranks.n_columns + columns.len()) as u32;
-            columns.push(Column { index: column_of[at], segment, missing });
+            column_of[at] = ranks.push_column(segment, missing);
         }
         let (of_segment, behind) = rest.split_at(len);
-        for (at, run) in of_segment.chunk_by(|a, b| a.place() == b.place()).enumerate() {
+        for (at, run) in of_segment.chunk_by(|a, b| a.cut == b.cut).enumerate() {
             let from = u32::from_ne_bytes([at as u8 + 1; 4]);
             for question in run {
                 let column = column_of[question.missing()];
-                asked[question.number()] = Asked::Byte(ByteTest { column, from });
+                asked[question.number as usize] = Asked::Byte(ByteTest { column, from });
             }
         }
         rest = behind;
     }
-    ranks.push_numeric(questions[0].feature(), &cuts, columns, wide);
+    ranks.push_numeric(questions[0].feature() as u32, cuts);
+}
+
+/// A set and whether NaN is in it, with a hash of these.
+#[derive(PartialEq, Eq)]
+struct Hashed<'a> {
+    hash: u64,
+    set: &'a CategorySet,
+    nan: bool,
+}
+
+impl<'a> Hashed<'a> {
+    fn new(set: &'a CategorySet, nan: bool, seed: u64) -> Self {
+        let hash = XxHash3_64::oneshot_with_seed(seed, bytemuck::cast_slice(set.words()));
+        Self { hash: hash ^ u64::from(nan), set, nan }
+    }
+}
+
+impl Hash for Hashed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// Adds the category splits of a feature.
@@ -256,7 +287,9 @@ fn add_coded(
 ) -> CodedTests {
     let coded = ranks.coded.len() as u32;
     let first = asked.len() as u32;
-    let mut known: HashMap<(&CategorySet, bool), u32> = HashMap::with_capacity(in_sets.len());
+    // A seed, so that no file can be made of sets that share their hashes.
+    let seed = RandomState::new().hash_one(());
+    let mut known: HashMap<Hashed<'_>, u32> = HashMap::with_capacity(in_sets.len());
     let mut sets = Vec::new();
     for &index in in_sets {
         let split = &forest.splits()[index];
@@ -266,7 +299,7 @@ fn add_coded(
             Missing::Right | Missing::ZeroRight => false,
             Missing::AsZero => zero_goes_left(forest, split.test),
         };
-        let test = *known.entry((forest.set(set), nan_goes_left)).or_insert_with(|| {
+        let test = *known.entry(Hashed::new(forest.set(set), nan_goes_left, seed)).or_insert_with(|| {
             sets.push((forest.set(set), nan_goes_left));
             sets.len() as u32 - 1
         });

@@ -171,15 +171,18 @@ impl<S: Real> CircuitLayout<S> {
         // Programs that are free to be written over.
         let mut spare: Vec<Program<'_>> = Vec::new();
         let mut group: Vec<Program<'_>> = Vec::new();
+        let mut schedule = Schedule::default();
         let mut columns = 0;
         for tree in 0..forest.n_trees() {
             if !chosen(tree) {
-                layout.add_group(tests, tree, &mut group, &mut spare);
+                layout.add_group(tests, tree, &group, &mut schedule);
+                spare.append(&mut group);
                 continue;
             }
             let program = program(forest, &heights, tree, &mut spare);
             if columns + program.columns() > GROUP_COLUMNS {
-                layout.add_group(tests, tree, &mut group, &mut spare);
+                layout.add_group(tests, tree, &group, &mut schedule);
+                spare.append(&mut group);
             }
             if group.is_empty() {
                 columns = 0;
@@ -188,7 +191,7 @@ impl<S: Real> CircuitLayout<S> {
             layout.add_leaves(forest, tree, &program);
             group.push(program);
         }
-        layout.add_group(tests, forest.n_trees(), &mut group, &mut spare);
+        layout.add_group(tests, forest.n_trees(), &group, &mut schedule);
         Ok(layout)
     }
 
@@ -208,13 +211,7 @@ impl<S: Real> CircuitLayout<S> {
     }
 
     /// Writes the programs of the trees before tree `end` as a group.
-    fn add_group<'a>(
-        &mut self,
-        tests: &ByteTests,
-        end: usize,
-        programs: &mut Vec<Program<'a>>,
-        spare: &mut Vec<Program<'a>>,
-    ) {
+    fn add_group(&mut self, tests: &ByteTests, end: usize, programs: &[Program<'_>], schedule: &mut Schedule) {
         if programs.is_empty() {
             return;
         }
@@ -229,17 +226,24 @@ impl<S: Real> CircuitLayout<S> {
             first_test: self.tests.len() as u32,
             sets: first_set..first_set,
         };
-        let (slots, n_slots) = slots(programs);
-        for (tree, slots) in self.trees.edit()[first_tree..].iter_mut().zip(&slots) {
-            tree.slot = *slots.last().expect("a program has a result");
+        schedule.write(programs);
+        let Schedule { firsts, slots, order, runs, n_slots, .. } = schedule;
+        for (tree, ops) in self.trees.edit()[first_tree..].iter_mut().zip(firsts.windows(2)) {
+            // The root's operation is the last.
+            tree.slot = slots[ops[1] - 1];
         }
         let (instructions, all_operands) = (self.instructions.edit(), self.operands.edit());
         let (all_tests, sets) = (self.tests.edit(), self.sets.edit());
         let mut results = 0;
-        for (tile, run) in runs(programs) {
-            self.runs.edit().push(Run { tile, length: run.len() as u32 });
-            for (program, op) in run {
-                let (slots, program) = (&slots[program as usize], &programs[program as usize]);
+        let mut order = &order[..];
+        for &run in &*runs {
+            self.runs.edit().push(run);
+            let (of_run, behind) = order.split_at(run.length as usize);
+            order = behind;
+            let tile = run.tile;
+            for &(program, op) in of_run {
+                let slots = &slots[firsts[program as usize]..];
+                let program = &programs[program as usize];
                 let Op { leaf, splits, .. } = &program.ops[op as usize];
                 instructions.push(Instruction { slot: slots[op as usize], leaf: (*leaf).into() });
                 if matches!(tile, Tile::Join4 | Tile::Join8) {
@@ -266,13 +270,12 @@ impl<S: Real> CircuitLayout<S> {
                 ));
             }
         }
-        self.slots = self.slots.max(n_slots);
+        self.slots = self.slots.max(*n_slots);
         self.max_sets = self.max_sets.max(results);
         self.max_trees = self.max_trees.max(programs.len());
         group.runs.end = self.runs.len() as u32;
         group.sets.end = self.sets.len() as u32;
         self.groups.edit().push(group);
-        spare.append(programs);
     }
 
     /// Bytes the arrays hold.
@@ -306,66 +309,79 @@ fn program<'a>(forest: &'a Forest, heights: &'a [Height], tree: usize, spare: &m
     cheaper
 }
 
-/// The slot of every operation of some programs, and how many slots there are. Whatever has operands takes the place of
-/// its first.
-fn slots(programs: &[Program<'_>]) -> (Vec<Vec<u16>>, usize) {
-    let mut n_slots = 0;
-    let mut slots = Vec::with_capacity(programs.len());
-    for program in programs {
-        let mut of_program: Vec<u16> = Vec::with_capacity(program.ops.len());
-        for op in &program.ops {
-            of_program.push(match program.operands(op).first() {
-                Some(&operand) => of_program[usize::from(operand)],
-                None => {
-                    n_slots += 1;
-                    n_slots as u16 - 1
-                }
-            });
-        }
-        slots.push(of_program);
-    }
-    (slots, n_slots)
+/// The order in which the operations of a group's programs are done, and where their results go; reused from group to
+/// group. Operations of all programs are numbered together, and named by program and place.
+#[derive(Default)]
+struct Schedule {
+    /// By program its first operation; behind them the number of all.
+    firsts: Vec<usize>,
+    /// By operation its slot. Whatever has operands takes the place of its first.
+    slots: Vec<u16>,
+    n_slots: usize,
+    /// By operation the place of the one that it is an operand of, and how many operands it waits for.
+    parents: Vec<u32>,
+    awaited: Vec<u8>,
+    /// By kind of tile the operations that can be done.
+    ready: [Vec<(u32, u32)>; Tile::ALL.len()],
+    /// All operations, in runs of one kind: always all that can be done of the kind that most can be done of.
+    order: Vec<(u32, u32)>,
+    runs: Vec<Run>,
 }
 
-/// An order in which the operations of some programs can be done, as runs of one kind of tile: always all that can be
-/// done of the kind that most can be done of. Operations are named by program and place.
-fn runs(programs: &[Program<'_>]) -> Vec<(Tile, Vec<(u32, u32)>)> {
-    /// The parent of a program's last operation.
-    const NONE: u32 = u32::MAX;
-    let n_ops = programs.iter().map(|program| program.ops.len()).sum();
-    let mut ready = Tile::ALL.map(|tile| (tile, Vec::new()));
-    // Of all programs together: the parent of each operation within its program, and how many operands it waits for.
-    let (mut parents, mut awaited) = (vec![NONE; n_ops], vec![0u8; n_ops]);
-    let mut firsts = Vec::with_capacity(programs.len());
-    let mut first = 0;
-    for (number, program) in (0..).zip(programs) {
-        firsts.push(first);
-        for (index, op) in (0..).zip(&program.ops) {
-            program.operands(op).iter().for_each(|&operand| parents[first + usize::from(operand)] = index);
-            awaited[first + index as usize] = op.operands.len() as u8;
-            if op.operands.is_empty() {
-                ready[op.tile as usize].1.push((number, index));
+impl Schedule {
+    fn write(&mut self, programs: &[Program<'_>]) {
+        /// The parent of a program's last operation.
+        const NONE: u32 = u32::MAX;
+        self.firsts.clear();
+        self.firsts.push(0);
+        for program in programs {
+            self.firsts.push(self.firsts[self.firsts.len() - 1] + program.ops.len());
+        }
+        let n_ops = self.firsts[programs.len()];
+        self.slots.clear();
+        self.n_slots = 0;
+        self.parents.clear();
+        self.parents.resize(n_ops, NONE);
+        self.awaited.clear();
+        for (number, program) in (0..).zip(programs) {
+            let first = self.firsts[number as usize];
+            for (index, op) in (0..).zip(&program.ops) {
+                let operands = program.operands(op);
+                self.awaited.push(operands.len() as u8);
+                for &operand in operands {
+                    self.parents[first + usize::from(operand)] = index;
+                }
+                match operands.first() {
+                    Some(&operand) => self.slots.push(self.slots[first + usize::from(operand)]),
+                    None => {
+                        self.slots.push(self.n_slots as u16);
+                        self.n_slots += 1;
+                        self.ready[op.tile as usize].push((number, index));
+                    }
+                }
             }
         }
-        first += program.ops.len();
-    }
-    let mut runs = Vec::new();
-    while let Some(most) = ready.iter_mut().filter(|(_, ops)| !ops.is_empty()).max_by_key(|(_, ops)| ops.len()) {
-        let run = (most.0, std::mem::take(&mut most.1));
-        for &(number, index) in &run.1 {
-            let first = firsts[number as usize];
-            let parent = parents[first + index as usize];
-            if parent == NONE {
-                continue;
-            }
-            let awaited = &mut awaited[first + parent as usize];
-            *awaited -= 1;
-            if *awaited == 0 {
-                let tile = programs[number as usize].ops[parent as usize].tile;
-                ready[tile as usize].1.push((number, parent));
+        self.order.clear();
+        self.runs.clear();
+        while let Some((tile, ready)) = (0..).zip(&mut self.ready).max_by_key(|(_, ops)| ops.len())
+            && !ready.is_empty()
+        {
+            let first = self.order.len();
+            self.order.append(ready);
+            self.runs.push(Run { tile: Tile::ALL[tile], length: (self.order.len() - first) as u32 });
+            for &(number, index) in &self.order[first..] {
+                let first = self.firsts[number as usize];
+                let parent = self.parents[first + index as usize];
+                if parent == NONE {
+                    continue;
+                }
+                let awaited = &mut self.awaited[first + parent as usize];
+                *awaited -= 1;
+                if *awaited == 0 {
+                    let tile = programs[number as usize].ops[parent as usize].tile;
+                    self.ready[tile as usize].push((number, parent));
+                }
             }
         }
-        runs.push(run);
     }
-    runs
 }

@@ -51,6 +51,83 @@ struct Parts {
     filled: usize,
 }
 
+/// By code, in which of the sets of a block it is.
+struct Masks {
+    of_codes: Vec<u64>,
+    /// By word, whether the block has been in it.
+    met: Vec<bool>,
+    met_words: Vec<usize>,
+    /// Some of these words, with the bits that each set of the block has in it; few enough to stay near.
+    rows: Vec<(usize, [u32; BLOCK])>,
+    /// By word, its place among those, if it has one.
+    row_of: Vec<u32>,
+}
+
+/// Words whose bits wait to be transposed.
+const ROWS: usize = 128;
+
+impl Masks {
+    /// Of sets that have none of so many words and codes.
+    fn new(n_words: usize, n_codes: usize) -> Self {
+        let (met_words, rows) = (Vec::new(), Vec::new());
+        Self { of_codes: vec![0; n_codes], met: vec![false; n_words], met_words, rows, row_of: vec![u32::MAX; n_words] }
+    }
+
+    /// Adds the bits that the set at a place of the block has in the word at `at`.
+    fn add(&mut self, words: &[Word], at: usize, bits: u32, place: usize) {
+        if self.row_of[at] == u32::MAX {
+            if self.rows.len() == ROWS {
+                self.transpose(words);
+            }
+            self.row_of[at] = self.rows.len() as u32;
+            self.rows.push((at, [0; BLOCK]));
+            if !std::mem::replace(&mut self.met[at], true) {
+                self.met_words.push(at);
+            }
+        }
+        self.rows[self.row_of[at] as usize].1[place] = bits;
+    }
+
+    /// Adds what waits to the masks.
+    fn transpose(&mut self, words: &[Word]) {
+        for (at, rows) in self.rows.drain(..) {
+            self.row_of[at] = u32::MAX;
+            let word = &words[at];
+            let by_bit = transposed(rows);
+            for (mask, bit) in self.of_codes[word.codes()].iter_mut().zip(ones(word.bits)) {
+                *mask |= by_bit[bit as usize];
+            }
+        }
+    }
+
+    /// Forgets the sets, but for whether they have NaN.
+    fn clear(&mut self, words: &[Word]) {
+        for at in self.met_words.drain(..) {
+            self.met[at] = false;
+            self.of_codes[words[at].codes()].fill(0);
+        }
+    }
+}
+
+/// Bit by bit, in which rows it is set.
+fn transposed(rows: [u32; BLOCK]) -> [u64; 32] {
+    let mut halves: [[u32; 32]; 2] = bytemuck::cast(rows);
+    for half in &mut halves {
+        // Quarters of a square change places, then those of its quarters (Warren, "Hacker's Delight", 7-3).
+        let (mut width, mut mask) = (16, 0x0000_ffff);
+        while width > 0 {
+            for at in (0..32).filter(|at| at & width == 0) {
+                let swapped = (half[at] >> width ^ half[at + width]) & mask;
+                half[at] ^= swapped << width;
+                half[at + width] ^= swapped;
+            }
+            width /= 2;
+            mask ^= mask << width;
+        }
+    }
+    std::array::from_fn(|bit| u64::from(halves[0][bit]) | u64::from(halves[1][bit]) << 32)
+}
+
 impl Classes {
     /// Cost: a look at the words of each set, until all codes are told apart.
     pub(super) fn of(sets: &[SetAndNan<'_>]) -> Self {
@@ -59,32 +136,22 @@ impl Classes {
         // NaN takes part behind the last code, if some set has it: whatever takes part is in some set.
         let some_nan = usize::from(sets.iter().any(|set| set.1));
         let mut parts = Parts::new(n_codes + some_nan);
-        // By code, in which of the sets of a block it is; by word, whether the block has been in it.
-        let (mut masks, mut met) = (vec![0; n_codes + some_nan], vec![false; words.len()]);
-        let mut met_words = Vec::new();
+        let mut masks = Masks::new(words.len(), n_codes + some_nan);
         for block in sets.chunks(BLOCK) {
             if parts.filled == n_codes + some_nan {
                 break;
             }
             for (place, &(set, nan)) in block.iter().enumerate() {
                 for &[index, bits] in set.words() {
-                    let at = position(&words, index);
-                    if !std::mem::replace(&mut met[at], true) {
-                        met_words.push(at);
-                    }
-                    for (mask, bit) in masks[words[at].codes()].iter_mut().zip(ones(words[at].bits)) {
-                        *mask |= u64::from(bits >> bit & 1) << place;
-                    }
+                    masks.add(&words, position(&words, index), bits, place);
                 }
-                masks[n_codes..].iter_mut().for_each(|mask| *mask |= u64::from(nan) << place);
+                masks.of_codes[n_codes..].iter_mut().for_each(|mask| *mask |= u64::from(nan) << place);
             }
-            let codes = met_words.iter().flat_map(|&at| words[at].codes());
-            parts.part(codes.chain(n_codes..masks.len()), &masks);
-            for at in met_words.drain(..) {
-                met[at] = false;
-                masks[words[at].codes()].fill(0);
-            }
-            masks[n_codes..].fill(0);
+            masks.transpose(&words);
+            let codes = masks.met_words.iter().flat_map(|&at| words[at].codes());
+            parts.part(codes.chain(n_codes..n_codes + some_nan), &masks.of_codes);
+            masks.clear(&words);
+            masks.of_codes[n_codes..].fill(0);
         }
         Self::numbered(words, &parts, n_codes, some_nan == 1)
     }

@@ -9,6 +9,8 @@
 //!   whose splits send them left and some right has a column for each.
 //! * A category feature has a column pair: its codes, reduced to the classes that the model's sets can tell apart.
 
+use std::ops::Range;
+
 use super::classes::{Classes, MAX_CLASSES, SetAndNan};
 use crate::error::{Error, Result};
 use crate::ir::Missing;
@@ -22,6 +24,8 @@ pub(crate) const SEGMENT: usize = 255;
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ranks {
     pub(crate) numeric: Vec<RankedFeature>,
+    /// Of all numeric features, by their index.
+    columns: Vec<Column>,
     pub(crate) coded: Vec<CodedFeature>,
     /// Cuts for rows of f32 values.
     f32: Cuts<f32>,
@@ -41,7 +45,8 @@ pub(crate) struct RankedFeature {
     padded: usize,
     /// Whether its cuts, each rounded down to an f32, are distinct.
     distinct: bool,
-    pub(crate) columns: Vec<Column>,
+    /// Those of its columns.
+    columns: Range<usize>,
 }
 
 /// A column of a ranked feature.
@@ -69,7 +74,7 @@ pub(crate) struct CodedFeature {
 
 /// Cuts of all features, each padded with infinity to a power of two, behind the pivots of its search.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Cuts<T> {
+struct Cuts<T> {
     values: Vec<T>,
 }
 
@@ -101,6 +106,12 @@ impl<T> Cuts<T> {
 }
 
 impl Ranks {
+    /// The columns of a feature.
+    #[inline(always)]
+    pub(crate) fn columns_of(&self, feature: &RankedFeature) -> &[Column] {
+        &self.columns[feature.columns.clone()]
+    }
+
     /// The cuts of a feature for rows of f32 values.
     #[inline(always)]
     pub(crate) fn table_f32(&self, feature: &RankedFeature) -> CutTable<'_, f32> {
@@ -118,7 +129,8 @@ impl Ranks {
 }
 
 impl<T: Real> Cuts<T> {
-    fn push(&mut self, cuts: impl Iterator<Item = T>, padded: usize) {
+    /// Adds the cuts of a feature; where they start.
+    fn push(&mut self, cuts: impl Iterator<Item = T>, padded: usize) -> usize {
         let start = self.values.len();
         if padded > PIVOTS {
             self.values.resize(start + PIVOTS, T::INFINITY);
@@ -132,24 +144,36 @@ impl<T: Real> Cuts<T> {
                 self.values[start + pivot] = self.values[first + (pivot + 1) * every - 1];
             }
         }
+        first
     }
 }
 
 impl Ranks {
-    /// Ranks of no feature.
-    pub(super) fn empty() -> Self {
-        Self { numeric: Vec::new(), coded: Vec::new(), f32: Cuts::default(), f64: None, n_columns: 0 }
+    /// Ranks of no feature; `is_wide` if rows are of f64 values.
+    pub(super) fn empty(is_wide: bool) -> Self {
+        let (numeric, columns, coded) = Default::default();
+        Self { numeric, columns, coded, f32: Cuts::default(), f64: is_wide.then(Cuts::default), n_columns: 0 }
     }
 
-    /// Adds a feature with its distinct cuts, ascending, and its columns, which are numbered from `n_columns` on.
-    pub(super) fn push_numeric(&mut self, feature: u32, cuts: &[f64], columns: Vec<Column>, wide: &mut Cuts<f64>) {
+    /// Adds a column of the numeric feature that is added next; its index.
+    pub(super) fn push_column(&mut self, segment: u32, missing: Missing) -> u32 {
+        let index = self.n_columns as u32;
+        self.columns.push(Column { index, segment, missing });
+        self.n_columns += 1;
+        index
+    }
+
+    /// Adds a feature with its distinct cuts, ascending, and the columns that were added before.
+    pub(super) fn push_numeric(&mut self, feature: u32, cuts: &[f64]) {
         // One more than there are cuts, since a rank may be their number.
         let padded = (cuts.len() + 1).next_power_of_two().max(16);
         let start = self.f32.values.len();
-        self.f32.push(cuts.iter().map(|&cut| narrow(cut)), padded);
-        wide.push(cuts.iter().copied(), padded);
-        let distinct = cuts.windows(2).all(|pair| narrow(pair[0]) < narrow(pair[1]));
-        self.n_columns += columns.len();
+        let first = self.f32.push(cuts.iter().map(|&cut| narrow(cut)), padded);
+        if let Some(wide) = &mut self.f64 {
+            wide.push(cuts.iter().copied(), padded);
+        }
+        let distinct = self.f32.values[first..][..cuts.len()].windows(2).all(|pair| pair[0] < pair[1]);
+        let columns = self.numeric.last().map_or(0, |last| last.columns.end)..self.columns.len();
         self.numeric.push(RankedFeature { feature, start, n_cuts: cuts.len(), padded, distinct, columns });
     }
 
@@ -160,14 +184,9 @@ impl Ranks {
         self.coded.push(CodedFeature { first_column, ..coded });
     }
 
-    /// Sets the cuts of all numeric features for rows of f64 values, if the forest reads such.
-    pub(super) fn set_wide(&mut self, wide: Option<Cuts<f64>>) {
-        self.f64 = wide;
-    }
-
     /// Columns of numeric features; those of categories follow.
     pub(crate) fn n_numeric(&self) -> usize {
-        self.numeric.iter().map(|feature| feature.columns.len()).sum()
+        self.columns.len()
     }
 
     /// Whether the tables are for rows of f64 values too.
@@ -185,11 +204,10 @@ impl Ranks {
 
     /// Bytes the tables hold.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let features: usize = self.numeric.iter().map(|feature| size_of_val(&*feature.columns)).sum();
         let codes: usize =
             self.coded.iter().map(|coded| size_of_val(&*coded.dense) + size_of_val(&*coded.classes)).sum();
         let wide = self.f64.as_ref().map_or(0, |cuts| size_of_val(&*cuts.values));
-        features + codes + size_of_val(&*self.numeric) + size_of_val(&*self.f32.values) + wide
+        codes + size_of_val(&*self.columns) + size_of_val(&*self.numeric) + size_of_val(&*self.f32.values) + wide
     }
 }
 
@@ -248,7 +266,7 @@ impl Stored for Ranks {
         for feature in &self.numeric {
             feature.feature.put(to);
             Array::from(self.cuts(feature)).put(to);
-            let columns = feature.columns.iter().map(|column| (column.segment, column.missing));
+            let columns = self.columns_of(feature).iter().map(|column| (column.segment, column.missing));
             columns.collect::<Vec<_>>().put(to);
         }
         self.coded.put(to);
@@ -258,8 +276,7 @@ impl Stored for Ranks {
     fn get(from: &mut Reader) -> Result<Self> {
         let wrong = |finding: &str| Error::invalid_model(format!("ranks: {finding}"));
         let is_wide = bool::get(from)?;
-        let mut ranks = Self::empty();
-        let mut wide = Cuts::default();
+        let mut ranks = Self::empty(is_wide);
         for _ in 0..usize::get(from)? {
             let feature = u32::get(from)?;
             if ranks.numeric.last().is_some_and(|last| last.feature >= feature) {
@@ -275,11 +292,11 @@ impl Stored for Ranks {
             if columns.is_empty() || columns.iter().any(|column| column.0 as usize >= n_segments) {
                 return Err(wrong("a column of cuts that are not there"));
             }
-            let numbered = (ranks.n_columns as u32..).zip(columns);
-            let columns = numbered.map(|(index, (segment, missing))| Column { index, segment, missing }).collect();
-            ranks.push_numeric(feature, &cuts, columns, &mut wide);
+            for (segment, missing) in columns {
+                ranks.push_column(segment, missing);
+            }
+            ranks.push_numeric(feature, &cuts);
         }
-        ranks.set_wide(is_wide.then_some(wide));
         <Vec<CodedFeature>>::get(from)?.into_iter().for_each(|coded| ranks.push_coded(coded));
         Ok(ranks)
     }

@@ -13,7 +13,7 @@ use super::circuit::Refusal;
 use super::classes::MAX_CLASSES;
 use super::ranks::{Column, Ranks, SEGMENT};
 use crate::ir::real::Real;
-use crate::ir::{Forest, Missing, Position, Target};
+use crate::ir::{Forest, Missing, Target};
 use crate::store::Array;
 
 /// Walks in flight.
@@ -142,29 +142,38 @@ impl<S: Real> RowLayout<S> {
         values.push(S::ZERO);
         let mut trees = Vec::with_capacity(forest.n_trees());
         let mut level_order = Vec::new();
-        let splits = forest.splits();
-        for tree in forest.trees() {
+        let (all_splits, leaf_values) = (forest.splits(), forest.leaf_values());
+        for (index, tree) in forest.trees().iter().enumerate() {
             let weight = S::from_f64(tree.weight);
             let Target::One(output) = tree.target else { unreachable!("a row refusal") };
             let root = nodes.len();
             trees.push(RowTree { root: root as u32, depth: tree.depth, output });
-            level_order.clear();
-            level_order.push(tree.root);
-            while let Some(child) = level_order.get(nodes.len() - root) {
-                match child.position() {
-                    Position::Leaf(leaf) => {
-                        nodes.push(RowNode::arrival(nodes.len()));
-                        values.push(S::from_f64(forest.leaf(leaf)[0]) * weight);
-                    }
-                    Position::Split(index) => {
-                        let left = (root + level_order.len()) as u32;
-                        level_order.extend([splits[index].left, splits[index].right]);
-                        let (word, cut) = compared[tests.number(index)];
-                        nodes.push(RowNode { left, word, cut });
-                        values.push(S::ZERO);
-                    }
-                }
+            let (splits, leaves) = (forest.splits_of(index), forest.leaves_of(index));
+            if splits.is_empty() {
+                nodes.push(RowNode::arrival(root));
+                values.push(S::from_f64(leaf_values[leaves.start]) * weight);
+                continue;
             }
+            // Which nodes are leaves nobody foresees, so that what a split needs is done for a leaf too.
+            let n_nodes = splits.len() + leaves.len();
+            level_order.clear();
+            level_order.resize(n_nodes + 2, tree.root);
+            let mut end = 1;
+            nodes.extend((0..n_nodes).map(|place| {
+                let split = level_order[place].as_split();
+                let is_leaf = split.is_none();
+                let split = split.unwrap_or(splits.start);
+                (level_order[end], level_order[end + 1]) = (all_splits[split].left, all_splits[split].right);
+                let (word, cut) = compared[tests.number(split)];
+                let node = RowNode { left: (root + end) as u32, word, cut };
+                end += if is_leaf { 0 } else { 2 };
+                if is_leaf { RowNode::arrival(root + place) } else { node }
+            }));
+            values.extend(level_order[..n_nodes].iter().map(|child| {
+                let leaf = child.as_leaf();
+                let value = S::from_f64(leaf_values[leaf.unwrap_or(leaves.start)]) * weight;
+                if leaf.is_some() { value } else { S::ZERO }
+            }));
         }
         let (nodes, values) = (nodes.into(), values.into());
         let groups = groups(&trees);
@@ -235,7 +244,7 @@ pub(super) fn words(ranks: &Ranks) -> (Vec<Word>, Vec<WordPlace>) {
     let mut places = vec![WordPlace::default(); ranks.n_numeric()];
     for (numeric, feature) in ranks.numeric.iter().enumerate() {
         let first = words.len();
-        for &Column { index, segment, missing } in &feature.columns {
+        for &Column { index, segment, missing } in ranks.columns_of(feature) {
             let word = Word { numeric: numeric as u32, segment: segment / BYTE_SEGMENTS, missing };
             let known = words[first..].iter().position(|&other| other == word);
             let first_cut = (segment % BYTE_SEGMENTS) as usize * SEGMENT;

@@ -3,8 +3,6 @@
 //! The next node is `left + (value > threshold)`. A leaf's `left` is itself and its threshold infinite, so a walk that
 //! has arrived stays where it is and walks of different lengths can share one loop.
 
-use std::collections::VecDeque;
-
 use crate::ir::real::Real;
 use crate::ir::{
     CategorySet, Child, Comparison, Forest, LinearLeaf, LinearMissing, Missing, Position, SplitTest, Target,
@@ -97,10 +95,10 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
             leaf_values: Vec::with_capacity(forest.n_leaves()),
             linear: Vec::new(),
         };
-        let mut queue = VecDeque::new();
+        let mut level_order = Vec::new();
         for (index, tree) in forest.trees().iter().enumerate() {
             let root = layout.nodes.len();
-            let plain = layout.add_nodes(forest, tree.root, &mut queue);
+            let plain = layout.add_nodes(forest, tree.root, &mut level_order);
             let (root, steps) = (root as u32, tree.depth);
             layout.trees.push(WalkTree { root, steps, target: tree.target, plain });
             for leaf in forest.leaves_of(index) {
@@ -121,27 +119,29 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
     }
 
     /// Lays out one tree breadth first; whether all its splits are plain.
-    fn add_nodes(&mut self, forest: &Forest, root: Child, queue: &mut VecDeque<(usize, Child)>) -> bool {
-        let mut plain = true;
-        queue.push_back((self.reserve(1), root));
-        while let Some((at, child)) = queue.pop_front() {
+    fn add_nodes(&mut self, forest: &Forest, root: Child, level_order: &mut Vec<Child>) -> bool {
+        let (first, mut plain) = (self.nodes.len(), true);
+        level_order.clear();
+        level_order.push(root);
+        while let Some(child) = level_order.get(self.nodes.len() - first) {
+            let at = self.nodes.len();
             match child.position() {
                 Position::Leaf(leaf) => {
-                    self.nodes[at] = WalkNode { left: at as u32, ..arrival() };
-                    self.payload[at] = leaf as u32;
+                    self.nodes.push(WalkNode { left: at as u32, ..arrival() });
+                    self.payload.push(leaf as u32);
                 }
                 Position::Split(index) => {
                     let split = &forest.splits()[index];
-                    let left = self.reserve(2);
-                    queue.extend([(left, split.left), (left + 1, split.right)]);
-                    let (threshold, is_category) = match split.test {
+                    let left = first + level_order.len();
+                    level_order.extend([split.left, split.right]);
+                    let (threshold, set) = match split.test {
                         SplitTest::Threshold(threshold) => {
                             match greatest_left(threshold, forest.profile().comparison) {
-                                Some(greatest) => (greatest, 0),
-                                None => self.add_set(at, CategorySet::default()),
+                                Some(greatest) => (greatest, None),
+                                None => (T::ZERO, Some(CategorySet::default())),
                             }
                         }
-                        SplitTest::Set(set) => self.add_set(at, forest.set(set).clone()),
+                        SplitTest::Set(set) => (T::ZERO, Some(forest.set(set).clone())),
                     };
                     let missing = match split.missing {
                         Missing::Left => NAN_LEFT,
@@ -151,27 +151,15 @@ impl<T: Real, S: Real> WalkLayout<T, S> {
                         Missing::ZeroLeft => ZERO_IS_MISSING | NAN_LEFT,
                         Missing::ZeroRight => ZERO_IS_MISSING,
                     };
-                    let tagged = split.feature | is_category | missing;
+                    let tagged = split.feature | missing | if set.is_some() { CATEGORY } else { 0 };
                     plain &= tagged & (ZERO_IS_MISSING | CATEGORY) == 0;
-                    self.nodes[at] = WalkNode { threshold, tagged, left: left as u32 };
+                    self.nodes.push(WalkNode { threshold, tagged, left: left as u32 });
+                    self.payload.push(self.sets.len() as u32);
+                    self.sets.extend(set);
                 }
             }
         }
         plain
-    }
-
-    /// Makes `set` that of the node `at`; what its threshold and flag then are.
-    fn add_set(&mut self, at: usize, set: CategorySet) -> (T, u32) {
-        self.payload[at] = self.sets.len() as u32;
-        self.sets.push(set);
-        (T::ZERO, CATEGORY)
-    }
-
-    fn reserve(&mut self, count: usize) -> usize {
-        let first = self.nodes.len();
-        self.nodes.resize(first + count, arrival());
-        self.payload.resize(first + count, 0);
-        first
     }
 
     /// Bytes the arrays hold.
