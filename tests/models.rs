@@ -43,7 +43,7 @@ fn every_model_is_healthy_and_as_its_case_says() {
             let model = case.load(Model::options().isa(isa)).unwrap();
             let report = model.validate();
             assert!(report.ok, "{} on {}: {report:#?}", case.name, isa.name());
-            assert_eq!(model.plan().fits, expected, "{} on {}", case.name, isa.name());
+            assert_eq!(model.fitting_kernels(), expected, "{} on {}", case.name, isa.name());
         }
     }
 }

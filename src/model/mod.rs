@@ -389,6 +389,21 @@ impl Model {
         }
     }
 
+    /// The kernels that can evaluate every tree, whether they are in use or not; the same on every instruction set. Of a
+    /// pipeline, those for all its forests.
+    ///
+    /// Cost: lays the trees out for each.
+    pub fn fitting_kernels(&self) -> Vec<&'static str> {
+        match &self.kind {
+            Kind::Forest(inner) => plan::fitting(&inner.forest),
+            Kind::Graph(piped) => {
+                let mut forests = piped.graph.forests().iter().map(plan::fitting);
+                let first = forests.next().unwrap_or_default();
+                forests.fold(first, |all, fits| all.into_iter().filter(|kernel| fits.contains(kernel)).collect())
+            }
+        }
+    }
+
     /// How exactly leaves are kept: what was asked for, or exactly where that makes no difference to the model.
     pub fn precision(&self) -> Precision {
         match &self.kind {

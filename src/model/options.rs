@@ -402,16 +402,12 @@ impl ModelOptions {
         let request = self.request();
         let mut plan = Plan::without_kernels(request.isa);
         let (mut all, mut runners) = (Vec::new(), Vec::new());
-        for (index, forest) in graph.forests().iter().enumerate() {
+        for forest in graph.forests() {
             let facts = Facts::of(forest);
             let (planned, runner) = self.plan(forest, request)?;
             plan.kernels.extend(planned.kernels);
             plan.refused.extend(planned.refused);
             plan.measured.extend(planned.measured);
-            match index {
-                0 => plan.fits = planned.fits,
-                _ => plan.fits.retain(|kernel| planned.fits.contains(kernel)),
-            }
             all.push(facts);
             runners.push(runner);
         }

@@ -108,8 +108,6 @@ pub struct Plan {
     pub isa: Isa,
     /// The kernels in use.
     pub kernels: Vec<PlannedKernel>,
-    /// The kernels that can evaluate every tree, whether they are in use or not; the same on every instruction set.
-    pub fits: Vec<&'static str>,
     /// The kernels that evaluate none of the trees, or not all of them.
     pub refused: Vec<RefusedKernel>,
     /// What kernels took when the model was loaded, where that was asked for
@@ -274,6 +272,21 @@ pub(crate) fn choose(forest: &Forest, request: Request) -> Result<(Plan, Runner)
     }
 }
 
+/// The kernels that can evaluate every tree of `forest`.
+///
+/// Cost: lays the forest out for them.
+pub(crate) fn fitting(forest: &Forest) -> Vec<&'static str> {
+    let laid_out = LaidOut::new(forest);
+    let rows = (laid_out.rows::<f64>().layout)();
+    let fits = |kind: &KernelKind| match kind {
+        KernelKind::Circuit => laid_out.circuits::<f64>().refused.is_none(),
+        KernelKind::Row => rows.is_ok(),
+        KernelKind::Tops => rows.as_ref().is_ok_and(|rows| Reckoned::new(rows, Isa::Portable.register_bytes()).is_ok()),
+        KernelKind::Walk => true,
+    };
+    KernelKind::ALL.iter().filter(|kind| fits(kind)).map(|kind| kind.name()).collect()
+}
+
 /// A kernel that may evaluate trees.
 struct Candidate<'a, L> {
     /// How many it can evaluate.
@@ -352,7 +365,6 @@ fn compile<T: Input, S: Sum>(
     let circuits = plan_circuits(&mut plan, circuits, choice);
     let others = circuits.is_none() || in_circuits < n_trees;
     let (rows, tops) = plan_ranked(&mut plan, rows, choice, others);
-    plan.fits.push(KernelKind::Walk.name());
     let dispatch = match choice {
         Choice::As(dispatch) => dispatch,
         Choice::Only(kind) => {
@@ -396,7 +408,7 @@ impl Plan {
     pub(crate) fn without_kernels(isa: Isa) -> Self {
         let dispatch = Dispatch::only(KernelKind::Walk);
         let (kernels, measured) = (Vec::new(), Vec::new());
-        Self { isa, kernels, fits: Vec::new(), refused: Vec::new(), measured, dispatch, ns_per_row: 0.0 }
+        Self { isa, kernels, refused: Vec::new(), measured, dispatch, ns_per_row: 0.0 }
     }
 
     /// That a kernel that was asked for evaluates all trees.
@@ -449,9 +461,8 @@ fn plan_circuits<S: Sum>(
     let (circuit, walk) = (work.circuit(plan.isa), work.walk());
     let plan_refused = &mut plan.refused;
     let mut refuse = |reason| plan_refused.push(RefusedKernel { name, reason });
-    match refused {
-        Some(reason) => refuse(reason),
-        None => plan.fits.push(name),
+    if let Some(reason) = refused {
+        refuse(reason);
     }
     if trees == 0 {
         return None;
@@ -484,18 +495,22 @@ fn plan_ranked<S: Sum>(
     let Candidate { trees, work, layout, .. } = candidate;
     let (row, walk) = (work.row(), work.walk());
     let name = KernelKind::Row.name();
+    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+    let pays = row <= walk;
+    let refused = |kind: KernelKind, reason| RefusedKernel { name: kind.name(), reason };
+    if ![KernelKind::Row, KernelKind::Tops].iter().any(|&kind| choice.wants(kind, pays)) {
+        let reason = choice.refusal(reckoned);
+        plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(|kind| refused(kind, reason.clone())));
+        return (None, None);
+    }
     let layout = match layout() {
         Ok(layout) => layout,
         Err(refusal) => {
-            let refused = |kind: KernelKind| RefusedKernel { name: kind.name(), reason: refusal.to_string() };
-            plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(refused));
+            plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(|kind| refused(kind, refusal.to_string())));
             return (None, None);
         }
     };
-    plan.fits.push(name);
-    let pays = row <= walk;
     let tops = plan_tops(plan, &layout, choice, pays);
-    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
     if choice.wants(KernelKind::Row, pays && (others || tops.is_none())) {
         plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
         return (Some(layout), tops);
@@ -516,7 +531,6 @@ fn plan_tops<S: Sum>(plan: &mut Plan, rows: &RowLayout<S>, choice: Choice, rows_
             return None;
         }
     };
-    plan.fits.push(name);
     let (takes, walks) = (reckoned.cycles, reckoned.cycles_by_words);
     let reason = format!("reckoned to take {takes:.0} cycles a row once it is ranked, steps through words {walks:.0}");
     let pays = rows_pay && plan.isa != Isa::Portable && takes <= walks;

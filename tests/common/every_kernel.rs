@@ -30,7 +30,7 @@ pub fn check(name: &str, options: &ModelOptions, forest: &Forest, rows: &Array2<
                         let text = error.to_string();
                         assert!(error.is_option() && text.contains("does not fit this model: "), "{way}: {text}");
                         assert!(
-                            model.facts().trees == 0 || !model.plan().fits.contains(&kernel.name()),
+                            model.facts().trees == 0 || !model.fitting_kernels().contains(&kernel.name()),
                             "{way}: {text}"
                         );
                         continue;
@@ -50,7 +50,7 @@ pub fn check(name: &str, options: &ModelOptions, forest: &Forest, rows: &Array2<
             }
         }
     }
-    model.plan().fits.clone()
+    model.fitting_kernels()
 }
 
 /// Compares the first batch and the last.
