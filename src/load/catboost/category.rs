@@ -2,50 +2,61 @@
 //! i32 (CatBoost `catboost/libs/cat_feature/cat_feature.cpp`). Rows here are numbers, so a category is a whole number and
 //! its text is its digits; which numbers a hash stands for is found by hashing them all.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
 use crate::ir::CategorySet;
 
-/// Numbers from 0 up to here are tried, as far as an f32 counts without gaps.
-const N_CODES: u32 = 1 << 24;
+/// Numbers from 0 up to here are tried, as far as an f32 counts without gaps; fewer where files are tried by the thousand.
+const N_CODES: u32 = if cfg!(fuzzing) { 1 << 12 } else { 1 << 24 };
 
 /// What the hashes of a model stand for.
 #[derive(Default)]
 pub(super) struct Codes {
-    of_hash: HashMap<i32, Vec<u32>>,
     /// The hashes of every category feature.
-    of_feature: Vec<Vec<i32>>,
+    of_feature: Vec<HashSet<i32>>,
+    /// The numbers of all of them, once some tree asks for one.
+    of_hash: OnceCell<HashMap<i32, Vec<u32>>>,
 }
 
 impl Codes {
     /// Adds the hashes of category feature `feature`, the next one.
-    pub(super) fn add(&mut self, feature: usize, hashes: Vec<i32>) {
+    pub(super) fn add(&mut self, feature: usize, hashes: &[i32]) {
         debug_assert_eq!(feature, self.of_feature.len());
-        self.of_hash.extend(hashes.iter().map(|&hash| (hash, Vec::new())));
-        self.of_feature.push(hashes);
+        self.of_feature.push(hashes.iter().copied().collect());
     }
 
-    /// Finds the numbers of all hashes added. Cost: a hash for each number there may be, if there is a hash to find;
-    /// some tenths of a second.
-    pub(super) fn find(&mut self) {
-        if self.of_hash.is_empty() {
-            return;
-        }
+    /// Finds the numbers of all hashes. Cost: a hash for each number there may be, some hundredths of a second.
+    fn find(&self) -> HashMap<i32, Vec<u32>> {
+        let mut of_hash: HashMap<_, _> = self.of_feature.iter().flatten().map(|&hash| (hash, Vec::new())).collect();
         // Nearly all hashes are told from those wanted by their low half.
         let low = |hash: i32| usize::from(hash as u16);
         let mut wanted = vec![false; 1 << 16];
-        self.of_hash.keys().for_each(|&hash| wanted[low(hash)] = true);
-        let mut digits = Digits::zero();
-        for code in 0..N_CODES {
-            let hash = hash(digits.text());
+        of_hash.keys().for_each(|&hash| wanted[low(hash)] = true);
+        let mut try_code = |code: u32, hash: i32| {
             if wanted[low(hash)]
-                && let Some(codes) = self.of_hash.get_mut(&hash)
+                && let Some(codes) = of_hash.get_mut(&hash)
             {
                 codes.push(code);
             }
-            digits.count();
+        };
+        for code in 0..1000 {
+            try_code(code, hash(code.to_string().as_bytes()));
         }
+        // Of longer numbers the hash takes the first four digits and the last four.
+        let four_digits: Vec<u64> = (0..10_000).map(|four| word(format!("{four:04}").as_bytes())).collect();
+        for len in 4..=8 {
+            let behind = 10u32.pow(len - 4);
+            let end = N_CODES.min(10_000 * behind);
+            for leading in 1000..end.div_ceil(behind) {
+                let word = four_digits[leading as usize];
+                for code in leading * behind..end.min((leading + 1) * behind) {
+                    try_code(code, hash_of_words(len.into(), word, four_digits[code as usize % 10_000]));
+                }
+            }
+        }
+        of_hash
     }
 
     /// The numbers that `hash`, a category of feature `feature`, stands for.
@@ -53,38 +64,11 @@ impl Codes {
         if !self.of_feature.get(feature).is_some_and(|hashes| hashes.contains(&hash)) {
             return Err(Error::invalid_model(format!("category {hash} is none of feature {feature}")));
         }
-        match self.of_hash.get(&hash) {
+        match self.of_hash.get_or_init(|| self.find()).get(&hash) {
             Some(codes) if !codes.is_empty() => Ok(CategorySet::from_codes(codes)),
             _ => Err(Error::unsupported(format!(
                 "a category of hash {hash} is no whole number below {N_CODES}, and rows are numbers; train on category codes"
             ))),
-        }
-    }
-}
-
-/// A number as decimal text, counted up without being divided.
-struct Digits {
-    bytes: [u8; 8],
-    start: usize,
-}
-
-impl Digits {
-    fn zero() -> Self {
-        Self { bytes: *b"00000000", start: 7 }
-    }
-
-    fn text(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    fn count(&mut self) {
-        for at in (0..self.bytes.len()).rev() {
-            if self.bytes[at] < b'9' {
-                self.bytes[at] += 1;
-                self.start = self.start.min(at);
-                return;
-            }
-            self.bytes[at] = b'0';
         }
     }
 }
@@ -97,16 +81,23 @@ const MUL: u64 = 0x9ddf_ea08_eb38_2d69;
 /// needed for numbers.
 fn hash(text: &[u8]) -> i32 {
     let len = text.len();
-    let hash = if len >= 4 {
-        let word = |at: usize| u64::from(u32::from_le_bytes(text[at..at + 4].try_into().expect("four bytes")));
-        hash_16((len as u64).wrapping_add(word(0) << 3), word(len - 4))
-    } else {
-        let byte = |at: usize| u64::from(text[at]);
-        let y = byte(0) + (byte(len / 2) << 8);
-        let z = len as u64 + (byte(len - 1) << 2);
-        mix(y.wrapping_mul(K2) ^ z.wrapping_mul(K3)).wrapping_mul(K2)
-    };
-    hash as i32
+    if len >= 4 {
+        return hash_of_words(len as u64, word(&text[..4]), word(&text[len - 4..]));
+    }
+    let byte = |at: usize| u64::from(text[at]);
+    let y = byte(0) + (byte(len / 2) << 8);
+    let z = len as u64 + (byte(len - 1) << 2);
+    mix(y.wrapping_mul(K2) ^ z.wrapping_mul(K3)).wrapping_mul(K2) as i32
+}
+
+/// Four bytes as the hash reads them.
+fn word(bytes: &[u8]) -> u64 {
+    u32::from_le_bytes(bytes.try_into().expect("four bytes")).into()
+}
+
+/// The hash of a text of four to eight bytes, by its first four and its last four.
+fn hash_of_words(len: u64, first: u64, last: u64) -> i32 {
+    hash_16(len.wrapping_add(first << 3), last) as i32
 }
 
 fn mix(value: u64) -> u64 {
@@ -135,11 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn digits_count_as_numbers_do() {
-        let mut digits = Digits::zero();
-        for code in 0..12_345u32 {
-            assert_eq!(digits.text(), code.to_string().as_bytes());
-            digits.count();
+    fn a_hash_stands_for_all_numbers_of_that_hash() {
+        let codes = [0, 7, 10, 123, 999, 1000, 1001, 9999, 10_000, 45_678, 100_000, 987_654, 1_234_567, 9_999_999];
+        let codes = [&codes[..], &[10_000_000, N_CODES - 1]].concat();
+        let mut all = Codes::default();
+        let hashes: Vec<i32> = codes.iter().map(|code| hash(code.to_string().as_bytes())).collect();
+        all.add(0, &hashes);
+        for &code in &codes {
+            let of_code = hash(code.to_string().as_bytes());
+            let found: Vec<u32> = all.set(0, of_code).unwrap().codes().collect();
+            assert!(found.contains(&code), "{code}");
+            assert!(found.iter().all(|code| hash(code.to_string().as_bytes()) == of_code), "{code}");
         }
+        assert!(all.set(0, hash(b"yy")).unwrap_err().is_invalid_model());
     }
 }

@@ -199,7 +199,7 @@ impl Features {
             "categorical_features" => json.array(|json| {
                 let mut hashes = Vec::new();
                 let feature = Self::read_category(json, self.categories.len(), &mut hashes)?;
-                self.codes.add(self.categories.len(), hashes);
+                self.codes.add(self.categories.len(), &hashes);
                 self.categories.push(feature);
                 Ok(())
             }),
@@ -208,9 +208,7 @@ impl Features {
                 json.array(|_| Err(Error::unsupported(format!("{key} are not supported"))))
             }
             _ => json.skip(),
-        })?;
-        self.codes.find();
-        Ok(())
+        })
     }
 
     fn read_numeric(json: &mut Json<'_>, index: usize) -> Result<Numeric> {
