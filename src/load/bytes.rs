@@ -11,12 +11,13 @@ use crate::error::{Error, Result};
 /// The bytes of a file, in memory of this process.
 pub(crate) enum FileBytes {
     Small(Vec<u8>),
-    /// In large pages, where the system has them: the first look at each small one would take as long as all else.
+    /// In pages that are made at once, large ones where the system has them: the first look at each would take as long as
+    /// reading it otherwise.
     Large(MmapMut),
 }
 
-/// Files from here on are worth large pages, of which one has two megabytes.
-const LARGE: usize = 8 << 20;
+/// Files from here on are worth pages of their own.
+const LARGE: usize = 256 << 10;
 
 impl FileBytes {
     /// The bytes of `file`, which starts with `start` and is read behind that: as many as it says that it has, if it says
@@ -29,8 +30,10 @@ impl FileBytes {
             Ok(size) if size >= LARGE && size as u64 <= limit => {
                 let mut pages = MmapMut::map_anon(size).map_err(Error::io)?;
                 #[cfg(target_os = "linux")]
-                // Where there are none, small ones do.
-                let _ = pages.advise(memmap2::Advice::HugePage);
+                for advice in [memmap2::Advice::HugePage, memmap2::Advice::PopulateWrite] {
+                    // Systems that know neither do without.
+                    let _ = pages.advise(advice);
+                }
                 pages[..start.len()].copy_from_slice(start);
                 file.read_exact(&mut pages[start.len()..]).map_err(Error::io)?;
                 Ok(Self::Large(pages))
