@@ -126,20 +126,20 @@ impl Shapes {
             let (level, behind) = rest.split_at(rest.len().min(self.level_end - self.at));
             let (at, mut free) = (self.at as u64, self.free as u32);
             // No bit is set where all is right.
-            let (mut wrong, mut leaves) = (0, 0);
+            let mut wrong = 0;
             for (at, &node) in (at..).zip(level) {
                 // A node as one number: its cut above its word above its left child.
                 let node: u64 = bytemuck::cast(node);
-                let is_leaf = u32::from(node == ARRIVAL | at);
-                wrong |= (node as u32 ^ free) & is_leaf.wrapping_sub(1);
-                free += 2 - 2 * is_leaf;
-                leaves += is_leaf;
+                let is_leaf = node == ARRIVAL | at;
+                wrong |= if is_leaf { 0 } else { node as u32 ^ free };
+                free += if is_leaf { 0 } else { 2 };
             }
+            let leaves = level.len() as u32 - (free - self.free as u32) / 2;
             let most = self.n_words.min(1 << 16) as u32 - 1;
             let (mut marked, mut beyond) = (0, 0);
-            for node in level {
-                marked += u32::from(node.cut == u16::MAX);
-                beyond |= most.wrapping_sub(node.word.into());
+            for &[_, cut_and_word] in bytemuck::cast_slice::<_, [u32; 2]>(level) {
+                marked += u32::from(cut_and_word >> 16 == 0xffff);
+                beyond |= most.wrapping_sub(cut_and_word & 0xffff);
             }
             self.sound &= wrong == 0 && marked == leaves && beyond >> 31 == 0;
             (self.at, self.free) = (self.at + level.len(), free as usize);
