@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Case, Matrix, csr_ulp, worst_ulp};
-use sawmill::{Isa, Model, Output};
+use sawmill::{Format, Isa, Model, Output};
 
 #[test]
 fn every_model_answers_as_its_library_did() {
@@ -46,6 +46,20 @@ fn every_model_is_healthy_and_as_its_case_says() {
             assert_eq!(model.fitting_kernels(), expected, "{} on {}", case.name, isa.name());
         }
     }
+}
+
+#[test]
+fn a_file_and_its_bytes_are_the_same_model() {
+    let mut formats = Vec::new();
+    for path in Case::all().iter().flat_map(Case::models) {
+        let Ok(of_file) = Model::load(&path) else { continue };
+        let format = of_file.source().format.unwrap();
+        let of_bytes = Model::options().from_slice(format, &std::fs::read(&path).unwrap()).unwrap();
+        assert_eq!(of_file.source(), of_bytes.source(), "{}", path.display());
+        assert_eq!(of_file.schema(), of_bytes.schema(), "{}", path.display());
+        formats.push(format);
+    }
+    assert!(formats.contains(&Format::XgBoostUbjson), "which is read piece by piece");
 }
 
 /// The rows that the bulky arrays of a case are for.

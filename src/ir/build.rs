@@ -5,7 +5,7 @@
 //! a cycle or a shared child and is an error; a node never met (XGBoost's pruning leaves such orphans) is dropped without
 //! being looked at. Trees that are numbered from the root down already are taken in that order (`numbered`).
 
-mod numbered;
+pub(crate) mod numbered;
 
 use std::sync::Arc;
 

@@ -122,7 +122,7 @@ struct Known {
 }
 
 /// Entries of the largest table: the nearer caches hold it.
-const MAX_KNOWN: usize = 1 << 15;
+const MAX_KNOWN: usize = 1 << 14;
 
 impl Questions {
     /// For so many splits.

@@ -1,4 +1,4 @@
-//! The bytes of a file that is read whole.
+//! The bytes of a file that is read whole, and of one that is hashed as it is read.
 
 use std::fs::File;
 use std::io::Read;
@@ -46,6 +46,31 @@ impl FileBytes {
                 Ok(Self::Small(bytes))
             }
         }
+    }
+}
+
+/// Hashes what is read through it.
+pub(super) struct Hashing<R> {
+    source: R,
+    hasher: blake3::Hasher,
+}
+
+impl<R: Read> Hashing<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source, hasher: blake3::Hasher::new() }
+    }
+
+    /// The hash of all that has been read.
+    pub(super) fn digest(&self) -> blake3::Hash {
+        self.hasher.finalize()
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.source.read(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
     }
 }
 

@@ -26,10 +26,13 @@ pub(in crate::load) fn check_keys(keys: &mut [&str]) -> Result<()> {
     }
 }
 
-/// A cursor over an encoded document of lifetime `'a`. Every method consumes one value.
-pub(in crate::load) trait Document<'a>: Sized {
+/// A cursor over an encoded document. Every method consumes one value.
+pub(in crate::load) trait Document: Sized {
+    /// An array of numbers that was passed over.
+    type Passed;
+
     /// Calls `field` with every key; it must consume that key's value. A key that comes twice is an error.
-    fn object(&mut self, field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()>;
+    fn object(&mut self, field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()>;
 
     /// Calls `element` for every element; it must consume it.
     fn array(&mut self, element: impl FnMut(&mut Self) -> Result<()>) -> Result<()>;
@@ -46,11 +49,14 @@ pub(in crate::load) trait Document<'a>: Sized {
     /// Anything.
     fn skip(&mut self) -> Result<()>;
 
-    /// Where the next value starts, for [`seek`](Self::seek).
-    fn position(&self) -> usize;
+    /// Passes over an array of numbers that may turn out to be needed.
+    fn pass(&mut self) -> Result<Self::Passed>;
 
-    /// Goes back to a value that was skipped.
-    fn seek(&mut self, position: usize);
+    /// Appends the numbers of an array that was passed over.
+    fn numbers_of<T: Number>(&mut self, passed: Self::Passed, out: &mut Vec<T>) -> Result<()>;
+
+    /// Bytes before the next value.
+    fn position(&self) -> usize;
 
     /// An error at the cursor.
     fn error(&self, finding: impl Into<String>) -> Error {

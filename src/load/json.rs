@@ -24,6 +24,11 @@ impl<'a> Json<'a> {
         Self { bytes, at: 0, depth: 0, unicode }
     }
 
+    /// Goes back to a value that was skipped, by its position.
+    pub(in crate::load) fn seek(&mut self, position: usize) {
+        self.at = position;
+    }
+
     /// Whether the next value is a string.
     pub(in crate::load) fn at_text(&mut self) -> bool {
         self.peek() == Some(b'"')
@@ -198,8 +203,11 @@ fn not_a_number(token: &str) -> String {
     format!("{short:?} is not a number of the kind expected")
 }
 
-impl<'a> Document<'a> for Json<'a> {
-    fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()> {
+impl Document for Json<'_> {
+    /// Where it starts.
+    type Passed = usize;
+
+    fn object(&mut self, mut field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
         let mut more = self.open(b'{', b'}')?;
         self.depth += 1;
         let mut keys = Vec::new();
@@ -316,12 +324,21 @@ impl<'a> Document<'a> for Json<'a> {
         }
     }
 
-    fn position(&self) -> usize {
-        self.at
+    fn pass(&mut self) -> Result<usize> {
+        let start = self.at;
+        self.skip()?;
+        Ok(start)
     }
 
-    fn seek(&mut self, position: usize) {
-        self.at = position;
+    fn numbers_of<T: Number>(&mut self, passed: usize, out: &mut Vec<T>) -> Result<()> {
+        let end = std::mem::replace(&mut self.at, passed);
+        self.numbers(out)?;
+        self.at = end;
+        Ok(())
+    }
+
+    fn position(&self) -> usize {
+        self.at
     }
 
     fn end(&mut self) -> Result<()> {
@@ -368,7 +385,7 @@ mod tests {
         let (mut document, mut keys) = (json(text), Vec::new());
         document
             .object(|document, key| {
-                keys.push(key);
+                keys.push(key.to_owned());
                 document.skip()
             })
             .unwrap();

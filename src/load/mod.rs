@@ -16,11 +16,13 @@ mod treelite;
 mod xgboost;
 
 use std::fmt;
+use std::io::Read;
 use std::ops::Range;
 
 use serde::Serialize;
 
 pub(crate) use self::bytes::FileBytes;
+use self::bytes::Hashing;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ir::Forest;
@@ -306,6 +308,16 @@ pub(crate) struct LoadOptions {
     pub(crate) fold: bool,
 }
 
+impl LoadOptions {
+    /// That they may be asked of a file of `format`.
+    fn check(&self, format: Format) -> Result<()> {
+        if self.input_cast.is_some() && format != Format::Treelite {
+            return Err(Error::option(format!("an input cast asked of a {format} file, whose input type is known")));
+        }
+        Ok(())
+    }
+}
+
 /// Which of two answers counts where ONNX Runtime does not do what ONNX's specification says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -338,6 +350,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Notes of which format the file is, and its hash.
+    fn is_of(&mut self, format: Format, hash: blake3::Hash) {
+        (self.format, self.digest) = (Some(format), hash.to_hex().to_string());
+    }
+
     /// A forest built by hand.
     pub(crate) fn custom() -> Self {
         let (producer, warnings) = ("custom".to_owned(), Vec::new());
@@ -378,12 +395,10 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         Some(format) => format,
         None => Format::detect(bytes)?,
     };
-    if options.input_cast.is_some() && format != Format::Treelite {
-        return Err(Error::option(format!("an input cast asked of a {format} file, whose input type is known")));
-    }
+    options.check(format)?;
     let mut loaded = match format {
         Format::XgBoostJson => LoadedModel::Forest(xgboost::load_json(bytes, options)?),
-        Format::XgBoostUbjson => LoadedModel::Forest(xgboost::load_ubjson(bytes, options)?),
+        Format::XgBoostUbjson => LoadedModel::Forest(xgboost::load_ubjson(bytes, bytes.len(), options)?),
         Format::XgBoostBinary => LoadedModel::Forest(xgboost::load_binary(bytes, options)?),
         Format::LightGbmText => LoadedModel::Forest(lightgbm::load_text(bytes, options)?),
         Format::LightGbmJson => LoadedModel::Forest(lightgbm::load_json(bytes, options)?),
@@ -396,9 +411,38 @@ pub(crate) fn load(format: Option<Format>, bytes: &[u8], options: &LoadOptions) 
         LoadedModel::Forest(loaded) => &mut loaded.source,
         LoadedModel::Graph(loaded) => &mut loaded.source,
     };
-    source.format = Some(format);
-    source.digest = blake3::hash(bytes).to_hex().to_string();
+    source.is_of(format, blake3::hash(bytes));
     Ok(loaded)
+}
+
+/// Bytes of a file that tell whether [`load_stream`] loads it.
+pub(crate) const HEAD: usize = 4096;
+
+/// Loads `size` bytes of a model file whose format is read piece by piece, so that the file takes no memory; `None` for any
+/// other, which its first bytes, `head`, tell.
+pub(crate) fn load_stream(
+    format: Option<Format>,
+    head: &[u8],
+    source: impl Read,
+    size: usize,
+    options: &LoadOptions,
+) -> Result<Option<LoadedModel>> {
+    let is_ubjson = match format {
+        Some(format) => format == Format::XgBoostUbjson,
+        // A head of white space tells nothing.
+        None => {
+            !head.trim_ascii_end().ends_with(b"{")
+                && Format::detect(head).is_ok_and(|found| found == Format::XgBoostUbjson)
+        }
+    };
+    if !is_ubjson || head.is_empty() {
+        return Ok(None);
+    }
+    options.check(Format::XgBoostUbjson)?;
+    let mut source = Hashing::new(source);
+    let mut loaded = xgboost::load_ubjson(&mut source, size, options)?;
+    loaded.source.is_of(Format::XgBoostUbjson, source.digest());
+    Ok(Some(LoadedModel::Forest(loaded)))
 }
 
 #[cfg(test)]

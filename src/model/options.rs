@@ -232,9 +232,18 @@ impl ModelOptions {
                 return Err(Error::limit("bytes", size, self.limits.max_bytes));
             }
             let mut start = Vec::new();
-            (&file).take(saw::MAGIC.len() as u64).read_to_end(&mut start).map_err(Error::io)?;
+            (&file).take(load::HEAD as u64).read_to_end(&mut start).map_err(Error::io)?;
             if saw::is_saw(&start) {
                 return self.open(saw::map(&file)?);
+            }
+            // Pipes and devices tell no size.
+            if let Ok(size) = usize::try_from(size)
+                && size >= start.len()
+            {
+                let source = start.as_slice().chain(&file);
+                if let Some(loaded) = load::load_stream(self.format, &start, source, size, &self.load_options())? {
+                    return self.compile_loaded(loaded);
+                }
             }
             // One byte too many is told by `load_slice`.
             let bytes = FileBytes::read(file, &start, size, self.limits.max_bytes.saturating_add(1))?;
@@ -258,7 +267,11 @@ impl ModelOptions {
         if saw::is_saw(bytes) {
             return self.open(saw::copy(bytes));
         }
-        let options = LoadOptions {
+        self.compile_loaded(load::load(format, bytes, &self.load_options())?)
+    }
+
+    fn load_options(&self) -> LoadOptions {
+        LoadOptions {
             limits: self.limits.clone(),
             iterations: self.iterations,
             input_cast: self.input_cast,
@@ -266,8 +279,11 @@ impl ModelOptions {
             onnx: self.onnx,
             keep_graph: self.graph_output.is_some(),
             fold: self.fusion,
-        };
-        match load::load(format, bytes, &options)? {
+        }
+    }
+
+    fn compile_loaded(&self, loaded: LoadedModel) -> Result<Model> {
+        match loaded {
             LoadedModel::Graph(loaded) => self.compile_graph(loaded),
             LoadedModel::Forest(_) if self.graph_output.is_some() => {
                 Err(Error::option("an output asked for by name of a model that is no ONNX graph"))

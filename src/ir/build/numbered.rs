@@ -19,21 +19,32 @@ pub(super) struct Buffers {
     leaves: Vec<u32>,
 }
 
+/// A tree of scalar leaves, by the numbers of its nodes; 0 is the root. Methods are called for numbers of nodes that there
+/// are, and best inlined.
+pub(crate) trait NumberedTree {
+    fn n_nodes(&self) -> usize;
+
+    fn is_leaf(&self, node: u32) -> bool;
+
+    /// Number and value of a leaf, if it is an ordinary one.
+    fn leaf(&self, node: u32) -> Option<(u32, f64)>;
+
+    /// Any node.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    fn node(&self, node: u32) -> Result<Node<'_>>;
+}
+
 impl ForestBuilder {
-    /// As [`add_tree`](Self::add_tree), quicker for a tree of scalar leaves whose children have greater numbers than their
-    /// parents and whose nodes the root all reaches. `is_leaf` tells leaves by their number.
-    pub(crate) fn add_numbered_tree<'a>(
-        &mut self,
-        output: u32,
-        weight: f64,
-        n_nodes: usize,
-        is_leaf: impl Fn(u32) -> bool,
-        node: impl Fn(u32) -> Result<Node<'a>>,
-    ) -> Result<()> {
+    /// As [`add_tree`](Self::add_tree), quicker for a tree whose children have greater numbers than their parents and whose
+    /// nodes the root all reaches.
+    pub(crate) fn add_numbered_tree(&mut self, output: u32, weight: f64, tree: &impl NumberedTree) -> Result<()> {
+        let n_nodes = tree.n_nodes();
         let start = self.start_tree(Some(output), n_nodes)?;
         let (n_sets, max_feature) = (self.nodes.sets.len(), self.max_feature);
         let mut buffers = std::mem::take(&mut self.numbered);
-        let depth = self.take_numbered(&start, n_nodes, is_leaf, &node, &mut buffers);
+        let depth = self.take_numbered(&start, tree, &mut buffers);
         self.numbered = buffers;
         let Start { target, first_split, first_leaf, .. } = start;
         match depth {
@@ -48,22 +59,15 @@ impl ForestBuilder {
                 self.nodes.leaf_values.truncate(first_leaf as usize);
                 self.nodes.sets.truncate(n_sets);
                 self.max_feature = max_feature;
-                self.add_tree(Some(output), weight, n_nodes, node)
+                self.add_tree(Some(output), weight, n_nodes, |id| tree.node(id))
             }
         }
     }
 
     /// Takes the nodes; the depth of the tree. `None` if it is not numbered from the root down, or anything is wrong: some
     /// nodes may have been taken then.
-    fn take_numbered<'a>(
-        &mut self,
-        start: &Start,
-        n_nodes: usize,
-        is_leaf: impl Fn(u32) -> bool,
-        node: impl Fn(u32) -> Result<Node<'a>>,
-        buffers: &mut Buffers,
-    ) -> Option<u32> {
-        let (n_splits, n_leaves) = buffers.part(start, n_nodes, is_leaf);
+    fn take_numbered(&mut self, start: &Start, tree: &impl NumberedTree, buffers: &mut Buffers) -> Option<u32> {
+        let (n_splits, n_leaves) = buffers.part(start, tree);
         // Only a tree has one leaf more than splits.
         if n_leaves != n_splits + 1 {
             return None;
@@ -72,7 +76,7 @@ impl ForestBuilder {
         self.nodes.splits.reserve(n_splits);
         let mut deepest = 1;
         for &id in &splits[..n_splits] {
-            let Ok(Node::Split { feature, test, missing, left, right }) = node(id) else { return None };
+            let Ok(Node::Split { feature, test, missing, left, right }) = tree.node(id) else { return None };
             let test = match test {
                 Test::Threshold(threshold) if threshold.is_nan() => return None,
                 Test::Threshold(threshold) => SplitTest::Threshold(threshold),
@@ -95,7 +99,7 @@ impl ForestBuilder {
         self.nodes.leaf_ids.reserve(n_leaves);
         self.nodes.leaf_values.reserve(n_leaves);
         for &id in &leaves[..n_leaves] {
-            let Ok(Node::Leaf { id, values: &[value] }) = node(id) else { return None };
+            let (id, value) = tree.leaf(id)?;
             self.nodes.leaf_ids.push(id);
             self.nodes.leaf_values.push(value);
         }
@@ -105,7 +109,8 @@ impl ForestBuilder {
 
 impl Buffers {
     /// Parts the numbers of splits and leaves, and says what each will be; how many there are of both.
-    fn part(&mut self, start: &Start, n_nodes: usize, is_leaf: impl Fn(u32) -> bool) -> (usize, usize) {
+    fn part(&mut self, start: &Start, tree: &impl NumberedTree) -> (usize, usize) {
+        let n_nodes = tree.n_nodes();
         self.above.clear();
         self.above.resize(n_nodes, 0);
         if let Some(root) = self.above.first_mut() {
@@ -117,7 +122,7 @@ impl Buffers {
         let (mut n_splits, mut n_leaves) = (0, 0);
         // Both are written, for want of a branch that nobody foresees.
         for (id, place) in (0..).zip(&mut self.places) {
-            let is_leaf = is_leaf(id);
+            let is_leaf = tree.is_leaf(id);
             let (split, leaf) = (start.first_split + n_splits as u32, start.first_leaf + n_leaves as u32);
             // The number of nodes is bounded, and that of their places.
             *place = Child(if is_leaf { !(leaf as i32) } else { split as i32 });
@@ -146,10 +151,32 @@ mod tests {
         Node::Leaf { id, values: std::slice::from_ref(value) }
     }
 
+    struct Listed<'a>(&'a [Node<'a>]);
+
+    impl NumberedTree for Listed<'_> {
+        fn n_nodes(&self) -> usize {
+            self.0.len()
+        }
+
+        fn is_leaf(&self, node: u32) -> bool {
+            matches!(self.0[node as usize], Node::Leaf { .. })
+        }
+
+        fn leaf(&self, node: u32) -> Option<(u32, f64)> {
+            match self.0[node as usize] {
+                Node::Leaf { id, values: &[value] } => Some((id, value)),
+                _ => None,
+            }
+        }
+
+        fn node(&self, node: u32) -> Result<Node<'_>> {
+            Ok(self.0[node as usize].clone())
+        }
+    }
+
     fn numbered(nodes: &[Node<'_>]) -> Result<Forest> {
         let mut builder = ForestBuilder::new(&Schema::new(1, 1));
-        let is_leaf = |id: u32| matches!(nodes[id as usize], Node::Leaf { .. });
-        builder.add_numbered_tree(0, 1.0, nodes.len(), is_leaf, |id| Ok(nodes[id as usize].clone()))?;
+        builder.add_numbered_tree(0, 1.0, &Listed(nodes))?;
         builder.finish()
     }
 

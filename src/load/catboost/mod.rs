@@ -237,10 +237,10 @@ impl Features {
     }
 
     /// Column and name of the feature of its kind that comes `index`-th; `own` reads what only its kind has.
-    fn read_feature<'a>(
-        json: &mut Json<'a>,
+    fn read_feature(
+        json: &mut Json<'_>,
         index: usize,
-        mut own: impl FnMut(&mut Json<'a>, &'a str) -> Result<()>,
+        mut own: impl FnMut(&mut Json<'_>, &str) -> Result<()>,
     ) -> Result<(u32, String)> {
         let (mut column, mut name) = (None, String::new());
         json.object(|json, key| match key {

@@ -31,7 +31,7 @@ pub(in crate::load) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<
             })?,
             "feature_infos" => json.object(|json, name| {
                 if let Some(greatest) = greatest_category(json)? {
-                    infos.push((name, greatest));
+                    infos.push((name.to_owned(), greatest));
                 }
                 Ok(())
             })?,

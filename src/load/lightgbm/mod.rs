@@ -14,7 +14,7 @@ mod tree;
 
 use super::{LoadOptions, Loaded};
 use crate::error::{Error, Result};
-use crate::ir::ForestBuilder;
+use crate::ir::{ForestBuilder, NumberedTree};
 pub(super) use dump::load_json;
 use head::Head;
 use text::{Lines, number};

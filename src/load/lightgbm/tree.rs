@@ -6,7 +6,7 @@
 
 use super::text::{Lines, number, numbers};
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, Test};
 
 /// Buffers for the lines of one tree.
 #[derive(Default)]
@@ -32,10 +32,6 @@ pub(super) struct TreeBlock {
 }
 
 impl TreeBlock {
-    pub(super) fn n_nodes(&self) -> usize {
-        2 * self.num_leaves - 1
-    }
-
     /// Reads the lines up to the blank line that ends the tree.
     pub(super) fn read(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         for integers in [&mut self.left_child, &mut self.right_child] {
@@ -162,12 +158,50 @@ impl TreeBlock {
     /// Adds the tree to the builder.
     pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
         // Numbered for the builder as splits first, then leaves. The output follows when all trees are there.
-        let is_leaf = |id: u32| id as usize + 1 >= self.num_leaves;
-        builder.add_numbered_tree(0, 1.0, self.n_nodes(), is_leaf, |id| self.node(id as usize))
+        builder.add_numbered_tree(0, 1.0, self)
+    }
+
+    /// The set of a category split, whose threshold is the number of its set.
+    fn category_set(&self, id: usize) -> Result<CategorySet> {
+        self.set_words(id).map(CategorySet::from_words)
+    }
+
+    fn set_words(&self, id: usize) -> Result<&[u32]> {
+        let threshold = self.threshold[id];
+        let index = threshold as usize;
+        let bounds = self.cat_boundaries.get(index..).and_then(|rest| rest.get(..2));
+        let bounds = bounds.filter(|_| index as f64 == threshold).ok_or_else(|| {
+            let sets = self.cat_boundaries.len().saturating_sub(1);
+            Error::invalid_model(format!("category set {threshold}, but the tree has {sets}"))
+        })?;
+        let range = usize::try_from(bounds[0]).ok().zip(usize::try_from(bounds[1]).ok());
+        range.and_then(|(start, end)| self.cat_threshold.get(start..end)).ok_or_else(|| {
+            let words = self.cat_threshold.len();
+            Error::invalid_model(format!("category set at words {}..{}, but there are {words}", bounds[0], bounds[1]))
+        })
+    }
+}
+
+impl NumberedTree for TreeBlock {
+    fn n_nodes(&self) -> usize {
+        2 * self.num_leaves - 1
     }
 
     #[inline(always)]
-    fn node(&self, id: usize) -> Result<Node<'_>> {
+    fn is_leaf(&self, node: u32) -> bool {
+        node as usize + 1 >= self.num_leaves
+    }
+
+    #[inline(always)]
+    fn leaf(&self, node: u32) -> Option<(u32, f64)> {
+        let leaf = node as usize + 1 - self.num_leaves;
+        let value = self.leaf_value.get(leaf).filter(|_| !self.is_linear)?;
+        Some((leaf as u32, *value))
+    }
+
+    #[inline(always)]
+    fn node(&self, id: u32) -> Result<Node<'_>> {
+        let id = id as usize;
         let splits = self.num_leaves - 1;
         if id >= splits {
             let leaf = id - splits;
@@ -203,25 +237,5 @@ impl TreeBlock {
             _ => return Err(Error::invalid_model(format!("decision_type {decision}: missing type 3"))),
         };
         Ok(Node::Split { feature, test: Test::Threshold(self.threshold[id]), missing, left, right })
-    }
-
-    /// The set of a category split, whose threshold is the number of its set.
-    fn category_set(&self, id: usize) -> Result<CategorySet> {
-        self.set_words(id).map(CategorySet::from_words)
-    }
-
-    fn set_words(&self, id: usize) -> Result<&[u32]> {
-        let threshold = self.threshold[id];
-        let index = threshold as usize;
-        let bounds = self.cat_boundaries.get(index..).and_then(|rest| rest.get(..2));
-        let bounds = bounds.filter(|_| index as f64 == threshold).ok_or_else(|| {
-            let sets = self.cat_boundaries.len().saturating_sub(1);
-            Error::invalid_model(format!("category set {threshold}, but the tree has {sets}"))
-        })?;
-        let range = usize::try_from(bounds[0]).ok().zip(usize::try_from(bounds[1]).ok());
-        range.and_then(|(start, end)| self.cat_threshold.get(start..end)).ok_or_else(|| {
-            let words = self.cat_threshold.len();
-            Error::invalid_model(format!("category set at words {}..{}, but there are {words}", bounds[0], bounds[1]))
-        })
     }
 }

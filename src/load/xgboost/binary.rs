@@ -9,6 +9,7 @@ use super::Learner;
 use super::objective::{UNKNOWN_PATCH, Version};
 use super::tree::TreeArrays;
 use crate::error::{Error, Result};
+use crate::ir::NumberedTree;
 use crate::load::Limits;
 
 const PREFIX: &[u8] = b"binf";

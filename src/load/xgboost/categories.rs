@@ -13,7 +13,7 @@ pub(super) enum Column {
 }
 
 /// Reads `cats` to `out`: an entry for every feature.
-pub(super) fn read<'a, D: Document<'a>>(document: &mut D, out: &mut Vec<Column>) -> Result<()> {
+pub(super) fn read<D: Document>(document: &mut D, out: &mut Vec<Column>) -> Result<()> {
     document.object(|document, key| match key {
         "enc" => document.array(|document| {
             let (mut offsets, mut values) = (None, Vec::<i64>::new());

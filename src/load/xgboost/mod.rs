@@ -10,6 +10,7 @@ mod read;
 mod tree;
 mod ubjson;
 
+use std::io::Read;
 use std::ops::Range;
 
 use super::document::Document;
@@ -26,9 +27,9 @@ pub(super) fn load_json(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     load(Json::new(bytes, UnicodeEscapes::Kept), bytes.len() / 56, options)
 }
 
-/// The same in UBJSON.
-pub(super) fn load_ubjson(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
-    load(ubjson::Ubjson::new(bytes), bytes.len() / 34, options)
+/// The same in UBJSON, of which `source` has `size` bytes.
+pub(super) fn load_ubjson(source: impl Read, size: usize, options: &LoadOptions) -> Result<Loaded> {
+    load(ubjson::Ubjson::new(source, size), size / 34, options)
 }
 
 /// Loads the old binary format.
@@ -37,7 +38,7 @@ pub(super) fn load_binary(bytes: &[u8], options: &LoadOptions) -> Result<Loaded>
 }
 
 /// Loads a document of about `n_nodes` nodes, if it is a large one.
-fn load<'a>(mut document: impl Document<'a>, n_nodes: usize, options: &LoadOptions) -> Result<Loaded> {
+fn load(mut document: impl Document, n_nodes: usize, options: &LoadOptions) -> Result<Loaded> {
     let learner = read::model(&mut document, n_nodes, &options.limits)?;
     document.end()?;
     learner.finish(options)

@@ -5,11 +5,12 @@ use super::objective::Version;
 use super::tree::TreeArrays;
 use super::{Learner, categories};
 use crate::error::{Error, Result};
+use crate::ir::NumberedTree;
 use crate::load::Limits;
 use crate::load::document::Document;
 
 /// Reads the top-level object, of about `n_nodes` nodes.
-pub(super) fn model<'a, D: Document<'a>>(document: &mut D, n_nodes: usize, limits: &Limits) -> Result<Learner> {
+pub(super) fn model<D: Document>(document: &mut D, n_nodes: usize, limits: &Limits) -> Result<Learner> {
     let mut learner = Learner::new();
     learner.builder.expect_nodes(n_nodes);
     let mut reader = Reader { learner, tree: TreeArrays::default(), limits, found: false };
@@ -30,7 +31,7 @@ struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    fn top<'a, D: Document<'a>>(&mut self, document: &mut D) -> Result<()> {
+    fn top<D: Document>(&mut self, document: &mut D) -> Result<()> {
         document.object(|document, key| match key {
             "learner" if !self.found => {
                 self.found = true;
@@ -50,7 +51,7 @@ impl Reader<'_> {
         })
     }
 
-    fn learner<'a, D: Document<'a>>(&mut self, document: &mut D) -> Result<()> {
+    fn learner<D: Document>(&mut self, document: &mut D) -> Result<()> {
         document.object(|document, key| match key {
             "attributes" => document.object(|document, key| match key {
                 "best_iteration" => {
@@ -86,7 +87,7 @@ impl Reader<'_> {
         })
     }
 
-    fn booster<'a, D: Document<'a>>(&mut self, document: &mut D) -> Result<()> {
+    fn booster<D: Document>(&mut self, document: &mut D) -> Result<()> {
         document.object(|document, key| match key {
             "name" => {
                 self.learner.booster = Some(document.text()?);
@@ -101,7 +102,7 @@ impl Reader<'_> {
         })
     }
 
-    fn trees<'a, D: Document<'a>>(&mut self, document: &mut D) -> Result<()> {
+    fn trees<D: Document>(&mut self, document: &mut D) -> Result<()> {
         document.object(|document, key| match key {
             "trees" if self.learner.builder.n_trees() > 0 => Err(document.error("a second list of trees")),
             "trees" => document.array(|document| {
@@ -143,7 +144,7 @@ impl Reader<'_> {
     }
 }
 
-fn texts<'a, D: Document<'a>>(document: &mut D, out: &mut Vec<String>) -> Result<()> {
+fn texts<D: Document>(document: &mut D, out: &mut Vec<String>) -> Result<()> {
     document.array(|document| {
         out.push(document.text()?);
         Ok(())
@@ -151,7 +152,7 @@ fn texts<'a, D: Document<'a>>(document: &mut D, out: &mut Vec<String>) -> Result
 }
 
 /// A count, which XGBoost writes as a string.
-fn count<'a, D: Document<'a>>(document: &mut D, key: &str, out: &mut u64) -> Result<()> {
+fn count<D: Document>(document: &mut D, key: &str, out: &mut u64) -> Result<()> {
     let text = document.text()?;
     *out = text.parse().map_err(|_| document.error(format!("{key} is {text:?}, not a count")))?;
     Ok(())

@@ -4,7 +4,7 @@
 //! leaf is the number of the leaf. A category split lists the categories that go right.
 
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, Test};
 use crate::load::document::Document;
 
 /// Buffers for the arrays of one tree.
@@ -36,10 +36,6 @@ pub(super) struct TreeArrays {
 const NO_SEGMENT: u32 = u32::MAX;
 
 impl TreeArrays {
-    pub(super) fn n_nodes(&self) -> usize {
-        self.left_children.len()
-    }
-
     fn clear(&mut self) {
         for ints in [
             &mut self.left_children,
@@ -61,7 +57,7 @@ impl TreeArrays {
     }
 
     /// Reads the tree that stands at position `index` in the file.
-    pub(super) fn read<'a, D: Document<'a>>(&mut self, document: &mut D, index: usize) -> Result<()> {
+    pub(super) fn read<D: Document>(&mut self, document: &mut D, index: usize) -> Result<()> {
         self.clear();
         let mut base_weights = None;
         document.object(|document, key| match key {
@@ -77,8 +73,8 @@ impl TreeArrays {
             "categories_sizes" => document.numbers(&mut self.categories_sizes),
             "leaf_weights" => document.numbers(&mut self.leaf_weights),
             "base_weights" => {
-                base_weights = Some(document.position());
-                document.skip()
+                base_weights = Some(document.pass()?);
+                Ok(())
             }
             "id" => match document.number::<i64>()? {
                 id if id == index as i64 => Ok(()),
@@ -99,12 +95,9 @@ impl TreeArrays {
         })?;
         if self.leaf_width > 1
             && self.leaf_weights.is_empty()
-            && let Some(start) = base_weights
+            && let Some(passed) = base_weights
         {
-            let end = document.position();
-            document.seek(start);
-            document.numbers(&mut self.base_weights)?;
-            document.seek(end);
+            document.numbers_of(passed, &mut self.base_weights)?;
         }
         self.finish()
     }
@@ -217,12 +210,39 @@ impl TreeArrays {
     pub(super) fn lower(&self, builder: &mut ForestBuilder) -> Result<()> {
         // Which output a tree of scalar leaves adds to is told by tree_info, elsewhere in the file.
         match self.leaf_width {
-            1 => {
-                let is_leaf = |id: u32| self.left_children[id as usize] == -1;
-                builder.add_numbered_tree(0, 1.0, self.n_nodes(), is_leaf, |id| self.node(id))
-            }
+            1 => builder.add_numbered_tree(0, 1.0, self),
             _ => builder.add_tree(None, 1.0, self.n_nodes(), |id| self.node(id)),
         }
+    }
+
+    fn leaf_values(&self, node: usize) -> Result<&[f64]> {
+        let first = if self.leaf_width == 1 {
+            Some(node)
+        } else if self.leaf_weights.is_empty() {
+            node.checked_mul(self.leaf_width)
+        } else {
+            usize::try_from(self.right_children[node]).ok().and_then(|leaf| leaf.checked_mul(self.leaf_width))
+        };
+        first
+            .and_then(|first| self.values.get(first..first.checked_add(self.leaf_width)?))
+            .ok_or_else(|| Error::invalid_model(format!("no {} values for this leaf", self.leaf_width)))
+    }
+}
+
+impl NumberedTree for TreeArrays {
+    fn n_nodes(&self) -> usize {
+        self.left_children.len()
+    }
+
+    #[inline(always)]
+    fn is_leaf(&self, node: u32) -> bool {
+        self.left_children[node as usize] == -1
+    }
+
+    #[inline(always)]
+    fn leaf(&self, node: u32) -> Option<(u32, f64)> {
+        let value = self.values.get(node as usize).filter(|_| self.leaf_width == 1)?;
+        Some((node, *value))
     }
 
     #[inline(always)]
@@ -246,18 +266,5 @@ impl TreeArrays {
         let test = Test::Threshold(self.split_conditions[node].into());
         let missing = if default_left { Missing::Left } else { Missing::Right };
         Ok(Node::Split { feature, test, missing, left, right })
-    }
-
-    fn leaf_values(&self, node: usize) -> Result<&[f64]> {
-        let first = if self.leaf_width == 1 {
-            Some(node)
-        } else if self.leaf_weights.is_empty() {
-            node.checked_mul(self.leaf_width)
-        } else {
-            usize::try_from(self.right_children[node]).ok().and_then(|leaf| leaf.checked_mul(self.leaf_width))
-        };
-        first
-            .and_then(|first| self.values.get(first..first.checked_add(self.leaf_width)?))
-            .ok_or_else(|| Error::invalid_model(format!("no {} values for this leaf", self.leaf_width)))
     }
 }

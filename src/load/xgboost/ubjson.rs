@@ -4,29 +4,83 @@
 //! `[$<type>#L<n>values` (typed), `[#L<n>values` (counted, no closing bracket) or `[ values ]`. The three integer
 //! sizes of a length are accepted wherever XGBoost writes `L`.
 
+use std::io::Read;
+
 use crate::error::{Error, Result};
 use crate::load::document::{Document, MAX_NESTING, Number, check_keys};
 
-pub(super) struct Ubjson<'a> {
-    bytes: &'a [u8],
+/// A document that is read piece by piece.
+pub(super) struct Ubjson<R> {
+    source: R,
+    /// Bytes of the source that have not been read.
+    unread: usize,
+    /// What has been read of it last, up to `end`; what comes next is at `at`.
+    window: Vec<u8>,
     at: usize,
+    end: usize,
+    /// Bytes of the document before the window.
+    before: usize,
     depth: usize,
 }
 
-impl<'a> Ubjson<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+/// Bytes of a window, unless a single value has more.
+const WINDOW: usize = 256 << 10;
+
+impl<R: Read> Ubjson<R> {
+    /// Of `size` bytes of `source`.
+    pub(super) fn new(source: R, size: usize) -> Self {
+        Self { source, unread: size, window: vec![0; size.min(WINDOW)], at: 0, end: 0, before: 0, depth: 0 }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        match rest.get(..count) {
-            Some(taken) => {
-                self.at += count;
-                Ok(taken)
-            }
-            None => Err(self.error(format!("{count} bytes expected, but the file ends after {}", rest.len()))),
+    /// Bytes that have not been consumed.
+    fn left(&self) -> usize {
+        self.end - self.at + self.unread
+    }
+
+    /// Reads on until `count` bytes that have not been consumed are in the window.
+    #[cold]
+    fn fill(&mut self, count: usize) -> Result<()> {
+        if count > self.left() {
+            return Err(self.error(format!("{count} bytes expected, but the file ends after {}", self.left())));
         }
+        self.window.copy_within(self.at..self.end, 0);
+        (self.before, self.end, self.at) = (self.before + self.at, self.end - self.at, 0);
+        while self.end < count {
+            if self.end == self.window.len() {
+                // A long text, of which no more is believed than what is read.
+                self.window.resize(2 * self.end, 0);
+            }
+            let room = self.window.len() - self.end;
+            let room = &mut self.window[self.end..][..room.min(self.unread)];
+            self.source.read_exact(room).map_err(Error::io)?;
+            self.unread -= room.len();
+            self.end += room.len();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, count: usize) -> Result<&[u8]> {
+        if self.end - self.at < count {
+            self.fill(count)?;
+        }
+        let taken = &self.window[self.at..][..count];
+        self.at += count;
+        Ok(taken)
+    }
+
+    /// Consumes so many bytes of no interest.
+    fn pass_over(&mut self, mut count: usize) -> Result<()> {
+        if count > self.left() {
+            return self.fill(count);
+        }
+        while count > self.end - self.at {
+            count -= self.end - self.at;
+            self.at = self.end;
+            self.fill(1)?;
+        }
+        self.at += count;
+        Ok(())
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -35,10 +89,18 @@ impl<'a> Ubjson<'a> {
 
     /// The next marker, which stays. `N` is a no-op and skipped.
     fn peek(&mut self) -> Result<u8> {
-        while self.bytes.get(self.at) == Some(&b'N') {
-            self.at += 1;
+        loop {
+            if self.at == self.end {
+                if self.unread == 0 {
+                    return Err(self.error("the file ends where a value is expected"));
+                }
+                self.fill(1)?;
+            }
+            match self.window[self.at] {
+                b'N' => self.at += 1,
+                marker => return Ok(marker),
+            }
         }
-        self.bytes.get(self.at).copied().ok_or_else(|| self.error("the file ends where a value is expected"))
     }
 
     fn marker(&mut self) -> Result<u8> {
@@ -75,7 +137,7 @@ impl<'a> Ubjson<'a> {
             return Err(self.unexpected(marker, "a length"));
         }
         let length: i64 = self.scalar(marker)?;
-        let left = self.bytes.len() - self.at;
+        let left = self.left();
         // Every element takes a byte or more, so no honest length is greater than what is left of the file.
         usize::try_from(length)
             .ok()
@@ -83,10 +145,38 @@ impl<'a> Ubjson<'a> {
             .ok_or_else(|| self.error(format!("a length of {length}, but {left} bytes are left")))
     }
 
-    fn string(&mut self) -> Result<&'a str> {
+    /// Appends a string.
+    fn string(&mut self, out: &mut String) -> Result<()> {
         let length = self.length()?;
-        let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map_err(|_| self.error("a string that is not UTF-8"))
+        match std::str::from_utf8(self.take(length)?) {
+            Ok(text) => {
+                out.push_str(text);
+                Ok(())
+            }
+            Err(_) => Err(self.error("a string that is not UTF-8")),
+        }
+    }
+
+    /// Appends `count` numbers of the type that `marker` says, each of `size` bytes.
+    fn decode_all<T: Number>(&mut self, marker: u8, size: usize, count: usize, out: &mut Vec<T>) -> Result<()> {
+        if count.saturating_mul(size) > self.left() {
+            return self.fill(count.saturating_mul(size));
+        }
+        let mut first = out.len();
+        out.resize(first + count, T::default());
+        while first < out.len() {
+            if self.end - self.at < size {
+                self.fill(size)?;
+            }
+            let n = (out.len() - first).min((self.end - self.at) / size);
+            let bytes = &self.window[self.at..][..n * size];
+            if !decode(marker, bytes, &mut out[first..][..n]) {
+                return Err(self.not_of_kind());
+            }
+            self.at += n * size;
+            first += n;
+        }
+        Ok(())
     }
 
     fn enter(&mut self) -> Result<()> {
@@ -120,9 +210,12 @@ impl<'a> Ubjson<'a> {
         Ok((element, count))
     }
 
-    /// Calls `element` for every element; with the type of all of them, if the array states it.
-    fn elements(&mut self, mut element: impl FnMut(&mut Self, Option<u8>) -> Result<()>) -> Result<()> {
-        let (kind, count) = self.array_head()?;
+    /// Calls `element` for every element behind the head of an array; with the type of all of them, if it states it.
+    fn elements(
+        &mut self,
+        (kind, count): (Option<u8>, Option<usize>),
+        mut element: impl FnMut(&mut Self, Option<u8>) -> Result<()>,
+    ) -> Result<()> {
         if let Some(kind) = kind
             && size_of_type(kind).is_none()
         {
@@ -183,48 +276,50 @@ fn decode<T: Number>(marker: u8, bytes: &[u8], out: &mut [T]) -> bool {
     }
 }
 
-impl<'a> Document<'a> for Ubjson<'a> {
-    fn object(&mut self, mut field: impl FnMut(&mut Self, &'a str) -> Result<()>) -> Result<()> {
+impl<R: Read> Document for Ubjson<R> {
+    /// Its numbers, if their type is stated.
+    type Passed = Option<Vec<f32>>;
+
+    fn object(&mut self, mut field: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
         let marker = self.marker()?;
         if marker != b'{' {
             return Err(self.unexpected(marker, "an object"));
         }
         self.enter()?;
-        let mut keys = Vec::new();
+        let (mut keys, mut ends) = (String::new(), Vec::new());
         while self.peek()? != b'}' {
-            let key = self.string()?;
-            keys.push(key);
-            field(self, key)?;
+            let start = keys.len();
+            self.string(&mut keys)?;
+            ends.push(keys.len());
+            field(self, &keys[start..])?;
         }
         self.at += 1;
         self.depth -= 1;
-        check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.at)))
+        let mut start = 0;
+        let key = |end| &keys[std::mem::replace(&mut start, end)..end];
+        let mut keys: Vec<&str> = ends.into_iter().map(key).collect();
+        check_keys(&mut keys).map_err(|error| error.at(format!("byte {}", self.position())))
     }
 
     fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        self.elements(|document, kind| match kind {
+        let head = self.array_head()?;
+        self.elements(head, |document, kind| match kind {
             None => element(document),
             Some(kind) => Err(document.unexpected(kind, "an array of objects")),
         })
     }
 
     fn numbers<T: Number>(&mut self, out: &mut Vec<T>) -> Result<()> {
-        let start = self.at;
-        // Nearly all of a model is read here.
-        if let (Some(kind), Some(count)) = self.array_head()?
-            && let Some(size) = size_of_type(kind)
-        {
-            let bytes = self.take(count.saturating_mul(size))?;
-            let first = out.len();
-            out.resize(first + count, T::default());
-            return if decode(kind, bytes, &mut out[first..]) { Ok(()) } else { Err(self.not_of_kind()) };
+        let head = self.array_head()?;
+        match (head, head.0.and_then(size_of_type)) {
+            // Nearly all of a model is read here.
+            ((Some(kind), Some(count)), Some(size)) => self.decode_all(kind, size, count, out),
+            _ => self.elements(head, |document, kind| {
+                let marker = kind.map_or_else(|| document.marker(), Ok)?;
+                out.push(document.scalar(marker)?);
+                Ok(())
+            }),
         }
-        self.at = start;
-        self.elements(|document, kind| {
-            let marker = kind.map_or_else(|| document.marker(), Ok)?;
-            out.push(document.scalar(marker)?);
-            Ok(())
-        })
     }
 
     fn number<T: Number>(&mut self) -> Result<T> {
@@ -234,7 +329,11 @@ impl<'a> Document<'a> for Ubjson<'a> {
 
     fn text(&mut self) -> Result<String> {
         match self.marker()? {
-            b'S' => Ok(self.string()?.to_owned()),
+            b'S' => {
+                let mut text = String::new();
+                self.string(&mut text)?;
+                Ok(text)
+            }
             b'd' => Ok(f32::from_be_bytes(self.fixed()?).to_string()),
             b'D' => Ok(f64::from_be_bytes(self.fixed()?).to_string()),
             marker => Ok(self.scalar::<i64>(marker)?.to_string()),
@@ -245,17 +344,16 @@ impl<'a> Document<'a> for Ubjson<'a> {
         match self.peek()? {
             b'{' => self.object(|document, _| document.skip()),
             b'[' => {
-                let start = self.at;
-                if let (Some(kind), Some(count)) = self.array_head()? {
+                let head = self.array_head()?;
+                if let (Some(kind), Some(count)) = head {
                     let size = size_of_type(kind).ok_or_else(|| self.unexpected(kind, "an array of numbers"))?;
-                    return self.take(count.saturating_mul(size)).map(drop);
+                    return self.pass_over(count.saturating_mul(size));
                 }
-                self.at = start;
-                self.array(Self::skip)
+                self.elements(head, |document, _| document.skip())
             }
             b'S' => {
                 self.at += 1;
-                self.string().map(drop)
+                self.string(&mut String::new())
             }
             b'Z' | b'T' | b'F' => {
                 self.at += 1;
@@ -264,21 +362,41 @@ impl<'a> Document<'a> for Ubjson<'a> {
             marker => {
                 self.at += 1;
                 let size = size_of_type(marker).ok_or_else(|| self.unexpected(marker, "a value"))?;
-                self.take(size).map(drop)
+                self.pass_over(size)
             }
         }
     }
 
-    fn position(&self) -> usize {
-        self.at
+    fn pass(&mut self) -> Result<Option<Vec<f32>>> {
+        if self.peek()? != b'[' {
+            return self.skip().map(|()| None);
+        }
+        let head = self.array_head()?;
+        match (head, head.0.and_then(size_of_type)) {
+            ((Some(kind), Some(count)), Some(size)) => {
+                let mut numbers = Vec::new();
+                self.decode_all(kind, size, count, &mut numbers)?;
+                Ok(Some(numbers))
+            }
+            _ => self.elements(head, |document, _| document.skip()).map(|()| None),
+        }
     }
 
-    fn seek(&mut self, position: usize) {
-        self.at = position;
+    fn numbers_of<T: Number>(&mut self, passed: Option<Vec<f32>>, out: &mut Vec<T>) -> Result<()> {
+        let numbers = passed.ok_or_else(|| self.error("an array of numbers without their type"))?;
+        out.reserve(numbers.len());
+        for number in numbers {
+            out.push(T::from_f32(number).ok_or_else(|| self.not_of_kind())?);
+        }
+        Ok(())
+    }
+
+    fn position(&self) -> usize {
+        self.before + self.at
     }
 
     fn end(&mut self) -> Result<()> {
-        match self.bytes.len() - self.at {
+        match self.left() {
             0 => Ok(()),
             left => Err(self.error(format!("{left} bytes after the end of the model"))),
         }
@@ -291,7 +409,7 @@ mod tests {
 
     fn integers(bytes: &[u8]) -> Result<Vec<i32>> {
         let mut out = Vec::new();
-        Ubjson::new(bytes).numbers(&mut out)?;
+        Ubjson::new(bytes, bytes.len()).numbers(&mut out)?;
         Ok(out)
     }
 
@@ -302,7 +420,7 @@ mod tests {
         let open = b"[i\x01I\xff\xff]";
         for bytes in [&typed[..], &counted[..], &open[..]] {
             assert_eq!(integers(bytes).unwrap(), [1, -1]);
-            let mut document = Ubjson::new(bytes);
+            let mut document = Ubjson::new(bytes, bytes.len());
             document.skip().unwrap();
             document.end().unwrap();
         }
@@ -317,8 +435,50 @@ mod tests {
     }
 
     #[test]
+    fn values_may_lie_across_windows() {
+        let length = |n: usize| [&b"L"[..], &(n as u64).to_be_bytes()].concat();
+        let text = "é".repeat(WINDOW);
+        let numbers: Vec<i32> = (0..WINDOW as i32).map(|number| number * 7919).collect();
+        let array = [b"[$l#".to_vec(), length(numbers.len()), numbers.iter().flat_map(|n| n.to_be_bytes()).collect()];
+        let array = array.concat();
+        let parts = [&b"["[..], &array, &array, b"S", &length(text.len()), text.as_bytes(), &array, b"i\x05]"];
+        let bytes = parts.concat();
+        let mut document = Ubjson::new(&bytes[..], bytes.len());
+        let (mut place, mut found, mut last) = (0, Vec::<i32>::new(), 0);
+        let read = document.array(|document| {
+            place += 1;
+            match place {
+                1 => document.skip(),
+                2 => {
+                    let passed = document.pass()?;
+                    let mut floats = Vec::<f32>::new();
+                    document.numbers_of(passed, &mut floats)?;
+                    assert!(floats.iter().zip(&numbers).all(|(&float, &number)| float == number as f32));
+                    Ok(())
+                }
+                3 => {
+                    assert!(document.text()? == text);
+                    Ok(())
+                }
+                4 => document.numbers(&mut found),
+                _ => {
+                    last = document.number()?;
+                    Ok(())
+                }
+            }
+        });
+        read.and_then(|()| document.end()).unwrap();
+        assert!(found == numbers && last == 5 && document.position() == bytes.len());
+        // A file that is cut short while it is read.
+        let cut = &bytes[..bytes.len() / 2];
+        assert!(Ubjson::new(cut, bytes.len()).skip().is_err());
+    }
+
+    #[test]
     fn nesting_is_bounded() {
         let deep = [b'['; 1000];
-        assert!(Ubjson::new(&deep).skip().unwrap_err().to_string().contains("nested more than 64 deep"));
+        assert!(
+            Ubjson::new(&deep[..], deep.len()).skip().unwrap_err().to_string().contains("nested more than 64 deep")
+        );
     }
 }
