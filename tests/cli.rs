@@ -543,7 +543,7 @@ fn wrong_usage_exits_with_2() {
     assert!(predict(&["--isa", "mmx"]).contains("isa \"mmx\" is not available"));
     assert!(predict(&["--format", "pickle"]).contains("known are: xgboost-json"));
     assert!(predict(&["--precision", "half"]).contains("known are: exact, f32, f16, int8, int4"));
-    assert!(predict(&["--kernel", "gallop"]).contains("known are: circuit, row, tops, walk"));
+    assert!(predict(&["--kernel", "gallop"]).contains("known are: circuit, row, tops, levels, values, walk"));
     assert!(predict(&["--kernel", "row", "--tune"]).contains("--tune"));
     assert!(predict(&["--threads", "0"]).contains("--threads"));
     assert!(predict(&["--threads", "many"]).contains("--threads"));

@@ -268,8 +268,15 @@ impl Shape<'_> {
 
 const ALL: &[KernelKind] = KernelKind::ALL;
 
+/// Those for trees whose levels ask different things.
+const MOST: &[KernelKind] =
+    &[KernelKind::Circuit, KernelKind::Row, KernelKind::Tops, KernelKind::Values, KernelKind::Walk];
+
 /// Those for trees that test more than tops have columns for.
-const MANY_COLUMNS: &[KernelKind] = &[KernelKind::Circuit, KernelKind::Row, KernelKind::Walk];
+const MANY_COLUMNS: &[KernelKind] = &[KernelKind::Circuit, KernelKind::Row, KernelKind::Values, KernelKind::Walk];
+
+/// Those for many trees of many splits.
+const MANY_NODES: &[KernelKind] = &[KernelKind::Circuit, KernelKind::Row, KernelKind::Walk];
 
 #[test]
 fn every_kernel_on_stumps() {
@@ -280,18 +287,18 @@ fn every_kernel_on_stumps() {
 #[test]
 fn every_kernel_on_chains() {
     let last: fn(&mut Random, usize) -> usize = |random, open| open - 1 - random.below(2.min(open));
-    Shape { n_splits: 200, place: last, ..Shape::default() }.check("chains", 1, ALL);
+    Shape { n_splits: 200, place: last, ..Shape::default() }.check("chains", 1, MOST);
 }
 
 #[test]
 fn every_kernel_on_trees_of_a_thousand_leaves() {
-    Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &ALL[1..]);
+    Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &MOST[1..]);
 }
 
 #[test]
 fn every_kernel_on_one_feature() {
     let split = |random: &mut Random, _, _| (0, Test::Threshold(random.cut()), Missing::Left);
-    Shape { n_features: 1, split: &split, ..Shape::default() }.check("one feature", 1, ALL);
+    Shape { n_features: 1, split: &split, ..Shape::default() }.check("one feature", 1, MOST);
 }
 
 #[test]
@@ -302,7 +309,7 @@ fn every_kernel_on_two_thousand_features() {
 
 #[test]
 fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
-    for (name, n_trees, fits) in [("more than 255 cuts", 3, ALL), ("more than 65,535 cuts", 300, MANY_COLUMNS)] {
+    for (name, n_trees, fits) in [("more than 255 cuts", 3, MOST), ("more than 65,535 cuts", 300, MANY_NODES)] {
         // Every cut is another, and f32 holds it.
         let split = |_: &mut Random, tree, split| {
             let cut = (tree * 255 + split) * 7919 % 131_071;
@@ -317,9 +324,11 @@ fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
 
 #[test]
 fn every_kernel_on_categories_alone() {
-    for (name, codes, n_trees, fits) in
-        [("few sets", 20, 3, ALL), ("few categories", 20, 40, MANY_COLUMNS), ("many categories", 600, 40, MANY_COLUMNS)]
-    {
+    for (name, codes, n_trees, fits) in [
+        ("few sets", 20, 3, MOST),
+        ("few categories", 20, 40, MANY_COLUMNS),
+        ("many categories", 600, 40, MANY_COLUMNS),
+    ] {
         let split = |random: &mut Random, _, _| {
             let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(codes) as u32).collect();
             (
@@ -333,19 +342,39 @@ fn every_kernel_on_categories_alone() {
 }
 
 #[test]
+fn every_kernel_on_trees_that_ask_the_same_of_all_nodes_of_a_level() {
+    for (levels, n_others) in (1..=9).map(|levels| (levels, 0)).chain([(5, 1), (6, 1), (8, 1)]) {
+        // Of every other tree, one node may ask something else.
+        let split = |_: &mut Random, tree: usize, split: usize| {
+            let level = (split + 1).ilog2() as usize;
+            let other = if tree % 2 == 1 && level == 4 && split % 16 == tree % 16 { n_others } else { 0 };
+            let missing = [Missing::Left, Missing::Right][(tree + level) % 2];
+            match (tree + level) % 5 {
+                0 => (11, Test::Categories(CategorySet::from_codes(&[tree as u32, (level + other) as u32])), missing),
+                feature => (feature as u32, Test::Threshold((tree * 8 + level + other) as f64 / 4.0 - 16.0), missing),
+            }
+        };
+        let in_level_order: fn(&mut Random, usize) -> usize = |_, _| 0;
+        let shape = Shape { n_splits: (1 << levels) - 1, place: in_level_order, split: &split, ..Shape::default() };
+        let fits = if n_others > 0 { MOST } else { ALL };
+        shape.check("levels", 1, if levels == 9 { &fits[1..] } else { fits });
+    }
+}
+
+#[test]
 fn every_kernel_on_values_that_are_mostly_missing() {
     let missing = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
     let split = |random: &mut Random, _, _| {
         (random.below(12) as u32, Test::Threshold(random.cut()), missing[random.below(missing.len())])
     };
-    Shape { split: &split, ..Shape::default() }.check("missing", 13, ALL);
+    Shape { split: &split, ..Shape::default() }.check("missing", 13, MOST);
 }
 
 #[test]
 fn every_kernel_on_vector_leaves_and_classes() {
     let vectors = Shape { n_outputs: 7, vector_leaves: true, ..Shape::default() };
     vectors.check("vector leaves", 1, &[KernelKind::Circuit, KernelKind::Walk]);
-    Shape { n_outputs: 7, n_trees: 40, ..Shape::default() }.check("classes", 1, ALL);
+    Shape { n_outputs: 7, n_trees: 40, ..Shape::default() }.check("classes", 1, MOST);
 }
 
 #[test]
@@ -376,7 +405,7 @@ fn a_tuned_plan_says_what_was_measured() {
     let forest = Shape::default().forest(NumericProfile::XGBOOST);
     let model = Model::options().tune(true).from_forest(Schema::new(12, 1), forest).unwrap();
     let measured = &model.plan().measured;
-    for kind in ALL {
+    for kind in MOST {
         let of_kind: Vec<_> = measured.iter().filter(|of| of.name == kind.name()).collect();
         assert!(of_kind[0].rows == 1 && of_kind.iter().all(|of| of.ns_per_row > 0.0), "{measured:?}");
     }

@@ -232,9 +232,20 @@ def smallest_int(leaf: np.ndarray) -> np.ndarray:
     return exact
 
 
-# The kernels that can evaluate every tree of a case, by producer and name; all of them otherwise.
+MOST = ["circuit", "row", "tops", "values", "walk"]
+LEVELS = ["circuit", "row", "tops", "levels", "values", "walk"]  # each level of a tree asks one thing
+
+# The kernels that can evaluate every tree of a case, by producer and name; most of them otherwise.
 KERNELS = {
-    "lightgbm/deep_trees": ["row", "tops", "walk"],  # more leaves than a byte numbers
+    "lightgbm/deep_trees": ["row", "tops", "values", "walk"],  # more leaves than a byte numbers
+    "lightgbm/missing_nan": ["circuit", "row", "tops", "walk"],  # infinite thresholds, which missing values alone are beyond
+    "lightgbm/v2_3_binary": ["circuit", "row", "tops", "walk"],
+    "lightgbm/v4_0_binary": ["circuit", "row", "tops", "walk"],
+    "treelite/infinite_thresholds": ["circuit", "row", "tops", "levels", "walk"],
+    "catboost/*depth_wise": MOST,
+    "*/leaf_only": LEVELS,
+    "*/tie": LEVELS,
+    "treelite/operators*": LEVELS,
     "xgboost/*linear*": ["walk"],  # linear models
     "lightgbm/*linear_leaves": ["walk"],
     "xgboost/odd_numbers": ["walk"],  # a split that nothing goes left of
@@ -250,13 +261,14 @@ KERNELS = {
     "treelite/sklearn_random_forest": ["circuit", "walk"],
     "treelite/v3_9_sklearn_forest": ["circuit", "walk"],
     "treelite/*sklearn_uneven_targets": ["circuit", "walk"],
+    "catboost/*": LEVELS,
 }
 
 
 def kernels(folder: Path) -> list[str]:
     """What the model of a case is expected to fit."""
     case = f"{folder.parent.name}/{folder.name}"
-    return next((fit for cases, fit in KERNELS.items() if fnmatch(case, cases)), ["circuit", "row", "tops", "walk"])
+    return next((fit for cases, fit in KERNELS.items() if fnmatch(case, cases)), MOST)
 
 
 def case_toml(folder: Path, about: str, case: Case) -> str:

@@ -532,6 +532,16 @@ impl Forest {
         &self.nodes.sets[index as usize]
     }
 
+    /// Whether two splits send every row the same way.
+    pub(crate) fn ask_the_same(&self, a: &Split, b: &Split) -> bool {
+        let same_test = match (a.test, b.test) {
+            (SplitTest::Threshold(a), SplitTest::Threshold(b)) => a == b,
+            (SplitTest::Set(a), SplitTest::Set(b)) => self.set(a) == self.set(b),
+            _ => false,
+        };
+        a.feature == b.feature && a.missing == b.missing && same_test
+    }
+
     /// The source library's number of every leaf within its tree.
     pub(crate) fn leaf_ids(&self) -> &[u32] {
         &self.nodes.leaf_ids

@@ -4,7 +4,8 @@
 use std::arch::x86_64::*;
 
 use super::level::{COUNTED, Chunk, Level, Work};
-use crate::layout::tops::{REGISTER, TILES, Tiles};
+use crate::layout::bytes::{REGISTER, TESTED, Tests};
+use crate::layout::tops::Tiles;
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,15 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
+    fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
+        // SAFETY: the features are there (see `run`).
+        unsafe {
+            let [low, high] = [0, 32].map(|half| _mm256_movemask_epi8(right(columns, tests, half)) as u32);
+            u64::from(high) << 32 | u64::from(low)
+        }
+    }
+
+    #[inline(always)]
     fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
         // SAFETY: the features are there (see `run`).
         unsafe { select(columns, tiles) }
@@ -94,30 +104,41 @@ impl Level for Avx2 {
     }
 }
 
+/// 32 of 64 bytes, from place 0 or 32.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn load_bytes(bytes: &[u8; TESTED], half: usize) -> __m256i {
+    // SAFETY: the slice is as long as the load.
+    unsafe { _mm256_loadu_si256(bytes[half..][..32].as_ptr().cast()) }
+}
+
+/// See [`Level::right`]: 255 where a test sends the row right, of 32 of the tests.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn right<const N: usize>(columns: &[__m256i; N], tests: &Tests, half: usize) -> __m256i {
+    let of_tests = load_bytes(&tests.columns, half);
+    // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle gives 0.
+    let mut bytes = _mm256_shuffle_epi8(columns[0], _mm256_adds_epu8(of_tests, _mm256_set1_epi8(0x70)));
+    for at in 1..N {
+        let of_register = _mm256_xor_si256(of_tests, _mm256_set1_epi8((at * REGISTER) as i8));
+        let of_register = _mm256_adds_epu8(of_register, _mm256_set1_epi8(0x70));
+        bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(columns[at], of_register));
+    }
+    _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, load_bytes(&tests.from, half)), bytes)
+}
+
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx2,fma,bmi2,popcnt")]
 fn select<const N: usize>(columns: &[__m256i; N], tiles: &Tiles) -> Chunk {
     let mut next = Chunk::ZERO;
     for half in [0, 32] {
-        // SAFETY: 32 of 64 bytes.
-        let load = |bytes: &[u8; TILES]| unsafe { _mm256_loadu_si256(bytes.as_ptr().add(half).cast()) };
-        let mut right = [_mm256_setzero_si256(); 3];
-        for test in 0..3 {
-            let of_tiles = load(&tiles.tests[test].columns);
-            // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle
-            // gives 0.
-            let mut bytes = _mm256_shuffle_epi8(columns[0], _mm256_adds_epu8(of_tiles, _mm256_set1_epi8(0x70)));
-            for at in 1..N {
-                let of_register = _mm256_xor_si256(of_tiles, _mm256_set1_epi8((at * REGISTER) as i8));
-                let of_register = _mm256_adds_epu8(of_register, _mm256_set1_epi8(0x70));
-                bytes = _mm256_or_si256(bytes, _mm256_shuffle_epi8(columns[at], of_register));
-            }
-            right[test] = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, load(&tiles.tests[test].from)), bytes);
-        }
-        let [a, b, c, d] = [load(&tiles.next[0]), load(&tiles.next[1]), load(&tiles.next[2]), load(&tiles.next[3])];
-        let (left, of_right) = (_mm256_blendv_epi8(a, b, right[1]), _mm256_blendv_epi8(c, d, right[2]));
-        let of_both = _mm256_blendv_epi8(left, of_right, right[0]);
+        let [a, b, c, d] = &tiles.next;
+        let right = |test: usize| right(columns, &tiles.tests[test], half);
+        let blend = |a: &[u8; TESTED], b: &[u8; TESTED], right: __m256i| {
+            _mm256_blendv_epi8(load_bytes(a, half), load_bytes(b, half), right)
+        };
+        let of_both = _mm256_blendv_epi8(blend(a, b, right(1)), blend(c, d, right(2)), right(0));
         // SAFETY: 32 of 64 bytes.
         unsafe { _mm256_storeu_si256(next.0.as_mut_ptr().add(half).cast(), of_both) };
     }

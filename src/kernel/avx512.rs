@@ -5,8 +5,9 @@ use std::arch::x86_64::*;
 
 use super::CHUNK;
 use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
+use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::ranks::CutTable;
-use crate::layout::tops::{REGISTER, TILES, Tiles};
+use crate::layout::tops::Tiles;
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
 /// [`detect`](Self::detect) has found them.
@@ -46,6 +47,12 @@ impl Level for Avx512 {
     fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
         // SAFETY: the features are there (see `run`); 16 bytes.
         unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
+        // SAFETY: the features are there (see `run`).
+        unsafe { right(columns, tests) }
     }
 
     #[inline(always)]
@@ -513,28 +520,40 @@ fn add8(sums: &mut [[f64; CHUNK]], at: &[Chunk], leaf: impl Fn(__m512i) -> __m51
     }
 }
 
+/// 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn load_bytes(bytes: &[u8; TESTED]) -> __m512i {
+    // SAFETY: as many as the load.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
+/// See [`Level::right`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
+    let of_tests = load_bytes(&tests.columns);
+    // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle gives 0.
+    let mut bytes = _mm512_shuffle_epi8(columns[0], _mm512_adds_epu8(of_tests, _mm512_set1_epi8(0x70)));
+    for at in 1..N {
+        let of_register = _mm512_xor_si512(of_tests, _mm512_set1_epi8((at * REGISTER) as i8));
+        let of_register = _mm512_adds_epu8(of_register, _mm512_set1_epi8(0x70));
+        bytes = _mm512_or_si512(bytes, _mm512_shuffle_epi8(columns[at], of_register));
+    }
+    _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
+}
+
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles) -> Chunk {
-    // SAFETY: 64 bytes.
-    let load = |bytes: &[u8; TILES]| unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
-    let mut right = [0; 3];
-    for test in 0..3 {
-        let of_tiles = load(&tiles.tests[test].columns);
-        // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle gives 0.
-        let mut bytes = _mm512_shuffle_epi8(columns[0], _mm512_adds_epu8(of_tiles, _mm512_set1_epi8(0x70)));
-        for at in 1..N {
-            let of_register = _mm512_xor_si512(of_tiles, _mm512_set1_epi8((at * REGISTER) as i8));
-            let of_register = _mm512_adds_epu8(of_register, _mm512_set1_epi8(0x70));
-            bytes = _mm512_or_si512(bytes, _mm512_shuffle_epi8(columns[at], of_register));
-        }
-        right[test] = _mm512_cmpge_epu8_mask(bytes, load(&tiles.tests[test].from));
-    }
-    let [a, b, c, d] = [load(&tiles.next[0]), load(&tiles.next[1]), load(&tiles.next[2]), load(&tiles.next[3])];
-    let (left, of_right) = (_mm512_mask_blend_epi8(right[1], a, b), _mm512_mask_blend_epi8(right[2], c, d));
+    let [split, of_left, of_right] =
+        [right(columns, &tiles.tests[0]), right(columns, &tiles.tests[1]), right(columns, &tiles.tests[2])];
+    let [a, b, c, d] = &tiles.next;
+    let left = _mm512_mask_blend_epi8(of_left, load_bytes(a), load_bytes(b));
+    let right = _mm512_mask_blend_epi8(of_right, load_bytes(c), load_bytes(d));
     let mut next = Chunk::ZERO;
     // SAFETY: 64 bytes.
-    unsafe { _mm512_storeu_si512(next.0.as_mut_ptr().cast(), _mm512_mask_blend_epi8(right[0], left, of_right)) };
+    unsafe { _mm512_storeu_si512(next.0.as_mut_ptr().cast(), _mm512_mask_blend_epi8(split, left, right)) };
     next
 }

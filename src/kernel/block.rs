@@ -62,7 +62,8 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
             for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
                 for row in 0..n_rows {
                     let x = block.value(rows[row * stride + feature.feature as usize]);
-                    code_value(feature, outcomes, profile, x, &mut words[row * n_words..][..n_words]);
+                    let words = &mut words[row * n_words..][..n_words];
+                    code_value(feature, outcomes, profile, x, &mut words[outcomes.first_word..]);
                 }
             }
         }

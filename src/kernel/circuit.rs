@@ -287,6 +287,12 @@ impl<const N: usize, const SPAN: usize> Machine<N, SPAN> {
                     Tile::LeafRight => each!(|[a], at, slot, first| select(mask(a, at), *slot, first)),
                     Tile::Join4 => join!(4, |t, at, operands| three(t, at, operands)),
                     Tile::Join8 => join!(8, |t, at, operands| seven(t, at, operands)),
+                    Tile::Levels3 => each!(|t, at, slot, first| plus(levels::<_, 3>(t, at), first)),
+                    Tile::Levels4 => each!(|t, at, slot, first| plus(levels::<_, 4>(t, at), first)),
+                    Tile::Levels5 => each!(|t, at, slot, first| plus(levels::<_, 5>(t, at), first)),
+                    Tile::Levels6 => each!(|t, at, slot, first| plus(levels::<_, 6>(t, at), first)),
+                    Tile::Levels7 => each!(|t, at, slot, first| plus(levels::<_, 7>(t, at), first)),
+                    Tile::Levels8 => each!(|t, at, slot, first| plus(levels::<_, 8>(t, at), first)),
                 }
             }
         }
@@ -363,6 +369,23 @@ unsafe fn three<const N: usize>(t: [Test<N>; 3], at: usize, leaves: [Bytes<N>; 4
     // SAFETY: the caller's.
     let [root, left, right] = unsafe { [mask(t[0], at), mask(t[1], at), mask(t[2], at)] };
     select(root, select(left, leaves[0], leaves[1]), select(right, leaves[2], leaves[3]))
+}
+
+/// A perfect subtree of a split for each level: the leaf's number is made of what they say, the root first.
+///
+/// # Safety
+/// As for [`mask`].
+#[inline(always)]
+unsafe fn levels<const N: usize, const M: usize>(t: [Test<N>; M], at: usize) -> Bytes<N> {
+    let mut leaf = [0; N];
+    for level in 0..M {
+        // SAFETY: the caller's.
+        let right = unsafe { mask(t[level], at) };
+        for index in 0..N {
+            leaf[index] |= right[index] & (1 << (M - 1 - level));
+        }
+    }
+    leaf
 }
 
 /// A perfect subtree of seven splits.

@@ -15,13 +15,17 @@ pub enum KernelKind {
     Row,
     /// A row is ranked once, and all splits of the tops of trees are tested at once; walks are a byte a step then.
     Tops,
+    /// A row is ranked once, and all levels of trees that ask the same of all nodes of a level are tested at once.
+    Levels,
+    /// A row's missing values are replaced, then it walks through nodes that compare values, several trees at a time.
+    Values,
     /// Walks through nodes that compare values, several rows or trees at a time. Any tree.
     Walk,
 }
 
 impl KernelKind {
     /// Every kernel.
-    pub const ALL: &'static [Self] = &[Self::Circuit, Self::Row, Self::Tops, Self::Walk];
+    pub const ALL: &'static [Self] = &[Self::Circuit, Self::Row, Self::Tops, Self::Levels, Self::Values, Self::Walk];
 
     /// Its name, as [`from_name`](Self::from_name) takes it.
     pub fn name(self) -> &'static str {
@@ -29,6 +33,8 @@ impl KernelKind {
             Self::Circuit => "circuit",
             Self::Row => "row",
             Self::Tops => "tops",
+            Self::Levels => "levels",
+            Self::Values => "values",
             Self::Walk => "walk",
         }
     }

@@ -8,17 +8,21 @@ use super::block::{RankRows, walk_rows};
 use super::circuit::{AddTrees, Columns};
 use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
+use super::levels::AddLevels;
 use super::rank::Rank;
 use super::row::{RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
+use super::values::{add_values, make_words};
 use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
+use crate::layout::levels::Levels;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
 use crate::layout::tops::Tops;
+use crate::layout::values::ValueLayout;
 use crate::rows::Batch;
 
 /// Fewer rows than this go through ranked trees one by one.
@@ -28,17 +32,21 @@ const LEAST_BLOCK: usize = 8;
 pub(crate) struct ForestKernel<L, T, S: 'static> {
     level: L,
     walk: WalkKernel<T, S>,
-    layouts: Layouts<S>,
+    layouts: Layouts<T, S>,
     dispatch: Dispatch,
 }
 
 /// What kernels other than walks need.
-pub(crate) struct Layouts<S: 'static> {
+pub(crate) struct Layouts<T, S: 'static> {
     /// The circuits of some trees.
     pub(crate) circuits: Option<CircuitLayout<S>>,
     pub(crate) rows: Option<Arc<RowLayout<S>>>,
     /// The tops of the trees of `rows`.
     pub(crate) tops: Option<Tops<S>>,
+    /// Their levels.
+    pub(crate) levels: Option<Levels>,
+    /// The same trees by their cuts.
+    pub(crate) values: Option<ValueLayout<T>>,
 }
 
 impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
@@ -46,7 +54,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         level: L,
         forest: &Forest,
         sentinel: Option<f64>,
-        layouts: Layouts<S>,
+        layouts: Layouts<T, S>,
         dispatch: Dispatch,
     ) -> Self {
         Self { level, walk: WalkKernel::new(forest, sentinel), layouts, dispatch }
@@ -61,11 +69,21 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         margins: &mut [S],
         buffers: &mut Buffers,
     ) {
-        match (kind, &self.layouts.circuits, &self.layouts.rows) {
-            (KernelKind::Circuit, Some(layout), _) => self.circuit_margins(layout, batch, rows, margins, buffers),
-            (KernelKind::Row | KernelKind::Tops, _, Some(layout)) => {
-                let tops = self.layouts.tops.as_ref().filter(|_| kind == KernelKind::Tops);
-                self.row_margins(layout, tops, batch, rows, margins, buffers);
+        match (kind, &self.layouts) {
+            (KernelKind::Circuit, Layouts { circuits: Some(layout), .. }) => {
+                self.circuit_margins(layout, batch, rows, margins, buffers);
+            }
+            (KernelKind::Row, Layouts { rows: Some(layout), .. }) => {
+                self.row_margins(layout, None, batch, rows, margins, buffers);
+            }
+            (KernelKind::Tops, Layouts { rows: Some(layout), tops: Some(tops), .. }) => {
+                self.row_margins(layout, Some(AtOnce::Tops(tops)), batch, rows, margins, buffers);
+            }
+            (KernelKind::Levels, Layouts { rows: Some(layout), levels: Some(levels), .. }) => {
+                self.row_margins(layout, Some(AtOnce::Levels(levels)), batch, rows, margins, buffers);
+            }
+            (KernelKind::Values, Layouts { rows: Some(layout), values: Some(values), .. }) => {
+                self.value_margins(layout, values, batch, rows, margins, buffers);
             }
             _ => self.walk.margins(batch, rows, margins, buffers),
         }
@@ -169,11 +187,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Margins of rows by their ranks: by the tops of trees or a few rows one by one, many of them in blocks.
+    /// Margins of rows by their ranks: one by one where there are few, or tests are made at once; else in blocks.
     fn row_margins(
         &self,
         layout: &RowLayout<S>,
-        tops: Option<&Tops<S>>,
+        at_once: Option<AtOnce<'_, S>>,
         batch: &Batch<'_>,
         rows: Range<usize>,
         margins: &mut [S],
@@ -182,36 +200,57 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let input = self.walk.input();
         let mut words = std::mem::take(&mut buffers.words);
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.add_rows(layout, tops, block, margins, &mut words),
+            Some(block) => self.add_rows(layout, at_once, block, margins, &mut words),
             None => {
                 let block = input.stage_to_rank(batch, rows, T::buffer(buffers));
-                self.add_rows(layout, tops, block, margins, &mut words);
+                self.add_rows(layout, at_once, block, margins, &mut words);
             }
         }
         buffers.words = words;
     }
 
+    /// Margins of rows by their values, one by one.
+    fn value_margins(
+        &self,
+        layout: &RowLayout<S>,
+        values: &ValueLayout<T>,
+        batch: &Batch<'_>,
+        rows: Range<usize>,
+        margins: &mut [S],
+        buffers: &mut Buffers,
+    ) {
+        let mut words = std::mem::take(T::words(buffers));
+        let block = self.walk.input().stage(batch, rows, T::buffer(buffers));
+        self.walk.start(margins);
+        for (row, sums) in margins.chunks_exact_mut(self.walk.n_outputs()).enumerate() {
+            let (planes, profile, row) = (&values.planes, self.walk.profile(), block.row(row));
+            if planes.are_the_row() {
+                add_values(layout, values, row, sums);
+            } else {
+                make_words(layout, planes, profile, row, &mut words);
+                add_values(layout, values, &words, sums);
+            }
+        }
+        *T::words(buffers) = words;
+    }
+
     fn add_rows<V: Input>(
         &self,
         layout: &RowLayout<S>,
-        tops: Option<&Tops<S>>,
+        at_once: Option<AtOnce<'_, S>>,
         block: Block<'_, V>,
         margins: &mut [S],
         words: &mut Vec<u16>,
     ) {
-        let (base, profile, n_outputs) = (self.walk.base(), self.walk.profile(), self.walk.n_outputs());
-        for sums in margins.chunks_exact_mut(n_outputs) {
-            match profile.base {
-                BasePosition::First => sums.copy_from_slice(base),
-                BasePosition::Last => sums.fill(S::ZERO),
-            }
-        }
-        if tops.is_some() || block.n_rows < LEAST_BLOCK {
+        let (profile, n_outputs) = (self.walk.profile(), self.walk.n_outputs());
+        self.walk.start(margins);
+        if at_once.is_some() || block.n_rows < LEAST_BLOCK {
             self.level.run(RankFew { layout, block, words: &mut *words });
             code_few(layout, profile, &block, words);
             for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
-                match tops {
-                    Some(tops) => self.level.run(AddTops { layout, tops, words, sums }),
+                match at_once {
+                    Some(AtOnce::Tops(tops)) => self.level.run(AddTops { layout, tops, words, sums }),
+                    Some(AtOnce::Levels(levels)) => self.level.run(AddLevels { layout, levels, words, sums }),
                     None => add_row(layout, words, sums),
                 }
             }
@@ -222,6 +261,13 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             });
         }
     }
+}
+
+/// Tests of a row that are made at once.
+#[derive(Clone, Copy)]
+enum AtOnce<'a, S: 'static> {
+    Tops(&'a Tops<S>),
+    Levels(&'a Levels),
 }
 
 /// What evaluates the trees of a block that have no circuit.

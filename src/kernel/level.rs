@@ -8,8 +8,9 @@
 #![allow(unsafe_code, reason = "prefetching")]
 
 use super::CHUNK;
+use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::ranks::{CutTable, PIVOTS};
-use crate::layout::tops::{REGISTER, TILES, Tests, Tiles};
+use crate::layout::tops::{TILES, Tiles};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,9 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Bytes as [`select`](Self::select) fetches from them.
     fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable;
 
+    /// Which of 64 tests send the row right whose columns these are: a bit each, the first the lowest.
+    fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64;
+
     /// Where each of 64 tiles leads, by the columns of a row.
     fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk;
 
@@ -132,12 +136,14 @@ impl Level for Portable {
     }
 
     #[inline(always)]
+    fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
+        (0..TESTED).fold(0, |right, test| right | u64::from(goes_right(columns.as_flattened(), tests, test)) << test)
+    }
+
+    #[inline(always)]
     fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
-        let columns = columns.as_flattened();
-        let right = |test: usize, tile: usize| {
-            let Tests { columns: of_tile, from } = &tiles.tests[test];
-            usize::from(columns[usize::from(of_tile[tile])] >= from[tile])
-        };
+        let right =
+            |test: usize, tile: usize| usize::from(goes_right(columns.as_flattened(), &tiles.tests[test], tile));
         let mut next = Chunk::ZERO;
         for tile in 0..TILES {
             let side = right(0, tile);
@@ -145,6 +151,12 @@ impl Level for Portable {
         }
         next
     }
+}
+
+/// Whether a test sends the row right that has these bytes.
+#[inline(always)]
+fn goes_right(bytes: &[u8], tests: &Tests, test: usize) -> bool {
+    bytes[usize::from(tests.columns[test])] >= tests.from[test]
 }
 
 /// Values that are compared with [`COUNTED`] cuts at a time.

@@ -13,16 +13,19 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 mod block;
+mod bytes;
 mod circuit;
 pub(crate) mod dispatch;
 pub(crate) mod forest;
 pub(crate) mod level;
+mod levels;
 pub(crate) mod product;
 mod rank;
 mod row;
 pub(crate) mod stage;
 mod steps;
 mod tops;
+mod values;
 pub(crate) mod walk;
 
 use std::ops::Range;
@@ -81,6 +84,8 @@ pub(crate) struct Buffers {
     pub(crate) leaves: Vec<u32>,
     columns: Vec<Chunk>,
     words: Vec<u16>,
+    words_f32: Vec<f32>,
+    words_f64: Vec<f64>,
     slots: Vec<Chunk>,
     chunks_f32: Vec<[f32; CHUNK]>,
     chunks_f64: Vec<[f64; CHUNK]>,

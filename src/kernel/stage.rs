@@ -66,11 +66,13 @@ pub(super) fn flush<T: Input>(value: T) -> T {
 }
 
 /// The float types a forest may read.
-pub(crate) trait Input: Real + Counted {
+pub(crate) trait Input: Real + Counted + From<u8> {
     /// The rows where they lie, if they are row-major and of this type.
     fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]>;
     /// Where rows of this type are staged.
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self>;
+    /// Where a row of this type is made ready for walks.
+    fn words(buffers: &mut Buffers) -> &mut Vec<Self>;
     /// The cuts of a feature for rows of this type.
     fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self>;
     /// [`PANEL`] adjacent columns of row-major rows, from column `first`.
@@ -89,6 +91,10 @@ impl Input for f32 {
 
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
         &mut buffers.staged_f32
+    }
+
+    fn words(buffers: &mut Buffers) -> &mut Vec<Self> {
+        &mut buffers.words_f32
     }
 
     #[inline(always)]
@@ -117,6 +123,10 @@ impl Input for f64 {
 
     fn buffer(buffers: &mut Buffers) -> &mut Vec<Self> {
         &mut buffers.staged_f64
+    }
+
+    fn words(buffers: &mut Buffers) -> &mut Vec<Self> {
+        &mut buffers.words_f64
     }
 
     #[inline(always)]

@@ -2,16 +2,15 @@
 #![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
+use super::bytes::{Bytes, bytes, fetchable};
 use super::level::{Level, Work};
 use super::steps::advance;
+use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
 use crate::layout::row::RowLayout;
-use crate::layout::tops::{ByteColumn, LANES, MAX_REGISTERS, PLACES, REGISTER, Tops};
+use crate::layout::tops::{LANES, PLACES, Tops};
 
 /// The next place of each place of a block; of an exit itself.
 type Next = [u8; PLACES];
-
-/// The bytes of a row.
-type Bytes = [[u8; REGISTER]; MAX_REGISTERS];
 
 /// Before any tile has been evaluated.
 const ARRIVED: Next = {
@@ -37,13 +36,7 @@ impl<S: Sum> Work for AddTops<'_, S> {
 
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
-        let Tops { columns, ranks, .. } = self.tops;
-        let mut bytes: Bytes = [[0; REGISTER]; MAX_REGISTERS];
-        for at in 0..columns.len() {
-            let ByteColumn { word, last, first } = columns[at];
-            let word = self.words[usize::from(word)].min(last);
-            bytes[at / REGISTER][at % REGISTER] = ranks[first as usize + usize::from(word)];
-        }
+        let bytes = bytes(&self.tops.bytes, self.words);
         match self.tops.n_blocks {
             1 => self.add_blocks::<L, 1>(level, &bytes),
             2 => self.add_blocks::<L, 2>(level, &bytes),
@@ -56,7 +49,7 @@ impl<S: Sum> AddTops<'_, S> {
     /// Adds the leaves of trees whose groups have so many blocks.
     #[inline(always)]
     fn add_blocks<L: Level, const BLOCKS: usize>(self, level: L, bytes: &Bytes) {
-        match self.tops.columns.len().div_ceil(REGISTER) {
+        match self.tops.bytes.columns.len().div_ceil(REGISTER) {
             0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2>(level, bytes),
             3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4>(level, bytes),
             _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS>(level, bytes),
@@ -67,10 +60,7 @@ impl<S: Sum> AddTops<'_, S> {
     #[inline(always)]
     fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize>(self, level: L, bytes: &Bytes) {
         let Tops { tiles, groups, .. } = self.tops;
-        let mut columns = [level.fetchable(&bytes[0]); REGISTERS];
-        for at in 1..REGISTERS {
-            columns[at] = level.fetchable(&bytes[at]);
-        }
+        let columns = fetchable::<L, REGISTERS>(level, bytes);
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
                 let tiles = &tiles[group * BLOCKS + block];

@@ -82,6 +82,16 @@ impl<T: Input, S: Real> WalkKernel<T, S> {
     pub(crate) fn base(&self) -> &[S] {
         &self.base
     }
+
+    /// Makes margins what sums start from.
+    pub(crate) fn start(&self, margins: &mut [S]) {
+        for row in margins.chunks_exact_mut(self.n_outputs) {
+            match self.profile.base {
+                BasePosition::First => row.copy_from_slice(&self.base),
+                BasePosition::Last => row.fill(S::ZERO),
+            }
+        }
+    }
 }
 
 impl<T: Input, S: Real> Walks<T, S> {
@@ -233,12 +243,7 @@ impl<T: Input, S: Real> Kernel<S> for WalkKernel<T, S> {
     fn margins(&self, batch: &Batch<'_>, rows: Range<usize>, margins: &mut [S], buffers: &mut Buffers) {
         let (walks, k) = (self.walks(), self.n_outputs);
         let block = self.input.stage(batch, rows, T::buffer(buffers));
-        for row in margins.chunks_exact_mut(k) {
-            match self.profile.base {
-                BasePosition::First => row.copy_from_slice(&self.base),
-                BasePosition::Last => row.fill(S::ZERO),
-            }
-        }
+        self.start(margins);
         walks.walk_all(&block, |tree, row, leaf| match walks.target(tree) {
             Target::One(output) => {
                 margins[row * k + output as usize] += walks.leaf_value(leaf as usize, block.row(row))

@@ -1,11 +1,14 @@
 //! Flat arrays that kernels read, built once from a [`Forest`](crate::ir::Forest).
 
 pub(crate) mod byte_tests;
+pub(crate) mod bytes;
 pub(crate) mod circuit;
 mod classes;
+pub(crate) mod levels;
 pub(crate) mod program;
 pub(crate) mod ranks;
 pub(crate) mod row;
 pub(crate) mod stored;
 pub(crate) mod tops;
+pub(crate) mod values;
 pub(crate) mod walk;

@@ -2,7 +2,8 @@
 //!
 //! A tile is the perfect subtree of one, three or seven splits, over leaves or over the results of other tiles, so that
 //! what is between its splits stays in registers. Leaves are numbered in the order in which the program names them,
-//! those of a tile one after another. A subtree that is nearly perfect is padded with leaves that occur twice.
+//! those of a tile one after another. A subtree that is nearly perfect is padded with leaves that occur twice. A perfect
+//! subtree that asks the same of all nodes of a level, as CatBoost's trees do, is one tile of a split for each level.
 
 use std::ops::Range;
 
@@ -28,10 +29,27 @@ pub(crate) enum Tile {
     LeafLeft,
     /// One split: a tile on the left, a leaf on the right.
     LeafRight,
+    /// Three splits, one for each level, over eight leaves; and so on.
+    Levels3,
+    Levels4,
+    Levels5,
+    Levels6,
+    Levels7,
+    Levels8,
 }
 
+/// The tiles of a split for each level, by how many levels they have.
+const BY_LEVEL: [(u32, Tile); 6] = [
+    (3, Tile::Levels3),
+    (4, Tile::Levels4),
+    (5, Tile::Levels5),
+    (6, Tile::Levels6),
+    (7, Tile::Levels7),
+    (8, Tile::Levels8),
+];
+
 impl Tile {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Leaf,
         Self::Leaves2,
         Self::Leaves4,
@@ -40,6 +58,12 @@ impl Tile {
         Self::Join8,
         Self::LeafLeft,
         Self::LeafRight,
+        Self::Levels3,
+        Self::Levels4,
+        Self::Levels5,
+        Self::Levels6,
+        Self::Levels7,
+        Self::Levels8,
     ];
 }
 
@@ -68,8 +92,7 @@ pub(super) fn heights(forest: &Forest) -> Vec<Height> {
 
 /// A program. The last operation is the root's.
 pub(super) struct Program<'a> {
-    /// The forest's.
-    all_splits: &'a [Split],
+    forest: &'a Forest,
     heights: &'a [Height],
     /// Whether tiles may be padded.
     padded: bool,
@@ -103,8 +126,7 @@ impl<'a> Program<'a> {
     /// A program without operations.
     pub(super) fn empty(forest: &'a Forest, heights: &'a [Height]) -> Self {
         let (ops, operands, splits, leaves, chain) = Default::default();
-        let all_splits = forest.splits();
-        Self { all_splits, heights, padded: false, ops, operands, splits, leaves, has_padding: false, n_sets: 0, chain }
+        Self { forest, heights, padded: false, ops, operands, splits, leaves, has_padding: false, n_sets: 0, chain }
     }
 
     /// Writes the program of a tree over whatever was here.
@@ -153,7 +175,10 @@ impl<'a> Program<'a> {
                     break self.push(Tile::Leaf, number, self.splits.len(), &[]);
                 }
             };
-            let split = &self.all_splits[index];
+            if let Some(result) = self.emit_levels(index) {
+                break result;
+            }
+            let split = &self.forest.splits()[index];
             let Height { levels, splits } = self.heights[index];
             let least = |levels: u32| if self.padded { [1, 2, 5][levels as usize - 1] } else { (1 << levels) - 1 };
             if levels <= 3 && splits >= least(levels) {
@@ -182,6 +207,37 @@ impl<'a> Program<'a> {
         result
     }
 
+    /// A perfect subtree that asks the same of all nodes of a level, as one tile; nothing for any other.
+    fn emit_levels(&mut self, root: usize) -> Option<u16> {
+        let Height { levels, splits } = self.heights[root];
+        let &(_, tile) = BY_LEVEL.iter().find(|by_level| by_level.0 == levels)?;
+        let forest = self.forest;
+        let same = |a: usize, b: usize| forest.ask_the_same(&forest.splits()[a], &forest.splits()[b]);
+        let children = |split: usize| {
+            let Split { left, right, .. } = forest.splits()[split];
+            [left, right].map(|child| match child.position() {
+                Position::Split(index) | Position::Leaf(index) => index,
+            })
+        };
+        let [left, right] = children(root);
+        // Most perfect subtrees already differ there.
+        if splits != (1 << levels) - 1 || !same(left, right) {
+            return None;
+        }
+        let (mut firsts, mut level) = (Vec::new(), vec![root]);
+        for _ in 0..levels {
+            if !level.iter().all(|&split| same(split, level[0])) {
+                return None;
+            }
+            firsts.push(level[0]);
+            level = level.into_iter().flat_map(children).collect();
+        }
+        let first_split = self.splits.len();
+        firsts.into_iter().for_each(|split| self.note(split));
+        let first = self.number(level);
+        Some(self.push(tile, first, first_split, &[]))
+    }
+
     /// A subtree of at most `levels` levels, as one tile over its leaves.
     fn emit_leaf_tile(&mut self, root: Child, levels: u32) -> u16 {
         let first_split = self.splits.len();
@@ -197,10 +253,10 @@ impl<'a> Program<'a> {
     /// A split over two subtrees, neither a leaf, with as many levels below it as make a dense tile.
     fn emit_join(&mut self, root: Child) -> u16 {
         let Position::Split(index) = root.position() else { unreachable!("a split") };
-        let split = &self.all_splits[index];
+        let split = &self.forest.splits()[index];
         let inner = |child: Child| match child.position() {
             Position::Split(child) => {
-                let Split { left, right, .. } = self.all_splits[child];
+                let Split { left, right, .. } = self.forest.splits()[child];
                 [left, right].iter().filter(|child| matches!(child.position(), Position::Split(_))).count()
             }
             Position::Leaf(_) => 0,
@@ -230,7 +286,7 @@ impl<'a> Program<'a> {
                 *below = match child.position() {
                     Position::Split(index) => {
                         self.note(index);
-                        [self.all_splits[index].left, self.all_splits[index].right]
+                        [self.forest.splits()[index].left, self.forest.splits()[index].right]
                     }
                     Position::Leaf(_) => {
                         self.has_padding = true;
@@ -246,7 +302,7 @@ impl<'a> Program<'a> {
     /// Writes what the next split of an operation is.
     fn note(&mut self, split: usize) {
         self.splits.push(Some(split));
-        self.n_sets += usize::from(matches!(self.all_splits[split].test, SplitTest::Set(_)));
+        self.n_sets += usize::from(matches!(self.forest.splits()[split].test, SplitTest::Set(_)));
     }
 
     /// Numbers leaves; the number of the first.
@@ -265,5 +321,44 @@ impl<'a> Program<'a> {
         self.ops.push(Op { tile, leaf, splits, operands });
         // Trees that bytes can number the leaves of have no more.
         self.ops.len() as u16 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{ForestBuilder, Missing, Node, Test, TreeSpec};
+    use crate::schema::Schema;
+
+    /// The operations of a tree of six levels whose splits, in level order, have these thresholds.
+    fn tiles(threshold: impl Fn(u32) -> f64) -> Vec<(Tile, usize)> {
+        let nodes: Vec<_> = (0..127)
+            .map(|id| match id < 63 {
+                true => {
+                    let test = Test::Threshold(threshold(id));
+                    Node::Split { feature: 0, test, missing: Missing::Left, left: 2 * id + 1, right: 2 * id + 2 }
+                }
+                false => Node::Leaf { id, values: &[1.0] },
+            })
+            .collect();
+        let tree = TreeSpec { output: Some(0), weight: 1.0, nodes: &nodes };
+        let forest = ForestBuilder::new(&Schema::new(1, 1)).tree(tree).finish().unwrap();
+        let heights = heights(&forest);
+        let mut program = Program::empty(&forest, &heights);
+        program.write(forest.trees()[0].root, true);
+        program.ops.iter().map(|op| (op.tile, op.splits.len())).collect()
+    }
+
+    #[test]
+    fn what_is_asked_of_a_whole_level_is_asked_once() {
+        let level = |split: u32| f64::from((split + 1).ilog2());
+        assert_eq!(tiles(level), [(Tile::Levels6, 6)]);
+        // The last split of the last level is another: its three ancestors' other halves are as before.
+        let other = tiles(|split| if split == 62 { 100.0 } else { level(split) });
+        assert!(other.contains(&(Tile::Leaves8, 7)) && other.contains(&(Tile::Levels3, 3)), "{other:?}");
+        assert!(
+            !other.iter().any(|(tile, _)| matches!(tile, Tile::Levels4 | Tile::Levels5 | Tile::Levels6)),
+            "{other:?}"
+        );
     }
 }

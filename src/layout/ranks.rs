@@ -202,6 +202,12 @@ impl Ranks {
         }
     }
 
+    /// The last of them.
+    pub(super) fn greatest_cut(&self, feature: &RankedFeature) -> f64 {
+        let last = feature.n_cuts - 1;
+        self.f64.as_ref().map_or_else(|| self.f32.of(feature).0[last].into(), |wide| wide.of(feature).0[last])
+    }
+
     /// Bytes the tables hold.
     pub(crate) fn heap_bytes(&self) -> usize {
         let codes: usize =

@@ -185,6 +185,11 @@ impl<S: Real> RowLayout<S> {
         self.trees.iter().map(|tree| tree.output).collect()
     }
 
+    /// Words that are outcomes of category tests.
+    pub(super) fn n_outcomes(&self) -> usize {
+        self.outcomes.iter().map(|outcomes| outcomes.n_tests).sum()
+    }
+
     /// Number of leaves.
     pub(crate) fn n_leaves(&self) -> usize {
         // A tree has one more than splits, and the first node is of no tree.

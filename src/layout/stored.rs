@@ -430,6 +430,12 @@ impl<S: StoredReal> CircuitLayout<S> {
                 Tile::Join4 => (4, 3, 0),
                 Tile::Join8 => (8, 7, 0),
                 Tile::LeafLeft | Tile::LeafRight => (0, 1, 1),
+                Tile::Levels3 => (0, 3, 8),
+                Tile::Levels4 => (0, 4, 16),
+                Tile::Levels5 => (0, 5, 32),
+                Tile::Levels6 => (0, 6, 64),
+                Tile::Levels7 => (0, 7, 128),
+                Tile::Levels8 => (0, 8, 256),
             };
             next.test += tests * length as usize;
             for &Instruction { slot, leaf } in instruction.by_ref().take(length as usize) {

@@ -5,12 +5,13 @@
 //! tile, or at an exit, which is a node of the tree, a leaf mostly. What remains of a walk is then a byte a step. Trees
 //! fill blocks of 64 tiles. Eight trees are walked together, of as many blocks as it takes.
 
+use super::bytes::{ByteColumns, REGISTER, TESTED, Tests};
 use super::circuit::Refusal;
 use super::row::{RowLayout, RowNode, RowTree};
 use crate::ir::real::Real;
 
 /// Tiles of a block, which are evaluated at once.
-pub(crate) const TILES: usize = 64;
+pub(crate) const TILES: usize = TESTED;
 
 /// Places of a block: its tiles, and the exits of its trees behind them. A place is a byte.
 pub(crate) const PLACES: usize = 256;
@@ -18,27 +19,13 @@ pub(crate) const PLACES: usize = 256;
 /// Walks in flight.
 pub(crate) const LANES: usize = 8;
 
-/// Columns of a register in which bytes are fetched.
-pub(crate) const REGISTER: usize = 16;
-
-/// Registers of columns.
-pub(crate) const MAX_REGISTERS: usize = 8;
-
 /// Tops of more nodes than this are not near the processor when they are needed.
 const MAX_NODES: usize = 1 << 17;
-
-/// Columns.
-const MAX_COLUMNS: usize = MAX_REGISTERS * REGISTER;
-
-/// Cuts of a column.
-const CUTS: usize = 255;
 
 /// The tops of all trees of a [`RowLayout`].
 #[derive(Debug)]
 pub(crate) struct Tops<S: 'static> {
-    pub(crate) columns: Vec<ByteColumn>,
-    /// Of all columns.
-    pub(crate) ranks: Vec<u8>,
+    pub(crate) bytes: ByteColumns,
     /// The blocks of `groups`, one after another.
     pub(crate) tiles: Vec<Tiles>,
     pub(crate) groups: Vec<Group>,
@@ -50,16 +37,6 @@ pub(crate) struct Tops<S: 'static> {
     pub(crate) nodes: Vec<u32>,
 }
 
-/// A byte of a row: how many of some cuts of a word the word is greater than.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ByteColumn {
-    pub(crate) word: u16,
-    /// The greatest word that has a rank of its own.
-    pub(crate) last: u16,
-    /// Where the rank of word 0 is in [`Tops::ranks`]; those of greater words follow.
-    pub(crate) first: u32,
-}
-
 /// The tiles of a block.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
@@ -68,14 +45,6 @@ pub(crate) struct Tiles {
     pub(crate) tests: [Tests; 3],
     /// The places of the four grandchildren, from left to right.
     pub(crate) next: [[u8; TILES]; 4],
-}
-
-/// A test of 64 tiles: right where the byte of the column is at least `from`.
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-pub(crate) struct Tests {
-    pub(crate) columns: [u8; TILES],
-    pub(crate) from: [u8; TILES],
 }
 
 /// Trees that are walked together: as many of each block, in tree order.
@@ -99,9 +68,8 @@ pub(crate) struct Top {
     pub(crate) output: u32,
 }
 
-/// What a step of a walk by words takes, such a step below an exit, a step from tile to tile, a block, a fetch of 64 bytes
+/// What a step by words below an exit takes, a step from tile to tile, a block, a fetch of 64 bytes
 /// from a register of columns for it, and a column, in cycles.
-const WORD_STEP: f64 = 2.6;
 const REST_STEP: f64 = 5.0;
 const STEP: f64 = 0.8;
 const BLOCK: f64 = 14.0;
@@ -110,17 +78,13 @@ const COLUMN: f64 = 6.0;
 
 /// Tops that are reckoned, and not laid out.
 pub(crate) struct Reckoned {
-    columns: Vec<ByteColumn>,
-    ranks: Vec<u8>,
-    /// By word, its first column, if it has any.
-    first_columns: Vec<u8>,
+    bytes: ByteColumns,
     /// The splits that are roots of tiles, tree after tree.
     roots: Vec<u32>,
     trees: Vec<Shape>,
     n_blocks: usize,
-    /// What a row is reckoned to take by tops, and by words alone, in cycles.
+    /// What a row is reckoned to take, in cycles, once it has been ranked.
     pub(crate) cycles: f64,
-    pub(crate) cycles_by_words: f64,
 }
 
 /// The tiles of a tree's top.
@@ -144,19 +108,21 @@ impl Reckoned {
         }
         let mut roots = Vec::new();
         let trees: Vec<_> = layout.trees.iter().map(|tree| Shape::new(&layout.nodes, tree, &mut roots)).collect();
-        let (columns, ranks, first_columns) = columns(&layout.nodes, layout.n_words, &roots)?;
+        let of_tile = |&root: &u32| tile(&layout.nodes, root).0.map(|at| layout.nodes[at as usize]);
+        // Leaves compare with the greatest word.
+        let splits = || roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX);
+        let bytes = ByteColumns::new(layout.n_words, splits)?;
         let takes = |n_blocks: usize| {
-            let fetches = (columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
+            let fetches = (bytes.columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
             let of_group = |[blocks, steps, rest]: [u32; 3]| {
                 f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH)
                     + LANES as f64 * (f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
             };
-            columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
+            bytes.columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
         };
         let by_blocks = [1, 2, 4].map(|n_blocks| (n_blocks, takes(n_blocks)));
         let (n_blocks, cycles) = by_blocks.into_iter().fold(by_blocks[0], |a, b| if b.1 < a.1 { b } else { a });
-        let cycles_by_words = layout.trees.iter().map(|tree| f64::from(tree.depth) * WORD_STEP).sum();
-        Ok(Self { columns, ranks, first_columns, roots, trees, n_blocks, cycles, cycles_by_words })
+        Ok(Self { bytes, roots, trees, n_blocks, cycles })
     }
 }
 
@@ -249,68 +215,15 @@ impl Shape {
     }
 }
 
-type Columns = (Vec<ByteColumn>, Vec<u8>, Vec<u8>);
-
-/// Columns for the tests of some tiles, their ranks, and the first column of each word.
-fn columns(nodes: &[RowNode], n_words: usize, roots: &[u32]) -> Result<Columns, Refusal> {
-    let splits = || {
-        let of_tile = |&root: &u32| tile(nodes, root).0.map(|at| nodes[at as usize]);
-        // Leaves compare with the greatest word.
-        roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX)
-    };
-    let mut lasts = vec![0u16; n_words];
-    splits().for_each(|split| lasts[usize::from(split.word)] = lasts[usize::from(split.word)].max(split.cut + 1));
-    if lasts.iter().filter(|&&last| last > 0).count() > MAX_COLUMNS {
-        return Err(Refusal::TopColumns);
-    }
-    let mut starts = vec![0; n_words];
-    let mut end = 0;
-    for (start, &last) in starts.iter_mut().zip(&lasts) {
-        *start = end;
-        end += usize::from(last);
-    }
-    let mut is_cut = vec![false; end];
-    splits().for_each(|split| is_cut[starts[usize::from(split.word)] + usize::from(split.cut)] = true);
-
-    let (mut columns, mut ranks, mut first_columns) = (Vec::new(), Vec::new(), vec![0; n_words]);
-    for word in (0..n_words).filter(|&word| lasts[word] > 0) {
-        first_columns[word] = columns.len().min(MAX_COLUMNS) as u8;
-        let is_cut = &is_cut[starts[word]..][..usize::from(lasts[word])];
-        let (mut first, mut rank, mut n_before) = (ranks.len(), 0, 0);
-        for (cut, _) in is_cut.iter().enumerate().filter(|&(_, &is_cut)| is_cut) {
-            if rank == CUTS {
-                columns.push(ByteColumn { word: word as u16, last: n_before, first: first as u32 });
-                (first, rank) = (ranks.len(), 0);
-            }
-            ranks.resize(first + cut + 1, rank as u8);
-            rank += 1;
-            ranks.push(rank as u8);
-            n_before = cut as u16 + 1;
-        }
-        columns.push(ByteColumn { word: word as u16, last: n_before, first: first as u32 });
-    }
-    if columns.len() > MAX_COLUMNS { Err(Refusal::TopColumns) } else { Ok((columns, ranks, first_columns)) }
-}
-
 impl<S: Real> Tops<S> {
     /// The tops of the trees of `layout` as they were reckoned.
     ///
     /// Cost: a look at the splits of the tops.
     pub(crate) fn new(layout: &RowLayout<S>, reckoned: Reckoned) -> Self {
-        let Reckoned { columns, ranks, first_columns, roots, trees, n_blocks, .. } = reckoned;
+        let Reckoned { bytes, roots, trees, n_blocks, .. } = reckoned;
         let nodes = &layout.nodes[..];
-        let test = |at: u32| {
-            let RowNode { word, cut, .. } = nodes[at as usize];
-            if is_leaf(nodes, at) {
-                // It stands for both its children, so any test does.
-                return (0, 0);
-            }
-            let mut column = first_columns[usize::from(word)];
-            while columns[usize::from(column)].last <= cut {
-                column += 1;
-            }
-            (column, ranks[columns[usize::from(column)].first as usize + usize::from(cut) + 1])
-        };
+        // A leaf stands for both its children, so any test does.
+        let test = |at: u32| if is_leaf(nodes, at) { (0, 0) } else { bytes.test(nodes[at as usize]) };
         // As far as that, exits are none; the last is for lanes without a tree.
         let (mut exits, mut tiles, mut groups) = (vec![0; TILES + 1], Vec::new(), Vec::new());
         let (mut trees, mut of_layout) = (&trees[..], layout.trees.iter());
@@ -362,13 +275,12 @@ impl<S: Real> Tops<S> {
         }
         let value = |&node: &u32| if node == 0 { -S::ZERO } else { layout.values[node as usize] };
         exits.resize(exits.len() + PLACES, 0);
-        Self { columns, ranks, tiles, groups, n_blocks, values: exits.iter().map(value).collect(), nodes: exits }
+        Self { bytes, tiles, groups, n_blocks, values: exits.iter().map(value).collect(), nodes: exits }
     }
 
     /// Bytes the arrays hold.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let columns = size_of_val(&*self.columns) + self.ranks.len();
         let exits = size_of_val(&*self.values) + size_of_val(&*self.nodes);
-        columns + exits + size_of_val(&*self.tiles) + size_of_val(&*self.groups)
+        self.bytes.heap_bytes() + exits + size_of_val(&*self.tiles) + size_of_val(&*self.groups)
     }
 }

@@ -356,12 +356,12 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
         Some(pool) if n_rows > 1 && n_rows as f64 * model.plan.ns_per_row >= PARALLEL_NS => {
             let shares = pool.current_num_threads() * SHARES_PER_THREAD;
             let rows_per_share = n_rows.div_ceil(shares).next_multiple_of(model.plan.dispatch.rows_at_once());
-            scratch.shares.resize(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default());
+            scratch.shares.resize_with(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default);
             let shares = out.par_chunks_mut(rows_per_share * width).zip(&mut scratch.shares).enumerate();
             pool.install(|| shares.for_each(|(index, (out, buffers))| share(index * rows_per_share, out, buffers)));
         }
         _ => {
-            scratch.shares.resize(scratch.shares.len().max(1), Buffers::default());
+            scratch.shares.resize_with(scratch.shares.len().max(1), Buffers::default);
             share(0, out, &mut scratch.shares[0]);
         }
     }

@@ -4,7 +4,7 @@
 //! and single rows); only their ratios matter, and only where kernels are far apart.
 
 use super::Isa;
-use crate::ir::Forest;
+use crate::ir::{Float, Forest};
 use crate::layout::circuit;
 
 /// What a forest asks of the kernels.
@@ -50,7 +50,26 @@ impl Work {
 
     /// A single row that is ranked and walked.
     pub(super) fn row(&self) -> f64 {
-        self.features * 6.0 + self.visits * 1.7
+        self.features * 9.0 + self.visits * 1.6
+    }
+
+    /// A single row that is ranked, where tests made at once then take so many cycles.
+    pub(super) fn at_once(&self, cycles: f64) -> f64 {
+        self.features * 9.0 + cycles * 0.55
+    }
+
+    /// A single row that is walked by so many words made of its values.
+    pub(super) fn values(&self, n_words: f64, input: Float) -> f64 {
+        // Nodes of f64 cuts are twice as large.
+        let visit = if input == Float::F32 { 1.7 } else { 2.4 };
+        n_words * 0.15 + self.visits * visit
+    }
+
+    /// Whether ranked rows, or what is made of them, may pay.
+    pub(super) fn ranks_may_pay(&self, forest: &Forest) -> bool {
+        // Mostly there are two planes at most.
+        let values = self.values(2.0 * forest.n_features() as f64, forest.profile().input);
+        self.row().min(values) <= self.walk()
     }
 
     /// A row that is walked as it is.

@@ -1,6 +1,7 @@
 //! Choosing kernels: which of them evaluates a model, on which instruction set, and why.
 
 mod cost;
+mod few;
 mod stored;
 mod tune;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::cost::Work;
+use self::few::{FewRows, plan_few_rows};
 pub(crate) use self::stored::{Compiled, put};
 pub(crate) use self::tune::{TUNING_ROWS, tune};
 use crate::error::{Error, Result};
@@ -25,7 +27,6 @@ use crate::kernel::{Kernel, Sum};
 use crate::layout::byte_tests::ByteTests;
 use crate::layout::circuit::{self, CircuitLayout, Refusal};
 use crate::layout::row::{RowLayout, row_refusal};
-use crate::layout::tops::{Reckoned, Tops};
 use crate::layout::walk::MAX_FEATURES;
 
 /// An instruction set that kernels are compiled for.
@@ -125,7 +126,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedKernel {
-    /// Its name: `circuit` (batches), `row` (a few rows), `tops` (a few rows) or `walk` (whatever the others do not do).
+    /// Its name: `circuit` (batches), `row`, `tops`, `levels` or `values` (a few rows), or `walk` (whatever the others do not do).
     pub name: &'static str,
     /// Number of trees it evaluates.
     pub trees: usize,
@@ -229,8 +230,8 @@ impl Choice {
 /// Batches of fewer rows are taken row by row: a circuit works on 64 rows, however many are there.
 const LEAST_ROWS: usize = 16;
 
-/// The same where trees have tops, which are quicker.
-const LEAST_BESIDE_TOPS: usize = 24;
+/// The same where single rows are quicker than by ranked walks.
+const LEAST_BESIDE_QUICK: usize = 24;
 
 /// Products of matrices on an instruction set.
 pub(crate) fn multiplier(isa: Isa) -> Box<dyn Multiply> {
@@ -281,7 +282,9 @@ pub(crate) fn fitting(forest: &Forest) -> Vec<&'static str> {
     let fits = |kind: &KernelKind| match kind {
         KernelKind::Circuit => laid_out.circuits::<f64>().refused.is_none(),
         KernelKind::Row => rows.is_ok(),
-        KernelKind::Tops => rows.as_ref().is_ok_and(|rows| Reckoned::new(rows, Isa::Portable.register_bytes()).is_ok()),
+        KernelKind::Tops | KernelKind::Levels | KernelKind::Values => {
+            rows.as_ref().is_ok_and(|rows| few::fits(*kind, rows, forest.n_features()))
+        }
         KernelKind::Walk => true,
     };
     KernelKind::ALL.iter().filter(|kind| fits(kind)).map(|kind| kind.name()).collect()
@@ -364,7 +367,7 @@ fn compile<T: Input, S: Sum>(
     let circuit = circuits.work.circuit(isa) + walk - circuits.work.walk();
     let circuits = plan_circuits(&mut plan, circuits, choice);
     let others = circuits.is_none() || in_circuits < n_trees;
-    let (rows, tops) = plan_ranked(&mut plan, rows, choice, others);
+    let few_rows = plan_few_rows::<T, S>(&mut plan, forest, rows, choice, others);
     let dispatch = match choice {
         Choice::As(dispatch) => dispatch,
         Choice::Only(kind) => {
@@ -372,20 +375,21 @@ fn compile<T: Input, S: Sum>(
             Dispatch::only(kind)
         }
         Choice::Reckoned => {
-            let in_blocks = if rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
-            let few = if tops.is_some() { KernelKind::Tops } else { in_blocks };
+            let in_blocks = if few_rows.rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
+            let few = few_rows.quick().unwrap_or(in_blocks);
             let many = if circuits.is_some() { KernelKind::Circuit } else { in_blocks };
-            let many_from = match (circuits.is_some(), tops.is_some()) {
-                (_, true) => LEAST_BESIDE_TOPS,
-                (true, false) => LEAST_ROWS,
-                (false, false) => 1,
+            let many_from = match (circuits.is_some(), few == in_blocks) {
+                (_, false) => LEAST_BESIDE_QUICK,
+                (true, true) => LEAST_ROWS,
+                (false, true) => 1,
             };
             Dispatch { single: few, few, many, many_from }
         }
     };
     // Trees without a circuit are walked by ranks where rows have them.
+    let FewRows { rows, tops, levels, values } = few_rows;
     let rest = if circuits.is_some() && rows.is_none() { n_trees - in_circuits } else { 0 };
-    let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows, tops }, dispatch)?;
+    let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows, tops, levels, values }, dispatch)?;
     let name = KernelKind::Walk.name();
     if dispatch.uses(KernelKind::Walk) {
         let (trees, bytes, reason) = (n_trees, kernel.heap_bytes(), "any tree".to_owned());
@@ -397,7 +401,7 @@ fn compile<T: Input, S: Sum>(
     plan.dispatch = dispatch;
     plan.ns_per_row = match dispatch.many {
         KernelKind::Circuit => circuit,
-        KernelKind::Row | KernelKind::Tops => row,
+        KernelKind::Row | KernelKind::Tops | KernelKind::Levels | KernelKind::Values => row,
         KernelKind::Walk => walk,
     };
     plan.say_which_rows();
@@ -484,71 +488,35 @@ fn plan_circuits<S: Sum>(
     }
 }
 
-/// Ranked rows and the tops of their trees, if that is possible, and pays or was asked for. Circuits leave `others` to
-/// ranked rows: blocks, or trees.
-fn plan_ranked<S: Sum>(
-    plan: &mut Plan,
-    candidate: Candidate<'_, Arc<RowLayout<S>>>,
-    choice: Choice,
-    others: bool,
-) -> (Option<Arc<RowLayout<S>>>, Option<Tops<S>>) {
-    let Candidate { trees, work, layout, .. } = candidate;
-    let (row, walk) = (work.row(), work.walk());
-    let name = KernelKind::Row.name();
-    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
-    let pays = row <= walk;
-    let refused = |kind: KernelKind, reason| RefusedKernel { name: kind.name(), reason };
-    if ![KernelKind::Row, KernelKind::Tops].iter().any(|&kind| choice.wants(kind, pays)) {
-        let reason = choice.refusal(reckoned);
-        plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(|kind| refused(kind, reason.clone())));
-        return (None, None);
+impl Plan {
+    /// A layout, if a kernel has one; if not, notes why.
+    fn fitting<L>(&mut self, kind: KernelKind, layout: Result<L, Refusal>) -> Option<L> {
+        layout.map_err(|refusal| self.refuse(kind, refusal.to_string())).ok()
     }
-    let layout = match layout() {
-        Ok(layout) => layout,
-        Err(refusal) => {
-            plan.refused.extend([KernelKind::Row, KernelKind::Tops].map(|kind| refused(kind, refusal.to_string())));
-            return (None, None);
-        }
-    };
-    let tops = plan_tops(plan, &layout, choice, pays);
-    if choice.wants(KernelKind::Row, pays && (others || tops.is_none())) {
-        plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
-        return (Some(layout), tops);
-    }
-    let instead = format!("{reckoned}; tops take less");
-    let reason = choice.refusal(if tops.is_some() { instead } else { reckoned });
-    plan.refused.push(RefusedKernel { name, reason });
-    (tops.is_some().then_some(layout), tops)
-}
 
-/// The tops of the trees of ranked rows, if that is possible, and pays or was asked for.
-fn plan_tops<S: Sum>(plan: &mut Plan, rows: &RowLayout<S>, choice: Choice, rows_pay: bool) -> Option<Tops<S>> {
-    let name = KernelKind::Tops.name();
-    let reckoned = match Reckoned::new(rows, plan.isa.register_bytes()) {
-        Ok(reckoned) => reckoned,
-        Err(refusal) => {
-            plan.refused.push(RefusedKernel { name, reason: refusal.to_string() });
-            return None;
+    /// Whether to lay a kernel out; if not, notes why.
+    fn wants(&mut self, kind: KernelKind, choice: Choice, pays: bool, reckoned: &str) -> bool {
+        let wanted = choice.wants(kind, pays);
+        if !wanted {
+            self.refuse(kind, choice.refusal(reckoned.to_owned()));
         }
-    };
-    let (takes, walks) = (reckoned.cycles, reckoned.cycles_by_words);
-    let reason = format!("reckoned to take {takes:.0} cycles a row once it is ranked, steps through words {walks:.0}");
-    let pays = rows_pay && plan.isa != Isa::Portable && takes <= walks;
-    if !choice.wants(KernelKind::Tops, pays) {
-        plan.refused.push(RefusedKernel { name, reason: choice.refusal(reason) });
-        return None;
+        wanted
     }
-    let tops = Tops::new(rows, reckoned);
-    let bytes = rows.heap_bytes() + tops.heap_bytes();
-    plan.kernels.push(PlannedKernel { name, trees: rows.trees.len(), bytes, reason });
-    Some(tops)
+
+    fn refuse(&mut self, kind: KernelKind, reason: String) {
+        self.refused.push(RefusedKernel { name: kind.name(), reason });
+    }
+
+    fn add(&mut self, kind: KernelKind, trees: usize, bytes: usize, reason: String) {
+        self.kernels.push(PlannedKernel { name: kind.name(), trees, bytes, reason });
+    }
 }
 
 /// The kernel of a forest on an instruction set.
 fn kernel<T: Input, S: Sum>(
     forest: &Forest,
     request: Request,
-    layouts: Layouts<S>,
+    layouts: Layouts<T, S>,
     dispatch: Dispatch,
 ) -> Result<Box<dyn Kernel<S>>> {
     let Request { isa, sentinel, .. } = request;

@@ -62,8 +62,7 @@ pub(crate) fn put(forest: &Forest, to: &mut Writer) {
 fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     let laid_out = LaidOut::new(forest);
     let rows = laid_out.rows::<S>();
-    let pays = rows.work.row() <= rows.work.walk();
-    let layout = if pays { (rows.layout)().ok() } else { None };
+    let layout = if rows.work.ranks_may_pay(forest) { (rows.layout)().ok() } else { None };
     layout.is_some().put(to);
     let Some(rows_layout) = layout else { return forest.put(to) };
     forest.put_arithmetic(to);
@@ -140,7 +139,7 @@ fn get_as<S: Sum + StoredReal>(
     if forest.tree_width() != 1 || forest.is_linear_model() || !forest.counts_trees_as(&rows.outputs()) {
         return Err(Error::invalid_model("trees of another kind than their layout"));
     }
-    if ids.len() != rows.n_leaves() || row_work.row() > row_work.walk() {
+    if ids.len() != rows.n_leaves() || !row_work.ranks_may_pay(&forest) {
         return Err(Error::invalid_model("another number of leaves than the trees have"));
     }
     let (trees, refused) = Stored::get(from)?;

@@ -359,7 +359,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME", value_parser = Isa::from_name)]
     pub isa: Option<Isa>,
 
-    /// Force a kernel: circuit, row, tops or walk; the fastest by reckoning if not given. The result is the same
+    /// Force a kernel: circuit, row, tops, levels, values or walk; the fastest by reckoning if not given. The result is the same
     #[arg(long, value_name = "NAME", value_parser = KernelKind::from_name)]
     pub kernel: Option<KernelKind>,
 

@@ -1,0 +1,58 @@
+//! Single rows through trees that ask the same of all nodes of a level: 64 levels are tested at once, and what those of a
+//! tree say is the number of its leaf.
+
+use super::Sum;
+use super::bytes::{Bytes, bytes, fetchable};
+use super::level::{Level, Work};
+use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
+use crate::layout::levels::{Block, LevelTree, Levels};
+use crate::layout::row::RowLayout;
+
+/// Adds the leaves of the row of these words to `sums`, one for every output.
+pub(crate) struct AddLevels<'a, S: 'static> {
+    pub(crate) layout: &'a RowLayout<S>,
+    pub(crate) levels: &'a Levels,
+    pub(crate) words: &'a [u16],
+    pub(crate) sums: &'a mut [S],
+}
+
+impl<S: Sum> Work for AddLevels<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, level: L) {
+        let bytes = bytes(&self.levels.bytes, self.words);
+        match self.levels.bytes.columns.len().div_ceil(REGISTER) {
+            0..=2 if L::BYTES > REGISTER => self.add::<L, 2>(level, &bytes),
+            3 | 4 if L::BYTES > REGISTER => self.add::<L, 4>(level, &bytes),
+            _ => self.add::<L, MAX_REGISTERS>(level, &bytes),
+        }
+    }
+}
+
+impl<S: Sum> AddLevels<'_, S> {
+    /// Adds the leaves of all trees, whose columns are in so many registers.
+    #[inline(always)]
+    fn add<L: Level, const REGISTERS: usize>(self, level: L, bytes: &Bytes) {
+        let columns = fetchable::<L, REGISTERS>(level, bytes);
+        let (mut sum, single) = (self.sums[0], self.sums.len() == 1);
+        let mut first = 0;
+        for Block { tests, end } in &self.levels.blocks {
+            let right = level.right(&columns, tests);
+            for &LevelTree { first_leaf, output, shift, last } in &self.levels.trees[first..*end] {
+                let leaf = first_leaf + ((right >> shift) as u32 & last);
+                let value = self.layout.values[leaf as usize];
+                if single {
+                    // In a register, not in memory: additions wait for one another.
+                    sum += value;
+                } else {
+                    self.sums[output as usize] += value;
+                }
+            }
+            first = *end;
+        }
+        if single {
+            self.sums[0] = sum;
+        }
+    }
+}

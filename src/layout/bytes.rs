@@ -1,0 +1,100 @@
+//! The words of a row as bytes that a few registers hold, so that 64 splits are tested at once.
+
+use super::circuit::Refusal;
+use super::row::RowNode;
+
+/// Splits that are tested at once.
+pub(crate) const TESTED: usize = 64;
+
+/// Columns of a register in which bytes are fetched.
+pub(crate) const REGISTER: usize = 16;
+
+/// Registers of columns.
+pub(crate) const MAX_REGISTERS: usize = 8;
+
+const MAX_COLUMNS: usize = MAX_REGISTERS * REGISTER;
+
+/// Cuts of a column.
+const CUTS: usize = 255;
+
+/// What the bytes of a row are made of.
+#[derive(Debug)]
+pub(crate) struct ByteColumns {
+    pub(crate) columns: Vec<ByteColumn>,
+    /// Of all columns.
+    pub(crate) ranks: Vec<u8>,
+    /// By word, its first column, if it has any.
+    first_columns: Vec<u8>,
+}
+
+/// A byte of a row: how many of some cuts of a word the word is greater than.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByteColumn {
+    pub(crate) word: u16,
+    /// The greatest word that has a rank of its own.
+    pub(crate) last: u16,
+    /// Where the rank of word 0 is in [`ByteColumns::ranks`]; those of greater words follow.
+    pub(crate) first: u32,
+}
+
+/// Tests of 64 splits: right where the byte of the column is at least `from`.
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct Tests {
+    pub(crate) columns: [u8; TESTED],
+    pub(crate) from: [u8; TESTED],
+}
+
+impl ByteColumns {
+    /// For tests of `splits`, which compare `n_words` words.
+    ///
+    /// Cost: two looks at the splits.
+    pub(super) fn new<I: Iterator<Item = RowNode>>(n_words: usize, splits: impl Fn() -> I) -> Result<Self, Refusal> {
+        let mut lasts = vec![0u16; n_words];
+        splits().for_each(|split| lasts[usize::from(split.word)] = lasts[usize::from(split.word)].max(split.cut + 1));
+        if lasts.iter().filter(|&&last| last > 0).count() > MAX_COLUMNS {
+            return Err(Refusal::ByteColumns);
+        }
+        let mut starts = vec![0; n_words];
+        let mut end = 0;
+        for (start, &last) in starts.iter_mut().zip(&lasts) {
+            *start = end;
+            end += usize::from(last);
+        }
+        let mut is_cut = vec![false; end];
+        splits().for_each(|split| is_cut[starts[usize::from(split.word)] + usize::from(split.cut)] = true);
+
+        let (mut columns, mut ranks, mut first_columns) = (Vec::new(), Vec::new(), vec![0; n_words]);
+        for word in (0..n_words).filter(|&word| lasts[word] > 0) {
+            first_columns[word] = columns.len().min(MAX_COLUMNS) as u8;
+            let is_cut = &is_cut[starts[word]..][..usize::from(lasts[word])];
+            let (mut first, mut rank, mut n_before) = (ranks.len(), 0, 0);
+            for (cut, _) in is_cut.iter().enumerate().filter(|&(_, &is_cut)| is_cut) {
+                if rank == CUTS {
+                    columns.push(ByteColumn { word: word as u16, last: n_before, first: first as u32 });
+                    (first, rank) = (ranks.len(), 0);
+                }
+                ranks.resize(first + cut + 1, rank as u8);
+                rank += 1;
+                ranks.push(rank as u8);
+                n_before = cut as u16 + 1;
+            }
+            columns.push(ByteColumn { word: word as u16, last: n_before, first: first as u32 });
+        }
+        if columns.len() > MAX_COLUMNS { Err(Refusal::ByteColumns) } else { Ok(Self { columns, ranks, first_columns }) }
+    }
+
+    /// The column and the least byte that one of the splits sends right.
+    pub(super) fn test(&self, split: RowNode) -> (u8, u8) {
+        let mut column = self.first_columns[usize::from(split.word)];
+        while self.columns[usize::from(column)].last <= split.cut {
+            column += 1;
+        }
+        (column, self.ranks[self.columns[usize::from(column)].first as usize + usize::from(split.cut) + 1])
+    }
+
+    /// Bytes the arrays hold.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.columns) + self.ranks.len() + self.first_columns.len()
+    }
+}
