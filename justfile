@@ -85,6 +85,13 @@ load-bench *arguments:
     cargo build --release --locked --package sawmill-peers
     target/peers/venv-main/bin/python benches/peers/loads.py {{arguments}}
 
+# Pipelines beside ONNX Runtime; writes benches/record/DATE-pipelines.md.
+pipelines-bench *arguments:
+    python3.11 -m venv target/peers/venv-main
+    target/peers/venv-main/bin/pip install --quiet --requirement benches/peers/requirements-main.txt
+    cargo build --release --locked --package sawmill-peers
+    target/peers/venv-main/bin/python benches/peers/pipelines.py {{arguments}}
+
 # This crate beside its peers on the same models and rows; writes benches/record/DATE.md (see benches/peers/README.md).
 peers *arguments:
     for name in main onedal lleaves; do python3.11 -m venv target/peers/venv-$name; done
