@@ -87,6 +87,20 @@ fn trees_that_read_columns_as_they_come_give_the_same_bits() {
     }
 }
 
+#[test]
+fn what_was_folded_into_trees_is_named() {
+    let folded = |name: &str| {
+        let model = Model::load(OnnxCase::named(name).path).unwrap();
+        (model.source().folded.clone(), model.pipeline().is_some())
+    };
+    let (nodes, left) = folded("scaled_forest");
+    assert!(nodes.len() == 1 && nodes[0].contains("(Scaler)") && !left, "{nodes:?}");
+    let (nodes, left) = folded("mixed_boosted");
+    assert!(nodes.iter().any(|node| node.contains("(Scaler)")) && left, "{nodes:?}");
+    assert!(!nodes.iter().any(|node| node.contains("OneHotEncoder")), "{nodes:?}");
+    assert_eq!(folded("mixed_logistic").0, [""; 0]);
+}
+
 /// Where an answer changes between two neighbouring numbers of a column, fused and plain change together.
 #[test]
 fn answers_change_at_the_same_numbers() {

@@ -170,7 +170,7 @@ fn numbers<T: Number>(
 }
 
 /// Converts the cells of a part of a matrix, row after row; returns the first that cannot be.
-fn cells<A: Copy, T>(
+fn cells<A: Copy, T: Default>(
     part: ArrayView2<'_, A>,
     convert: impl Fn(A) -> Option<T>,
     out: &mut [T],
@@ -189,14 +189,19 @@ fn cells<A: Copy, T>(
     Ok(())
 }
 
-/// Converts values one by one; returns the first that cannot be.
-fn put<'a, A: Copy, T: 'a>(
-    values: impl IntoIterator<Item = A>,
+/// Converts values; returns the first that cannot be. All are converted before any is looked at, so that loops become
+/// vectors.
+fn put<'a, A: Copy, T: Default + 'a>(
+    values: impl IntoIterator<Item = A, IntoIter: Clone>,
     convert: impl Fn(A) -> Option<T>,
     out: impl Iterator<Item = &'a mut T>,
 ) -> std::result::Result<(), (usize, A)> {
-    for (at, (value, to)) in values.into_iter().zip(out).enumerate() {
-        *to = convert(value).ok_or((at, value))?;
+    let (values, mut all) = (values.into_iter(), true);
+    for (value, to) in values.clone().zip(out) {
+        let converted = convert(value);
+        all &= converted.is_some();
+        *to = converted.unwrap_or_default();
     }
-    Ok(())
+    let first = || values.enumerate().find(|&(_, value)| convert(value).is_none());
+    if all { Ok(()) } else { first().map_or(Ok(()), Err) }
 }

@@ -73,6 +73,11 @@ impl GraphBuilder {
         value
     }
 
+    /// Values so far.
+    pub(super) fn n_values(&self) -> usize {
+        self.known.len()
+    }
+
     /// The inputs so far.
     #[cfg(feature = "neural")]
     pub(crate) fn inputs(&self) -> &[Input] {
@@ -146,16 +151,20 @@ impl GraphBuilder {
 }
 
 /// The nodes that `outputs` need, of a graph of so many values.
-pub(super) fn needed(nodes: Vec<Node>, outputs: &[OutputValue], n_values: usize) -> Vec<Node> {
+pub(super) fn needed(mut nodes: Vec<Node>, outputs: &[OutputValue], n_values: usize) -> Vec<Node> {
+    let wanted = wanted(&nodes, outputs, n_values);
+    nodes.retain(|node| node.outputs.iter().flatten().any(|&value| wanted[value]));
+    nodes
+}
+
+/// For each of so many values whether `outputs` need it.
+pub(super) fn wanted(nodes: &[Node], outputs: &[OutputValue], n_values: usize) -> Vec<bool> {
     let mut wanted = vec![false; n_values];
     outputs.iter().for_each(|output| wanted[output.value] = true);
-    let mut kept = Vec::new();
-    for node in nodes.into_iter().rev() {
+    for node in nodes.iter().rev() {
         if node.outputs.iter().flatten().any(|&value| wanted[value]) {
             node.reads(&mut wanted);
-            kept.push(node);
         }
     }
-    kept.reverse();
-    kept
+    wanted
 }

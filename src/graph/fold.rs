@@ -12,11 +12,12 @@
 
 use std::collections::HashMap;
 
+use super::build::wanted;
 use super::ops::Op;
 use super::ops::elementwise::Binary;
 use super::ops::encode::Imputer;
 use super::tensor::{Tensor, Type};
-use super::{GraphBuilder, Node};
+use super::{GraphBuilder, Node, OutputValue};
 use crate::error::Result;
 use crate::ir::retest::Retest;
 use crate::ir::{Comparison, Float, Forest, Missing, Split, SplitTest, Test};
@@ -238,11 +239,17 @@ impl Tracer<'_> {
 }
 
 impl GraphBuilder {
-    /// The nodes with trees that read columns as they come, where they give the same that way.
+    /// The nodes with trees that read columns as they come, where they give the same that way, and what `outputs` do not
+    /// need any more thereby.
     ///
     /// # Errors
     /// As [`Forest::retested`].
-    pub(crate) fn fold_into_trees(&mut self, nodes: Vec<Node>) -> Result<Vec<Node>> {
+    pub(crate) fn fold_into_trees(
+        &mut self,
+        nodes: Vec<Node>,
+        outputs: &[OutputValue],
+    ) -> Result<(Vec<Node>, Vec<String>)> {
+        let before = wanted(&nodes, outputs, self.n_values());
         let writers = nodes.iter().flat_map(|node| node.outputs.iter().flatten().map(move |&value| (value, node)));
         let mut tracer = Tracer { builder: self, writers: writers.collect(), left: MAX_COLUMNS };
         let of = |node: &Node| match (&node.op, &*node.inputs) {
@@ -257,7 +264,13 @@ impl GraphBuilder {
             }
             folded.push(node);
         }
-        Ok(folded)
+        let after = wanted(&folded, outputs, self.n_values());
+        let is_gone = |node: &&Node| {
+            let any = |wanted: &[bool]| node.outputs.iter().flatten().any(|&value| wanted.get(value) == Some(&true));
+            any(&before) && !any(&after)
+        };
+        let gone = folded.iter().filter(is_gone).map(Node::place).collect();
+        Ok((folded, gone))
     }
 
     /// Lets a node of trees read `columns` where they come from; of several values they are put side by side first.

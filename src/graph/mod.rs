@@ -22,6 +22,7 @@ pub use pipeline::{Pipeline, Step};
 
 use crate::error::{Error, Result};
 use crate::ir::eval::Storage;
+use crate::ir::function::Function;
 use crate::ir::product::Product;
 use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
@@ -30,7 +31,7 @@ use ops::forest::Tail;
 use ops::{Inputs, Op, Tools, Work};
 use tensor::{Data, Tensor, Type};
 
-/// Evaluates the forests and the products of matrices of a graph.
+/// Evaluates the forests of a graph, its products of matrices and its functions of many numbers.
 pub(crate) trait Evaluator {
     /// The forest at `index`.
     fn forest(&self, index: usize) -> &Forest;
@@ -42,6 +43,8 @@ pub(crate) trait Evaluator {
     fn product_f32(&mut self, product: &Product<'_, f32>, sums: &mut [f32]);
     /// As [`product_f32`](Self::product_f32).
     fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]);
+    /// The function of each value, in place.
+    fn function(&mut self, function: Function, values: &mut [f32]);
 }
 
 /// A loaded pipeline.
@@ -281,7 +284,7 @@ impl Node {
     }
 }
 
-/// Runs forests and products with the reference evaluators.
+/// Runs forests, products and functions with the reference evaluators.
 pub(crate) struct Reference<'a>(pub(crate) &'a [Forest]);
 
 impl Evaluator for Reference<'_> {
@@ -309,6 +312,10 @@ impl Evaluator for Reference<'_> {
 
     fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]) {
         product.eval(sums);
+    }
+
+    fn function(&mut self, function: Function, values: &mut [f32]) {
+        function.apply(values);
     }
 }
 

@@ -13,6 +13,7 @@
 pub(crate) mod build;
 pub(crate) mod eval;
 pub(crate) mod facts;
+pub(crate) mod function;
 pub(crate) mod link;
 pub(crate) mod product;
 pub(crate) mod quantise;

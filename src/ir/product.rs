@@ -1,6 +1,15 @@
-//! Products of matrices, as pipelines ask for them, and the definition of what their sums are.
+//! Products of matrices and their like, as pipelines ask for them, and the definition of what their sums are.
 
 use super::real::Real;
+
+/// What is added up, of a number of a row of one matrix and one of a column of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// Their product, fused with the addition.
+    Product,
+    /// The square of their difference, each step rounded.
+    SquaredDifference,
+}
 
 /// `a · b`, row after row.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +23,18 @@ pub(crate) struct Product<'a, T> {
     pub(crate) turned: bool,
     /// So many terms are added up before their sum is added to that of the terms before.
     pub(crate) part: usize,
+    pub(crate) term: Term,
+}
+
+impl Term {
+    /// The sum with the term of `x` and `y` added.
+    #[inline(always)]
+    pub(crate) fn add<T: Real>(self, sum: T, x: T, y: T) -> T {
+        match self {
+            Self::Product => x.fused(y, sum),
+            Self::SquaredDifference => sum + (x - y) * (x - y),
+        }
+    }
 }
 
 impl<T: Real> Product<'_, T> {
@@ -23,10 +44,11 @@ impl<T: Real> Product<'_, T> {
         let (along, across) = self.strides();
         for (at, out) in out.iter_mut().enumerate() {
             let (row, column) = (at / m, at % m);
-            let term = |sum: T, at: usize| self.a[row * k + at].fused(self.b[at * along + column * across], sum);
+            let add =
+                |sum: T, at: usize| self.term.add(sum, self.a[row * k + at], self.b[at * along + column * across]);
             let mut parts = (0..k).step_by(self.part).map(|first| {
                 let last = first.saturating_add(self.part).min(k);
-                (first..last).fold(T::ZERO, term)
+                (first..last).fold(T::ZERO, add)
             });
             let first = parts.next().unwrap_or(T::ZERO);
             *out = parts.fold(first, |sum, part| sum + part);

@@ -1,11 +1,13 @@
-//! Products of matrices. Lanes are rows, or columns where there are few rows: each sum is taken term by term, as
+//! Products of matrices and their like. Lanes are rows, or columns where there are few rows: each sum is taken term by term, as
 //! [`Product::eval`] has it, whatever is computed beside it.
 
-use super::level::{Level, Work};
-use crate::ir::product::Product;
+use super::CHUNK;
+use super::level::{Level, PANEL, Work};
+use super::stage::Input;
+use crate::ir::product::{Product, Term};
 use crate::ir::real::Real;
 
-/// Sums side by side: as many f32 as the widest register holds.
+/// Sums side by side where there are few: as many f32 as the widest register holds.
 const LANES: usize = 16;
 
 /// Columns whose sums are taken at once: enough that additions need not wait for one another.
@@ -14,84 +16,119 @@ const COLUMNS: usize = 4;
 /// Fewer rows than this leave lanes empty that columns can fill.
 const FEW_ROWS: usize = 4;
 
-/// Multiplies matrices on an instruction set.
-pub(crate) trait Multiply: Send + Sync {
-    /// Writes the sums of a product to `out`; `panel` is working memory.
-    fn product_f32(&self, product: &Product<'_, f32>, panel: &mut Vec<f32>, out: &mut [f32]);
-    /// As [`product_f32`](Self::product_f32).
-    fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]);
+/// A product to be written to `out`; `panel` is working memory.
+pub(super) struct Job<'a, T> {
+    pub(super) product: &'a Product<'a, T>,
+    pub(super) panel: &'a mut Vec<T>,
+    pub(super) out: &'a mut [T],
 }
 
-impl<L: Level> Multiply for L {
-    fn product_f32(&self, product: &Product<'_, f32>, panel: &mut Vec<f32>, out: &mut [f32]) {
-        self.run(Job { product, panel, out });
-    }
-
-    fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]) {
-        self.run(Job { product, panel, out });
-    }
-}
-
-struct Job<'a, T> {
-    product: &'a Product<'a, T>,
-    panel: &'a mut Vec<T>,
-    out: &'a mut [T],
-}
-
-impl<T: Real> Work for Job<'_, T> {
+impl<T: Input> Work for Job<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn work<L: Level>(self, _: L) {
+    fn work<L: Level>(self, level: L) {
+        match self.product.term {
+            Term::Product => self.sum(level, |sum, x, y| Term::Product.add(sum, x, y)),
+            Term::SquaredDifference => self.sum(level, |sum, x, y| Term::SquaredDifference.add(sum, x, y)),
+        }
+    }
+}
+
+impl<T: Input> Job<'_, T> {
+    #[inline(always)]
+    fn sum<L: Level>(self, level: L, add: impl Fn(T, T, T) -> T + Copy) {
         let (n, _, m) = self.product.size;
         if n < FEW_ROWS && m >= LANES && !self.product.turned {
-            lanes_of_columns(self.product, self.out);
+            lanes_of_columns(self.product, add, self.out);
         } else {
-            lanes_of_rows(self.product, self.panel, self.out);
+            lanes_of_rows(level, self.product, add, self.panel, self.out);
         }
     }
 }
 
+/// Takes rows by chunks, turned over so that a term of all rows lies side by side.
 #[inline(always)]
-fn lanes_of_rows<T: Real>(product: &Product<'_, T>, panel: &mut Vec<T>, out: &mut [T]) {
+fn lanes_of_rows<L: Level, T: Input>(
+    level: L,
+    product: &Product<'_, T>,
+    add: impl Fn(T, T, T) -> T + Copy,
+    panel: &mut Vec<T>,
+    out: &mut [T],
+) {
     let (n, k, m) = product.size;
-    panel.clear();
-    panel.resize(k * LANES, T::ZERO);
-    let (panel, _) = panel.as_chunks_mut::<LANES>();
-    for first in (0..n).step_by(LANES) {
-        let count = LANES.min(n - first);
+    panel.resize(k.next_multiple_of(PANEL) * CHUNK, T::ZERO);
+    let (columns, _) = panel.as_chunks_mut::<CHUNK>();
+    for first in (0..n).step_by(CHUNK) {
+        let count = CHUNK.min(n - first);
         let rows = &product.a[first * k..][..count * k];
-        for lane in 0..count {
-            for (at, lanes) in panel.iter_mut().enumerate() {
-                lanes[lane] = rows[lane * k + at];
-            }
-        }
         let out = &mut out[first * m..][..count * m];
-        let whole = m / COLUMNS * COLUMNS;
-        for column in (0..whole).step_by(COLUMNS) {
-            write(&tile::<T, COLUMNS>(product, panel, column), column, m, out);
+        if count <= LANES {
+            for (at, lanes) in columns[..k].iter_mut().enumerate() {
+                lanes[..LANES].fill(T::ZERO);
+                for row in 0..count {
+                    lanes[row] = rows[row * k + at];
+                }
+            }
+            sums_of_rows::<LANES, LANES, T>(product, add, &columns[..k], out);
+            continue;
         }
-        for column in whole..m {
-            write(&tile::<T, 1>(product, panel, column), column, m, out);
+        for (at, panel) in columns.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            T::transpose(level, rows, k, at * PANEL, panel);
+        }
+        // As many registers as sums may take.
+        match (L::BYTES, size_of::<T>()) {
+            (64, 4) => sums_of_rows::<CHUNK, CHUNK, T>(product, add, &columns[..k], out),
+            (64, _) => sums_of_rows::<32, CHUNK, T>(product, add, &columns[..k], out),
+            (_, 4) => sums_of_rows::<16, 32, T>(product, add, &columns[..k], out),
+            _ => sums_of_rows::<8, 32, T>(product, add, &columns[..k], out),
         }
     }
 }
 
-/// The sums of `C` columns from `first` on, for the rows in the panel.
+/// All sums of the rows in the panel, several columns of `W` rows at a time, or one of `ONE` rows.
 #[inline(always)]
-fn tile<T: Real, const C: usize>(product: &Product<'_, T>, panel: &[[T; LANES]], first: usize) -> [[T; LANES]; C] {
+fn sums_of_rows<const W: usize, const ONE: usize, T: Real>(
+    product: &Product<'_, T>,
+    add: impl Fn(T, T, T) -> T + Copy,
+    panel: &[[T; CHUNK]],
+    out: &mut [T],
+) {
+    let m = product.size.2;
+    let whole = m / COLUMNS * COLUMNS;
+    for column in (0..whole).step_by(COLUMNS) {
+        for (at, out) in out.chunks_mut(W * m).enumerate() {
+            write(&tile::<COLUMNS, W, T>(product, add, panel, at * W, column), column, m, out);
+        }
+    }
+    for column in whole..m {
+        for (at, out) in out.chunks_mut(ONE * m).enumerate() {
+            write(&tile::<1, ONE, T>(product, add, panel, at * ONE, column), column, m, out);
+        }
+    }
+}
+
+/// The sums of `C` columns from `first` on, for `W` rows in the panel from `row` on.
+#[inline(always)]
+fn tile<const C: usize, const W: usize, T: Real>(
+    product: &Product<'_, T>,
+    add: impl Fn(T, T, T) -> T + Copy,
+    panel: &[[T; CHUNK]],
+    row: usize,
+    first: usize,
+) -> [[T; W]; C] {
     let (along, across) = product.strides();
-    let mut total = [[T::ZERO; LANES]; C];
+    let mut total = [[T::ZERO; W]; C];
     let mut start = 0;
     while start < panel.len() {
         let end = start.saturating_add(product.part).min(panel.len());
-        let mut sums = [[T::ZERO; LANES]; C];
+        let mut sums = [[T::ZERO; W]; C];
         for at in start..end {
-            let lanes = &panel[at];
+            let lanes: &[T; W] = panel[at][row..].first_chunk().expect("a part of the chunk");
             for column in 0..C {
                 let factor = product.b[at * along + (first + column) * across];
-                for lane in 0..LANES {
-                    sums[column][lane] = lanes[lane].fused(factor, sums[column][lane]);
+                for lane in 0..W {
+                    sums[column][lane] = add(sums[column][lane], lanes[lane], factor);
                 }
             }
         }
@@ -103,20 +140,24 @@ fn tile<T: Real, const C: usize>(product: &Product<'_, T>, panel: &[[T; LANES]],
 
 /// Adds the sums of a part, of which the first one is the total as it stands.
 #[inline(always)]
-fn add_part<T: Real, const C: usize>(total: &mut [[T; LANES]; C], sums: &[[T; LANES]; C], start: usize) {
+fn add_part<T: Real, const C: usize, const W: usize>(total: &mut [[T; W]; C], sums: &[[T; W]; C], start: usize) {
     if start == 0 {
         *total = *sums;
         return;
     }
     for (total, sums) in total.iter_mut().zip(sums) {
-        for lane in 0..LANES {
+        for lane in 0..W {
             total[lane] += sums[lane];
         }
     }
 }
 
 #[inline(always)]
-fn write<T: Real, const C: usize>(sums: &[[T; LANES]; C], first: usize, m: usize, out: &mut [T]) {
+fn write<T: Real, const C: usize, const W: usize>(sums: &[[T; W]; C], first: usize, m: usize, out: &mut [T]) {
+    if m == 1 {
+        let count = out.len().min(W);
+        return out[..count].copy_from_slice(&sums[0][..count]);
+    }
     for (lane, out) in out.chunks_exact_mut(m).enumerate() {
         for column in 0..C {
             out[first + column] = sums[column][lane];
@@ -125,7 +166,7 @@ fn write<T: Real, const C: usize>(sums: &[[T; LANES]; C], first: usize, m: usize
 }
 
 #[inline(always)]
-fn lanes_of_columns<T: Real>(product: &Product<'_, T>, out: &mut [T]) {
+fn lanes_of_columns<T: Real>(product: &Product<'_, T>, add: impl Fn(T, T, T) -> T + Copy, out: &mut [T]) {
     let (n, k, m) = product.size;
     for row in 0..n {
         let factors = &product.a[row * k..][..k];
@@ -143,7 +184,7 @@ fn lanes_of_columns<T: Real>(product: &Product<'_, T>, out: &mut [T]) {
                         _ => lanes[..width].copy_from_slice(&product.b[at * m + first..][..width]),
                     }
                     for lane in 0..LANES {
-                        sums[0][lane] = factors[at].fused(lanes[lane], sums[0][lane]);
+                        sums[0][lane] = add(sums[0][lane], factors[at], lanes[lane]);
                     }
                 }
                 add_part(&mut total, &sums, start);
@@ -157,6 +198,7 @@ fn lanes_of_columns<T: Real>(product: &Product<'_, T>, out: &mut [T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Calculate;
     use crate::kernel::level::Portable;
 
     /// Numbers of very different size, so that the order of additions shows.
@@ -171,12 +213,13 @@ mod tests {
 
     fn equals_the_reference<T: Real>(multiply: impl Fn(&Product<'_, T>, &mut Vec<T>, &mut [T])) {
         let mut panel = Vec::new();
-        for n in [1, 2, 3, 4, 15, 16, 17, 33] {
+        for n in [1, 2, 3, 4, 15, 16, 17, 33, 64, 65, 130] {
             for k in [1, 2, 5, 64] {
                 for m in [1, 3, 4, 5, 15, 16, 17, 40] {
                     for (turned, part) in [(false, 256), (true, 256), (false, 3), (true, 2), (false, usize::MAX)] {
                         let (a, b) = (numbers::<T>(n * k, 1), numbers::<T>(k * m, 2));
-                        let product = Product { a: &a, b: &b, size: (n, k, m), turned, part };
+                        let term = if part == 3 { Term::SquaredDifference } else { Term::Product };
+                        let product = Product { a: &a, b: &b, size: (n, k, m), turned, part, term };
                         let (mut found, mut expected) = (vec![T::NAN; n * m], vec![T::NAN; n * m]);
                         multiply(&product, &mut panel, &mut found);
                         product.eval(&mut expected);

@@ -330,7 +330,7 @@ pub enum OnnxCompat {
 }
 
 /// Where a model comes from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Source {
     /// The file's format; `None` for a forest built by hand.
@@ -347,6 +347,10 @@ pub struct Source {
     /// file as it stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Operators of a pipeline that are part of its trees now: what they do to columns is in the thresholds, and where
+    /// missing values go. Named as errors name them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<String>,
 }
 
 impl Source {
@@ -357,12 +361,12 @@ impl Source {
 
     /// A forest built by hand.
     pub(crate) fn custom() -> Self {
-        let (producer, warnings) = ("custom".to_owned(), Vec::new());
-        Self { format: None, producer, digest: String::new(), best_iteration: None, warnings }
+        let producer = "custom".to_owned();
+        Self { producer, ..Self::default() }
     }
 }
 
-stored!(struct Source { format, producer, digest, best_iteration, warnings });
+stored!(struct Source { format, producer, digest, best_iteration, warnings, folded });
 stored!(enum Format {
     0 => XgBoostJson, 1 => XgBoostUbjson, 2 => XgBoostBinary, 3 => LightGbmText, 4 => LightGbmJson, 5 => Treelite,
     6 => CatBoostJson, 7 => SklearnJson, 8 => Onnx,

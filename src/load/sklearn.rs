@@ -113,13 +113,7 @@ impl Head {
         let forest = builder.finish()?;
         let range = options.iterations.within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
-        let source = Source {
-            format: None,
-            producer: self.library,
-            digest: String::new(),
-            best_iteration: None,
-            warnings: Vec::new(),
-        };
+        let source = Source { producer: self.library, ..Source::default() };
         Ok(Loaded { schema, source, forest })
     }
 

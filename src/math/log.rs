@@ -17,15 +17,9 @@ const POLY: [f64; 3] = [
 /// The least z, as bits.
 const OFFSET: u32 = 0x3f33_0000;
 
-/// The natural logarithm of `x`.
+/// The natural logarithm of `x`. What has none is computed all the same, so that loops become vectors.
+#[inline(always)]
 pub(crate) fn logf(x: f32) -> f32 {
-    if x == 0.0 {
-        return f32::NEG_INFINITY;
-    } else if x < 0.0 {
-        return f32::NAN;
-    } else if x.is_nan() || x == f32::INFINITY {
-        return x;
-    }
     let bits = if x < f32::MIN_POSITIVE { (x * 8_388_608.0).to_bits().wrapping_sub(23 << 23) } else { x.to_bits() };
     let above = bits.wrapping_sub(OFFSET);
     let k = f64::from(above as i32 >> 23);
@@ -34,7 +28,10 @@ pub(crate) fn logf(x: f32) -> f32 {
     let r = z.mul_add(inverse, -1.0);
     let r2 = r * r;
     let high = r2.mul_add(POLY[0], POLY[1].mul_add(r, POLY[2]));
-    r2.mul_add(high, k.mul_add(LN2, log) + r) as f32
+    let y = r2.mul_add(high, k.mul_add(LN2, log) + r) as f32;
+    let y = if x.is_nan() || x == f32::INFINITY { x } else { y };
+    let y = if x < 0.0 { f32::NAN } else { y };
+    if x == 0.0 { f32::NEG_INFINITY } else { y }
 }
 
 /// 1/c and log c, as bits.

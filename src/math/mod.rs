@@ -17,6 +17,7 @@ mod exp;
 mod expm1;
 mod log;
 mod log1p;
+pub(crate) mod mlas;
 mod pow;
 
 pub(crate) use exp::{exp, exp_all, exp2, exp2f, expf, expf_all};

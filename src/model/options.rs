@@ -429,8 +429,8 @@ impl ModelOptions {
         }
         let (facts, output, fingerprint) =
             (Facts::of_all(&all), self.output, self.fingerprint(&source, &source.digest));
-        let multiplier = plan::multiplier(request.isa);
-        let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, multiplier, output, fingerprint };
+        let calculator = plan::calculator(request.isa);
+        let piped = Piped { schema, source, graph, pipeline, facts, plan, runners, calculator, output, fingerprint };
         Ok(Model { kind: Kind::Graph(Arc::new(piped)) })
     }
 

@@ -4,10 +4,10 @@ use super::{Output, Predictions, Scratch, Values};
 use crate::error::Result;
 use crate::graph::tensor::{Data, Tensor};
 use crate::graph::{Evaluator, Graph, Pipeline, Reference, State, not_rows};
+use crate::ir::function::Function;
 use crate::ir::product::Product;
 use crate::ir::{Facts, Forest};
-use crate::kernel::product::Multiply;
-use crate::kernel::{BLOCK_ROWS, Buffers};
+use crate::kernel::{BLOCK_ROWS, Buffers, Calculate};
 use crate::load::Source;
 use crate::plan::{Plan, Runner};
 use crate::rows::{Batch, Table};
@@ -24,7 +24,7 @@ pub(super) struct Piped {
     pub(super) facts: Facts,
     pub(super) plan: Plan,
     pub(super) runners: Vec<Runner>,
-    pub(super) multiplier: Box<dyn Multiply>,
+    pub(super) calculator: Box<dyn Calculate>,
     pub(super) output: Output,
     /// A digest of what the answers follow from.
     pub(super) fingerprint: Option<u128>,
@@ -34,7 +34,7 @@ pub(super) struct Piped {
 struct Kernels<'a> {
     forests: &'a [Forest],
     runners: &'a [Runner],
-    multiplier: &'a dyn Multiply,
+    calculator: &'a dyn Calculate,
     buffers: &'a mut Buffers,
 }
 
@@ -64,11 +64,15 @@ impl Evaluator for Kernels<'_> {
     }
 
     fn product_f32(&mut self, product: &Product<'_, f32>, sums: &mut [f32]) {
-        self.multiplier.product_f32(product, &mut self.buffers.staged_f32, sums);
+        self.calculator.product_f32(product, &mut self.buffers.staged_f32, sums);
     }
 
     fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]) {
-        self.multiplier.product_f64(product, &mut self.buffers.staged_f64, sums);
+        self.calculator.product_f64(product, &mut self.buffers.staged_f64, sums);
+    }
+
+    fn function(&mut self, function: Function, values: &mut [f32]) {
+        self.calculator.function(function, values);
     }
 }
 
@@ -83,8 +87,8 @@ impl Piped {
             scratch.states.push(Default::default());
         }
         let (state, buffers) = &mut scratch.states[0];
-        let (forests, runners, multiplier) = (self.graph.forests(), &*self.runners, &*self.multiplier);
-        let mut kernels = Kernels { forests, runners, multiplier, buffers };
+        let (forests, runners, calculator) = (self.graph.forests(), &*self.runners, &*self.calculator);
+        let mut kernels = Kernels { forests, runners, calculator, buffers };
         self.run(table, predictions, state, &mut kernels)
     }
 

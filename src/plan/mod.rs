@@ -17,11 +17,11 @@ pub(crate) use self::stored::{Compiled, put};
 pub(crate) use self::tune::{TUNING_ROWS, tune};
 use crate::error::{Error, Result};
 use crate::ir::{Float, Forest};
+use crate::kernel::Calculate;
 use crate::kernel::dispatch::Dispatch;
 pub use crate::kernel::dispatch::KernelKind;
 use crate::kernel::forest::{ForestKernel, Layouts};
 use crate::kernel::level::Portable;
-use crate::kernel::product::Multiply;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
 use crate::layout::byte_tests::ByteTests;
@@ -233,8 +233,8 @@ const LEAST_ROWS: usize = 16;
 /// The same where single rows are quicker than by ranked walks.
 const LEAST_BESIDE_QUICK: usize = 24;
 
-/// Products of matrices on an instruction set.
-pub(crate) fn multiplier(isa: Isa) -> Box<dyn Multiply> {
+/// What operators of pipelines compute with, on an instruction set.
+pub(crate) fn calculator(isa: Isa) -> Box<dyn Calculate> {
     #[cfg(target_arch = "x86_64")]
     {
         use crate::kernel::{avx2::Avx2, avx512::Avx512};

@@ -89,6 +89,7 @@ fn as_text(path: &Path, model: &Model) -> String {
     if let Some(pipeline) = model.pipeline() {
         draw(&mut text, pipeline);
     }
+    folded(&mut text, model);
     if !model.plan().kernels.is_empty() {
         text.section("plan");
         for line in model.plan().to_string().lines() {
@@ -224,6 +225,19 @@ fn draw(text: &mut Text, pipeline: &Pipeline) {
     }
     for output in &pipeline.outputs {
         text.line(&format!("← {output}"));
+    }
+}
+
+/// What of a pipeline is in the thresholds of its trees.
+fn folded(text: &mut Text, model: &Model) {
+    let folded = &model.source().folded;
+    if folded.is_empty() {
+        return;
+    }
+    text.section("folded into the trees");
+    folded.iter().for_each(|node| text.line(node));
+    if model.pipeline().is_none() {
+        text.line("Nothing else is left of the pipeline: it is these trees.");
     }
 }
 

@@ -14,6 +14,69 @@ pub(crate) fn map<A: Element, B: Element>(
     Ok(())
 }
 
+/// Elements of a pattern of rows.
+const PATTERN: usize = 64;
+
+/// Copies of a short row side by side, that rows are taken several at a time beside; a long row is its own pattern.
+struct Repeated<'a, T> {
+    row: &'a [T],
+    copies: [T; PATTERN],
+    len: usize,
+}
+
+impl<'a, T: Element> Repeated<'a, T> {
+    fn new(row: &'a [T]) -> Self {
+        let mut copies = [T::default(); PATTERN];
+        let len = PATTERN - PATTERN % row.len().max(1);
+        if row.len() < PATTERN {
+            copies.chunks_exact_mut(row.len().max(1)).for_each(|copy| copy.copy_from_slice(row));
+        }
+        Self { row, copies, len }
+    }
+
+    fn pattern(&self) -> &[T] {
+        if self.row.len() < PATTERN { &self.copies[..self.len] } else { self.row }
+    }
+}
+
+/// Puts `f` of each element of `rows` and the element of `row` in its column in the place of the former.
+pub(crate) fn with_rows<A: Copy, B: Element>(rows: &mut [A], row: &[B], f: impl Fn(A, B) -> A) {
+    if row.is_empty() {
+        return;
+    }
+    let repeated = Repeated::new(row);
+    let pattern = repeated.pattern();
+    for part in rows.chunks_mut(pattern.len()) {
+        part.iter_mut().zip(pattern).for_each(|(x, &y)| *x = f(*x, y));
+    }
+}
+
+/// Adds `f` of each element of `rows` and the element of `row` in its column to `out`.
+pub(crate) fn rows_with<A: Copy, B: Element, C>(rows: &[A], row: &[B], out: &mut Vec<C>, f: impl Fn(A, B) -> C) {
+    if row.is_empty() {
+        return;
+    }
+    let repeated = Repeated::new(row);
+    let pattern = repeated.pattern();
+    for part in rows.chunks(pattern.len()) {
+        out.extend(part.iter().zip(pattern).map(|(&x, &y)| f(x, y)));
+    }
+}
+
+/// Adds `f` of each element of rows of `width` and the row's element of `column` to `out`.
+fn columns_with<A: Copy, B: Copy, C: Element>(
+    rows: &[A],
+    column: &[B],
+    width: usize,
+    out: &mut Vec<C>,
+    f: impl Fn(A, B) -> C,
+) {
+    out.resize(rows.len(), C::default());
+    for ((row, &y), out) in rows.chunks_exact(width).zip(column).zip(out.chunks_exact_mut(width)) {
+        out.iter_mut().zip(row).for_each(|(out, &x)| *out = f(x, y));
+    }
+}
+
 /// Most dimensions of values that are broadcast.
 const MAX_RANK: usize = 8;
 
@@ -130,13 +193,13 @@ pub(crate) fn zip<A: Element, B: Element, C: Element>(
     {
         out.extend(b.iter().map(|&b| f(*a, b)));
     } else if is_row(a_shape, b_shape) {
-        a.chunks_exact(b.len().max(1)).for_each(|row| out.extend(row.iter().zip(b).map(|(&a, &b)| f(a, b))));
+        rows_with(a, b, out, f);
     } else if is_row(b_shape, a_shape) {
-        b.chunks_exact(a.len().max(1)).for_each(|row| out.extend(a.iter().zip(row).map(|(&a, &b)| f(a, b))));
+        rows_with(b, a, out, |b, a| f(a, b));
     } else if is_column(a_shape, b_shape) {
-        a.chunks_exact(width).zip(b).for_each(|(row, &b)| out.extend(row.iter().map(|&a| f(a, b))));
+        columns_with(a, b, width, out, f);
     } else if is_column(b_shape, a_shape) {
-        a.iter().zip(b.chunks_exact(width)).for_each(|(&a, row)| out.extend(row.iter().map(|&b| f(a, b))));
+        columns_with(b, a, width, out, |b, a| f(a, b));
     } else {
         let indices = broadcast_indices(&dims, a_shape).zip(broadcast_indices(&dims, b_shape));
         out.extend(indices.map(|(i, j)| f(a[i], b[j])));

@@ -1,9 +1,11 @@
 //! Operators on each element by itself, and on pairs of elements that broadcasting brings together.
 
+use super::Inputs;
 use super::broadcast::{broadcast, broadcast_indices, map, zip};
-use super::{Inputs, approx};
 use crate::error::{Error, Result};
+use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type};
+use crate::ir::function::Function;
 use crate::ir::real::Real;
 
 /// An operator of one argument.
@@ -223,11 +225,25 @@ impl Unary {
         }
     }
 
-    pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+    /// What the evaluator computes of it.
+    fn function(self) -> Option<Function> {
+        match self {
+            Self::Exp => Some(Function::MlasExp),
+            Self::Log => Some(Function::Log),
+            Self::Sigmoid => Some(Function::MlasLogistic),
+            Self::Tanh => Some(Function::MlasTanh),
+            _ => None,
+        }
+    }
+
+    pub(super) fn run(self, x: &Tensor, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
+        if let (Data::F32(values), Some(function)) = (&x.data, self.function()) {
+            let out = out.start::<f32>(&x.shape)?;
+            out.extend_from_slice(values);
+            runner.function(function, out);
+            return Ok(());
+        }
         match &x.data {
-            Data::F32(values) if self == Self::Exp => map(x, values, out, approx::exp)?,
-            Data::F32(values) if self == Self::Sigmoid => map(x, values, out, approx::logistic)?,
-            Data::F32(values) if self == Self::Tanh => map(x, values, out, approx::tanh)?,
             Data::F32(values) if self != Self::Not => self.floats(x, values, out)?,
             Data::F64(values) if self != Self::Not => self.floats(x, values, out)?,
             Data::I64(values) if self.integer(0).is_some() => {

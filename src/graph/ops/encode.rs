@@ -1,161 +1,12 @@
 //! Operators that recode columns: label and one-hot encoders, imputers, category mappers, feature vectors.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::Hash;
-
 use super::Inputs;
-use super::broadcast::map;
+use super::broadcast::{map, rows_with};
 use super::cast::run_cast;
+use super::keys::Keys;
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Element, Tensor, Type};
-
-/// Finds values in a list. Of equal keys the first counts; −0.0 equals 0.0.
-#[derive(Clone, Debug)]
-pub(crate) enum Keys {
-    Integers(Places<i64>),
-    Texts(Places<Box<str>>),
-    /// By the bits of the value widened to f64. NaN is found only if it may be.
-    Floats {
-        places: Places<u64>,
-        nan: Option<usize>,
-    },
-}
-
-/// Keys with their places: a few are looked through, many are hashed.
-#[derive(Clone, Debug)]
-pub(crate) enum Places<K> {
-    /// With their heads, most of which differ.
-    Few(Vec<(u64, K, usize)>),
-    Many(HashMap<K, usize>),
-}
-
-/// Keys that are looked through faster than hashed.
-const FEW: usize = 16;
-
-/// A part of a key that is quickly compared.
-trait Head {
-    fn head(&self) -> u64;
-}
-
-impl Head for i64 {
-    fn head(&self) -> u64 {
-        *self as u64
-    }
-}
-
-impl Head for u64 {
-    fn head(&self) -> u64 {
-        *self
-    }
-}
-
-impl Head for str {
-    /// The first seven bytes, and the length.
-    fn head(&self) -> u64 {
-        let bytes = self.as_bytes().iter().take(7);
-        bytes.fold(self.len() as u64 & 0xff, |head, &byte| head << 8 | u64::from(byte))
-    }
-}
-
-impl<K: Hash + Eq> Places<K> {
-    /// Of equal keys the first counts.
-    fn new<Q: Head + ?Sized>(keys: impl Iterator<Item = (K, usize)>) -> Self
-    where
-        K: Borrow<Q>,
-    {
-        let mut places = HashMap::new();
-        keys.for_each(|(key, at)| _ = places.entry(key).or_insert(at));
-        if places.len() > FEW {
-            return Self::Many(places);
-        }
-        Self::Few(places.into_iter().map(|(key, at)| (key.borrow().head(), key, at)).collect())
-    }
-
-    fn get<Q: Hash + Eq + Head + ?Sized>(&self, key: &Q) -> Option<usize>
-    where
-        K: Borrow<Q>,
-    {
-        match self {
-            Self::Few(list) => {
-                let head = key.head();
-                let found = list.iter().find(|(known, whole, _)| *known == head && whole.borrow() == key);
-                found.map(|(_, _, at)| *at)
-            }
-            Self::Many(map) => map.get(key).copied(),
-        }
-    }
-}
-
-fn float_key(value: f64) -> u64 {
-    // −0.0 + 0.0 is 0.0.
-    (value + 0.0).to_bits()
-}
-
-impl Keys {
-    /// The keys of a list; `nan_matches` says whether a NaN among them is ever found.
-    pub(crate) fn new(list: &Tensor, nan_matches: bool) -> Result<Self> {
-        fn first<K: Hash + Eq + Borrow<Q>, Q: Head + ?Sized>(keys: impl Iterator<Item = K>) -> Places<K> {
-            Places::new(keys.enumerate().map(|(at, key)| (key, at)))
-        }
-        let floats = |values: Vec<f64>| {
-            let nan = values.iter().position(|value| value.is_nan()).filter(|_| nan_matches);
-            let keys = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
-            Self::Floats { places: Places::new::<u64>(keys.map(|(at, &value)| (float_key(value), at))), nan }
-        };
-        Ok(match &list.data {
-            Data::I64(values) => Self::Integers(first::<_, i64>(values.iter().copied())),
-            Data::I32(values) => Self::Integers(first::<_, i64>(values.iter().map(|&value| value.into()))),
-            Data::Bool(values) => Self::Integers(first::<_, i64>(values.iter().map(|&value| value.into()))),
-            Data::Text(values) => Self::Texts(first::<_, str>(values.iter().map(Box::from))),
-            Data::F32(values) => floats(values.iter().map(|&value| value.into()).collect()),
-            Data::F64(values) => floats(values.clone()),
-            Data::Tensors(_) => return Err(Error::unsupported("keys that are sequences")),
-        })
-    }
-
-    fn float(&self, value: f64) -> Option<usize> {
-        match self {
-            Self::Floats { nan, .. } if value.is_nan() => *nan,
-            Self::Floats { places, .. } => places.get(&float_key(value)),
-            _ => None,
-        }
-    }
-
-    fn integer(&self, value: i64) -> Option<usize> {
-        match self {
-            Self::Integers(places) => places.get(&value),
-            _ => None,
-        }
-    }
-
-    fn text(&self, value: &str) -> Option<usize> {
-        match self {
-            Self::Texts(places) => places.get(value),
-            _ => None,
-        }
-    }
-
-    /// The place of every element of `x`, handed to `found` in order.
-    pub(super) fn find(&self, x: &Tensor, mut found: impl FnMut(Option<usize>)) -> Result<()> {
-        match (self, &x.data) {
-            (Self::Floats { .. }, Data::F32(values)) => {
-                values.iter().for_each(|&value| found(self.float(value.into())));
-            }
-            (Self::Floats { .. }, Data::F64(values)) => values.iter().for_each(|&value| found(self.float(value))),
-            (Self::Integers(_), Data::I64(values)) => values.iter().for_each(|&value| found(self.integer(value))),
-            (Self::Integers(_), Data::I32(values)) => {
-                values.iter().for_each(|&value| found(self.integer(value.into())));
-            }
-            (Self::Integers(_), Data::Bool(values)) => {
-                values.iter().for_each(|&value| found(self.integer(value.into())));
-            }
-            (Self::Texts(_), Data::Text(values)) => values.iter().for_each(|value| found(self.text(value))),
-            _ => return Err(Error::unsupported(format!("{} looked up among keys of another type", x.ty().name()))),
-        }
-        Ok(())
-    }
-}
+use crate::ir::real::Real;
 
 /// `LabelEncoder` and `CategoryMapper`: each element becomes the value of its key, or the default.
 #[derive(Clone, Debug)]
@@ -218,17 +69,7 @@ impl OneHotEncoder {
             }
             at += 1;
         };
-        // Floats are truncated; what no integer holds becomes the least one, as on x86.
-        let whole = |value: f64| if value.abs() < 9.2e18 { value as i64 } else { i64::MIN };
-        match (&self.keys, &x.data) {
-            (Keys::Integers(_), Data::F32(values)) => {
-                values.iter().for_each(|&value| put(self.keys.integer(whole(value.into()))));
-            }
-            (Keys::Integers(_), Data::F64(values)) => {
-                values.iter().for_each(|&value| put(self.keys.integer(whole(value))));
-            }
-            _ => self.keys.find(x, &mut put)?,
-        }
+        self.keys.find_truncated(x, &mut put)?;
         match unknown {
             Some(at) => Err(Error::shape(format!("element {at} is of an unknown category"))),
             None => Ok(()),
@@ -251,33 +92,28 @@ impl Imputer {
             count if count == columns => Ok(()),
             count => Err(Error::shape(format!("{columns} columns, but {count} imputed values"))),
         };
-        fn impute<T: Element, I: Copy + Into<T>>(
+        fn impute<T: Element, I: Element + Into<T>>(
             x: &[T],
             imputed: &[I],
             is_missing: impl Fn(T) -> bool,
             out: &mut Vec<T>,
-            columns: usize,
         ) {
-            let value = |x: T, imputed: I| if is_missing(x) { imputed.into() } else { x };
-            if let [imputed] = *imputed {
-                return out.extend(x.iter().map(|&x| value(x, imputed)));
-            }
-            x.chunks_exact(columns).for_each(|row| out.extend(row.iter().zip(imputed).map(|(&x, &v)| value(x, v))));
+            rows_with(x, imputed, out, |x, imputed| if is_missing(x) { imputed.into() } else { x });
         }
         match (self, &x.data) {
             (Self::Floats { imputed, replaced }, Data::F32(values)) => {
                 check(imputed.len())?;
                 let is_missing = |x: f32| if replaced.is_nan() { x.is_nan() } else { x == *replaced };
-                impute(values, imputed, is_missing, out.start(&x.shape)?, columns);
+                impute(values, imputed, is_missing, out.start(&x.shape)?);
             }
             (Self::Floats { imputed, replaced }, Data::F64(values)) => {
                 check(imputed.len())?;
                 let is_missing = |x: f64| if replaced.is_nan() { x.is_nan() } else { x == f64::from(*replaced) };
-                impute(values, imputed, is_missing, out.start(&x.shape)?, columns);
+                impute(values, imputed, is_missing, out.start(&x.shape)?);
             }
             (Self::Integers { imputed, replaced }, Data::I64(values)) => {
                 check(imputed.len())?;
-                impute(values, imputed, |x| x == *replaced, out.start(&x.shape)?, columns);
+                impute(values, imputed, |x| x == *replaced, out.start(&x.shape)?);
             }
             _ => return Err(Error::unsupported(format!("{} imputed by another type", x.ty().name()))),
         }
@@ -327,10 +163,10 @@ pub(super) fn dict_vectorizer(x: &Tensor, out: &mut Tensor) -> Result<()> {
     Ok(())
 }
 
-/// A column that holds, for each value of another, its place in a list: what trees ask that test equality with
-/// numbers that are no category codes.
+/// A column that says of each value of another whether it is in a list: what trees ask that test equality with numbers that
+/// are no category codes.
 #[derive(Clone, Debug)]
-pub(crate) struct CodeColumn {
+pub(crate) struct MemberColumn {
     pub(crate) feature: usize,
     /// Ascending.
     pub(crate) values: Vec<f64>,
@@ -338,41 +174,44 @@ pub(crate) struct CodeColumn {
     pub(crate) truncate: bool,
 }
 
-impl CodeColumn {
-    /// The place of `value`, -1 if it has none, or NaN.
+impl MemberColumn {
+    /// Lists of at most so many values are compared with one by one.
+    const FEW: usize = 8;
+
+    /// 0, the code of the members, -1, or NaN.
+    #[inline]
     fn code(&self, value: f64) -> f64 {
-        if value.is_nan() {
-            return value;
+        let sought = if self.truncate { value.trunc() } else { value };
+        let is_member = match self.values.len() {
+            0..=Self::FEW => self.values.iter().fold(false, |any, &listed| any | (listed == sought)),
+            _ => self.values.get(self.values.partition_point(|&listed| listed < sought)) == Some(&sought),
+        };
+        match is_member {
+            true => 0.0,
+            false if value.is_nan() => value,
+            false => -1.0,
         }
-        let value = if self.truncate { value.trunc() } else { value };
-        let at = self.values.partition_point(|&listed| listed < value);
-        if self.values.get(at) == Some(&value) { at as f64 } else { -1.0 }
     }
 }
 
-/// Adds code columns behind those of `x`.
-pub(super) fn add_codes(x: &Tensor, columns: &[CodeColumn], narrow: &mut Tensor, out: &mut Tensor) -> Result<()> {
+/// Adds member columns behind those of `x`.
+pub(super) fn add_members(x: &Tensor, columns: &[MemberColumn], narrow: &mut Tensor, out: &mut Tensor) -> Result<()> {
     let (rows, width) = x.matrix_shape();
     if let Some(column) = columns.iter().find(|column| column.feature >= width) {
         return Err(Error::shape(format!("{width} features, but a tree tests feature {}", column.feature)));
     }
+    fn add<T: Real + Element>(rows: &[T], width: usize, columns: &[MemberColumn], out: &mut [T]) {
+        for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width + columns.len())) {
+            let (same, members) = out.split_at_mut(width);
+            same.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
+            let with = members.iter_mut().zip(columns);
+            with.for_each(|(to, column)| *to = T::from_f64(column.code(row[column.feature].to_f64())));
+        }
+    }
     let shape = [rows, width + columns.len()];
     match &x.data {
-        Data::F64(values) => {
-            let out = out.start::<f64>(&shape)?;
-            for row in values.chunks_exact(width) {
-                out.extend_from_slice(row);
-                out.extend(columns.iter().map(|column| column.code(row[column.feature])));
-            }
-        }
-        _ => {
-            let values = super::linear::as_f32(x, narrow)?;
-            let out = out.start::<f32>(&shape)?;
-            for row in values.chunks_exact(width) {
-                out.extend_from_slice(row);
-                out.extend(columns.iter().map(|column| column.code(row[column.feature].into()) as f32));
-            }
-        }
+        Data::F64(values) => add(values, width, columns, out.fill(&shape, 0.0)?),
+        _ => add(super::linear::as_f32(x, narrow)?, width, columns, out.fill(&shape, 0.0)?),
     }
     Ok(())
 }

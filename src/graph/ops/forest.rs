@@ -3,7 +3,7 @@
 //! Where the rules are those a [`Forest`](crate::ir::Forest) can say itself (its link and labels), the ensemble is
 //! [`Tail::Regular`]. The others follow `tree_ensemble_aggregator.h` of ONNX Runtime, flag by flag.
 
-use super::linear::{PostTransform, probit};
+use super::transform::PostTransform;
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Tensor, Type};
@@ -58,16 +58,17 @@ pub(crate) struct Margins {
     wide: Sums<f64>,
     /// The number of the class of each row.
     pub(super) classes: Vec<usize>,
-    values: Vec<f64>,
+    /// Rows in the type that trees read, and values in that of their transform.
     cast: Tensor,
+    transformed: Tensor,
 }
 
 /// Sums of leaves and what becomes of them.
 #[derive(Clone, Debug, Default)]
 struct Sums<S> {
     sums: Vec<S>,
-    linked: Vec<S>,
-    narrowed: Vec<f32>,
+    /// Scores of all rows, before their transform.
+    scores: Vec<S>,
     has: Vec<bool>,
 }
 
@@ -125,7 +126,7 @@ impl Ensemble {
         &self,
         sums: &mut Sums<S>,
         rows: usize,
-        runner: &dyn Evaluator,
+        runner: &mut dyn Evaluator,
         margins: &mut Margins,
         outs: &mut [Tensor],
     ) -> Result<()> {
@@ -135,51 +136,47 @@ impl Ensemble {
             (None, [out]) => (None, Some(out)),
             _ => return Err(Error::invalid_model("the wrong number of outputs")),
         };
-        let mut values = std::mem::take(&mut margins.values);
-        values.clear();
-        margins.classes.clear();
-        let n_values = match &self.tail {
-            Tail::Regular => {
-                let n_values = self.link(sums, runner.forest(self.forest), &mut margins.classes);
-                let width = n_values.max(self.n_margins);
-                let linked = sums.linked.chunks_exact(width);
-                values.extend(linked.flat_map(|row| row[..n_values].iter().map(|value| value.to_f64())));
-                n_values
-            }
+        let found = &mut margins.classes;
+        found.clear();
+        sums.scores.clear();
+        let (n_values, transform) = match &self.tail {
+            Tail::Regular => (self.link(sums, runner.forest(self.forest), found), PostTransform::None),
             Tail::Regressor { n_targets, combine, base, post_transform } => {
-                let Sums { sums, linked, narrowed, .. } = sums;
-                for sums in sums.chunks_exact(self.n_margins) {
-                    combined(sums, *n_targets, *combine, base, linked);
-                    post(linked, *post_transform, *n_targets == 1, narrowed, &mut values);
-                }
-                *n_targets
+                let Sums { sums, scores, .. } = sums;
+                sums.chunks_exact(self.n_margins).for_each(|sums| combined(sums, *n_targets, *combine, base, scores));
+                // A single score is left as it is, except by PROBIT.
+                let left = *n_targets == 1 && *post_transform != PostTransform::Probit;
+                (*n_targets, if left { PostTransform::None } else { *post_transform })
             }
             Tail::Classifier { n_classes, base, post_transform, one_id, all_positive } => {
-                let Sums { sums, linked, narrowed, has } = sums;
+                let Sums { sums, scores, has } = sums;
                 for sums in sums.chunks_exact(self.n_margins) {
-                    let (scores, counts) = sums.split_at(*n_classes);
-                    linked.clear();
-                    linked.extend_from_slice(scores);
+                    let (first, (of_classes, counts)) = (scores.len(), sums.split_at(*n_classes));
+                    scores.extend_from_slice(of_classes);
                     has.clear();
                     has.extend(counts.iter().map(|&count| count > S::ZERO));
-                    margins.classes.push(classify(linked, has, base, *one_id, *all_positive));
-                    post(linked, *post_transform, false, narrowed, &mut values);
+                    found.push(classify(&mut scores[first..], has, base, *one_id, *all_positive));
                 }
-                *n_classes
+                (*n_classes, *post_transform)
             }
         };
         if let (Some(labels), Some(classes)) = (labels, &self.classes) {
-            super::shape::take(classes, &[rows], margins.classes.iter().copied(), labels)?;
+            super::shape::take(classes, &[rows], found.iter().copied(), labels)?;
         }
-        if let Some(out) = out {
-            if self.wide {
-                out.start::<f64>(&[rows, n_values])?.extend_from_slice(&values);
-            } else {
-                out.start::<f32>(&[rows, n_values])?.extend(values.iter().map(|&value| value as f32));
-            }
+        let Some(out) = out else { return Ok(()) };
+        // Rows of scores may be wider than their values.
+        let width = sums.scores.len().checked_div(rows).unwrap_or(0);
+        let shape = [rows, n_values];
+        if self.wide && transform == PostTransform::None {
+            values(&sums.scores, width, n_values, S::to_f64, out.start::<f64>(&shape)?);
+            return Ok(());
         }
-        margins.values = values;
-        Ok(())
+        // Transforms are in f32, whatever the type of the sums.
+        let narrow = if self.wide { &mut margins.transformed } else { &mut *out };
+        let narrowed = narrow.start::<f32>(&shape)?;
+        values(&sums.scores, width, n_values, |score| score.to_f64() as f32, narrowed);
+        transform.apply(narrowed, n_values, runner);
+        if self.wide { super::cast::run_cast(&margins.transformed, Type::F64, out) } else { Ok(()) }
     }
 
     /// Values and classes of all rows by link and labels of the forest; returns the number of values of a row, which lie
@@ -187,21 +184,36 @@ impl Ensemble {
     fn link<S: Real>(&self, sums: &mut Sums<S>, forest: &Forest, classes: &mut Vec<usize>) -> usize {
         let n_values = forest.link().n_values(forest.n_outputs());
         let (n_margins, width) = (self.n_margins, n_values.max(self.n_margins));
-        sums.linked.clear();
-        for margins in sums.sums.chunks_exact(n_margins) {
-            sums.linked.extend_from_slice(margins);
-            sums.linked.extend(std::iter::repeat_n(S::ZERO, width - n_margins));
+        let Sums { sums, scores, .. } = sums;
+        if width == n_margins {
+            scores.extend_from_slice(sums);
+        } else {
+            for margins in sums.chunks_exact(n_margins) {
+                scores.extend_from_slice(margins);
+                scores.extend(std::iter::repeat_n(S::ZERO, width - n_margins));
+            }
         }
-        forest.link().apply(&mut sums.linked, width);
+        forest.link().apply(scores, width);
         if self.classes.is_some() {
             let labels = forest.labels();
             let class = |row: &[S]| usize::try_from(labels.of(row).unwrap_or(0)).unwrap_or(0);
             match labels.reads_margins() {
-                true => classes.extend(sums.sums.chunks_exact(n_margins).map(class)),
-                false => classes.extend(sums.linked.chunks_exact(width).map(|row| class(&row[..n_values]))),
+                true => classes.extend(sums.chunks_exact(n_margins).map(class)),
+                false => classes.extend(scores.chunks_exact(width).map(|row| class(&row[..n_values]))),
             }
         }
         n_values
+    }
+}
+
+/// Of each row of `width` scores the first `n_values`, converted.
+fn values<S: Copy, V>(scores: &[S], width: usize, n_values: usize, convert: impl Fn(S) -> V, out: &mut Vec<V>) {
+    match width == n_values {
+        true => out.extend(scores.iter().map(|&score| convert(score))),
+        false => {
+            let rows = scores.chunks_exact(width.max(1));
+            out.extend(rows.flat_map(|row| row[..n_values].iter().map(|&score| convert(score))));
+        }
     }
 }
 
@@ -219,7 +231,7 @@ fn batch(x: &Tensor, rows: usize, columns: usize, used: usize) -> Result<Batch<'
     }
 }
 
-/// The scores of a regressor's targets, into `scores`.
+/// Adds the scores of a regressor's targets to `scores`.
 fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64], scores: &mut Vec<S>) {
     let target = |target: usize| {
         let of_trees = sums.iter().copied().skip(target).step_by(n_targets).filter(|score| !score.to_f64().is_nan());
@@ -234,24 +246,7 @@ fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64
             None => score,
         }
     };
-    scores.clear();
     scores.extend((0..n_targets).map(target));
-}
-
-/// Applies a transform in f32, or none at all in the type of the scores.
-fn post<S: Real>(scores: &[S], transform: PostTransform, single: bool, narrowed: &mut Vec<f32>, values: &mut Vec<f64>) {
-    // A single score is left as it is, except by PROBIT.
-    if transform == PostTransform::None || single && transform != PostTransform::Probit {
-        values.extend(scores.iter().map(|score| score.to_f64()));
-        return;
-    }
-    narrowed.clear();
-    narrowed.extend(scores.iter().map(|score| score.to_f64() as f32));
-    match single {
-        true => narrowed.iter_mut().for_each(|score| *score = probit(*score)),
-        false => transform.apply(narrowed),
-    }
-    values.extend(narrowed.iter().copied().map(f64::from));
 }
 
 /// The class of a row; `scores` then have their base values.

@@ -4,18 +4,19 @@
 //! running sum, and takes long sums in parts (see [`part_of_sums`]); sums with a list it takes by fours (see
 //! [`times_list`]). Where it rounds in another order for a single row, the last bits differ.
 
-use super::broadcast::{broadcast, broadcast_indices, map};
+use super::Inputs;
+use super::broadcast::{broadcast, broadcast_indices, map, with_rows};
 use super::cast::run_cast;
-use super::elementwise::{Float, logistic};
-use super::{Inputs, approx};
+use super::elementwise::Float;
+use super::transform::{self, PostTransform, probit};
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
-use crate::ir::product::Product;
-use crate::ir::real::Real;
+use crate::ir::function::Function;
+use crate::ir::product::{Product, Term};
 
 /// Numbers that matrices hold.
-pub(crate) trait Term: Float {
+pub(crate) trait Number: Float {
     /// Columns that MLAS multiplies by at a time.
     const COLUMNS: usize;
     /// Whether it packs a constant matrix beforehand.
@@ -23,7 +24,7 @@ pub(crate) trait Term: Float {
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]);
 }
 
-impl Term for f32 {
+impl Number for f32 {
     const COLUMNS: usize = 128;
     const PACKED: bool = true;
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
@@ -31,7 +32,7 @@ impl Term for f32 {
     }
 }
 
-impl Term for f64 {
+impl Number for f64 {
     const COLUMNS: usize = 64;
     const PACKED: bool = false;
     fn multiply(runner: &mut dyn Evaluator, product: &Product<'_, Self>, sums: &mut [Self]) {
@@ -41,7 +42,7 @@ impl Term for f64 {
 
 /// How many products MLAS adds up before it adds the sum to that of the part before, for `m` columns of sums of `k`
 /// (`sgemm.cpp`, `MlasSgemmOperation`); for a matrix that it packs beforehand, always 256.
-fn part_of_sums<T: Term>(k: usize, m: usize, constant: bool) -> usize {
+fn part_of_sums<T: Number>(k: usize, m: usize, constant: bool) -> usize {
     if constant && T::PACKED {
         return 256;
     }
@@ -91,7 +92,7 @@ fn times_list(a: &[f32], list: &[f32], sums: &mut [f32]) {
     }
 }
 
-fn mat_mul_of<T: Term>(
+fn mat_mul_of<T: Number>(
     (a, x): (&Tensor, &[T]),
     (b, y): (&Tensor, &[T]),
     constant: bool,
@@ -129,7 +130,7 @@ fn mat_mul_of<T: Term>(
     let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
     for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
         let (a, b) = (&x[i * n * k..][..n * k], &y[j * k * m..][..k * m]);
-        T::multiply(runner, &Product { a, b, size: (n, k, m), turned: false, part }, out);
+        T::multiply(runner, &Product { a, b, size: (n, k, m), turned: false, part, term: Term::Product }, out);
     }
     Ok(())
 }
@@ -159,7 +160,7 @@ impl Gemm {
         }
     }
 
-    fn run_of<T: Term>(
+    fn run_of<T: Number>(
         &self,
         x: &Inputs<'_>,
         runner: &mut dyn Evaluator,
@@ -184,7 +185,7 @@ impl Gemm {
             x
         };
         if !sums.is_empty() {
-            let product = Product { a: x, b: y, size: (n, k, m), turned: self.trans_b, part };
+            let product = Product { a: x, b: y, size: (n, k, m), turned: self.trans_b, part, term: Term::Product };
             T::multiply(runner, &product, sums);
         }
         let alpha = T::from_f64(self.alpha.into());
@@ -198,8 +199,12 @@ impl Gemm {
             if *dims != [n, m] {
                 return Err(Error::shape(format!("{:?} added to a product of shape [{n}, {m}]", c.shape)));
             }
-            for (sum, at) in sums.iter_mut().zip(broadcast_indices(&dims, &c.shape)) {
-                *sum += values[at] * beta;
+            if values.len() == m && c.shape.last() == Some(&m) {
+                with_rows(sums, values, |sum, value| sum + value * beta);
+            } else {
+                for (sum, at) in sums.iter_mut().zip(broadcast_indices(&dims, &c.shape)) {
+                    *sum += values[at] * beta;
+                }
             }
         }
         Ok(())
@@ -208,67 +213,6 @@ impl Gemm {
 
 fn turned(rows: usize, columns: usize, turn: bool) -> (usize, usize) {
     if turn { (columns, rows) } else { (rows, columns) }
-}
-
-/// The inner product, in order.
-pub(crate) fn inner(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).fold(0.0, |sum, (&x, &y)| approx::fused(x, y, sum))
-}
-
-/// A function of the scores of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PostTransform {
-    None,
-    Logistic,
-    Softmax,
-    SoftmaxZero,
-    Probit,
-}
-
-impl PostTransform {
-    /// As ONNX Runtime's `write_scores` has it (`ml_common.h`).
-    pub(crate) fn apply(self, scores: &mut [f32]) {
-        match self {
-            Self::None => {}
-            Self::Logistic => scores.iter_mut().for_each(|score| *score = logistic(*score)),
-            Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
-            Self::Softmax => {
-                let max = scores.iter().copied().fold(f32::MIN, f32::max);
-                let mut sum = 0.0f32;
-                for score in scores.iter_mut() {
-                    *score = Real::exp(*score - max);
-                    sum += *score;
-                }
-                scores.iter_mut().for_each(|score| *score /= sum);
-            }
-            Self::SoftmaxZero => {
-                let max = scores.iter().copied().fold(f32::MIN, f32::max);
-                let at_zero = Real::exp(-max);
-                let mut sum = 0.0f32;
-                for score in scores.iter_mut() {
-                    if score.abs() > 1e-7 {
-                        *score = Real::exp(*score - max);
-                        sum += *score;
-                    } else {
-                        *score *= at_zero;
-                    }
-                }
-                scores.iter_mut().for_each(|score| *score /= sum);
-            }
-        }
-    }
-}
-
-/// The inverse of the normal distribution's cumulative function, in Winitzki's approximation, as `ComputeProbit` of
-/// ONNX Runtime has it.
-pub(crate) fn probit(value: f32) -> f32 {
-    let x = 2.0 * value - 1.0;
-    let sign = if x < 0.0 { -1.0 } else { 1.0f32 };
-    let log = Float::ln((1.0 - x) * (1.0 + x));
-    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
-    let v2 = 1.0 / 0.147f32 * log;
-    let v3 = -v + (v * v - v2).sqrt();
-    std::f32::consts::SQRT_2 * (sign * v3.sqrt())
 }
 
 /// Coefficients of linear functions, and what becomes of their values.
@@ -299,11 +243,12 @@ impl LinearModel {
         }
         let (a, b) = (as_f32(x, narrow)?, &*self.coefficients);
         let part = part_of_sums::<f32>(columns, self.n_targets, false);
-        let product = Product { a, b, size: (rows, columns, self.n_targets), turned: true, part };
+        let product = Product { a, b, size: (rows, columns, self.n_targets), turned: true, part, term: Term::Product };
         runner.product_f32(&product, out);
-        for target in 0..self.n_targets {
-            let intercept = self.intercepts.get(target).copied().unwrap_or(0.0);
-            out.iter_mut().skip(target).step_by(self.n_targets).for_each(|score| *score += intercept);
+        // A sum has a zero added even where there is no intercept.
+        match *self.intercepts {
+            [] => out.iter_mut().for_each(|score| *score += 0.0),
+            _ => with_rows(out, &self.intercepts, |score, intercept| score + intercept),
         }
         Ok(())
     }
@@ -321,7 +266,7 @@ impl LinearModel {
         self.scores(x, runner, narrow, scores)?;
         // A single score is left as it is, except by PROBIT.
         if self.n_targets > 1 || self.post_transform == PostTransform::Probit {
-            scores.chunks_exact_mut(self.n_targets.max(1)).for_each(|row| self.post_transform.apply(row));
+            self.post_transform.apply(scores, self.n_targets, runner);
         }
         Ok(())
     }
@@ -341,36 +286,35 @@ impl LinearModel {
         let scores = out.start::<f32>(&[rows, if doubled { 2 } else { self.n_targets }])?;
         self.scores(x, runner, narrow, scores)?;
         classes.clear();
+        let transform = self.post_transform;
         if self.n_targets == 1 {
             classes.extend(scores.iter().map(|&score| usize::from(score > 0.0)));
-            if doubled {
-                scores.resize(2 * rows, 0.0);
-                // From the end, where there is room.
-                for row in (0..rows).rev() {
-                    let score = scores[row];
-                    (scores[2 * row], scores[2 * row + 1]) = match self.post_transform {
-                        PostTransform::Logistic => (logistic(-score), logistic(score)),
-                        PostTransform::Probit => (1.0 - score, probit(score)),
-                        _ => (1.0 - score, score),
-                    };
-                }
-            } else {
-                scores.chunks_exact_mut(1).for_each(|row| self.post_transform.apply(row));
+            if !doubled {
+                transform.apply(scores, 1, runner);
+                return Ok(());
+            }
+            scores.resize(2 * rows, 0.0);
+            // From the end, where there is room.
+            for row in (0..rows).rev() {
+                let score = scores[row];
+                (scores[2 * row], scores[2 * row + 1]) = match transform {
+                    PostTransform::Logistic => (-score, score),
+                    PostTransform::Probit => (1.0 - score, probit(score)),
+                    _ => (1.0 - score, score),
+                };
+            }
+            if transform == PostTransform::Logistic {
+                transform.apply(scores, 2, runner);
             }
             return Ok(());
         }
-        for row in scores.chunks_exact_mut(self.n_targets) {
-            let best = (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
-            classes.push(best);
-            match self.post_transform {
-                PostTransform::None | PostTransform::Logistic => {}
-                // Short rows go through C's functions.
-                PostTransform::Softmax if row.len() > 4 => approx::softmax(row),
-                transform => transform.apply(row),
-            }
-        }
-        if self.post_transform == PostTransform::Logistic {
-            scores.iter_mut().for_each(|score| *score = approx::logistic(*score));
+        let best = |row: &[f32]| (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
+        classes.extend(scores.chunks_exact(self.n_targets).map(best));
+        match transform {
+            PostTransform::Logistic => runner.function(Function::MlasLogistic, scores),
+            // Short rows go through C's functions.
+            PostTransform::Softmax if self.n_targets > 4 => transform::mlas_softmax(scores, self.n_targets, runner),
+            _ => transform.apply(scores, self.n_targets, runner),
         }
         Ok(())
     }
@@ -541,7 +485,7 @@ impl Einsum {
         }
     }
 
-    fn run_of<T: Term>(&self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
+    fn run_of<T: Number>(&self, inputs: &Inputs<'_>, out: &mut Tensor) -> Result<()> {
         let Some((result, operands)) = self.terms.split_last() else {
             return Err(Error::invalid_model("a sum of no products"));
         };
@@ -632,7 +576,7 @@ mod tests {
         let (a, ones) = ([1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0], [1.0; 6]);
         let sum = |part| {
             let mut sum = [f32::NAN];
-            Product { a: &a, b: &ones, size: (1, 6, 1), turned: false, part }.eval(&mut sum);
+            Product { a: &a, b: &ones, size: (1, 6, 1), turned: false, part, term: Term::Product }.eval(&mut sum);
             sum[0]
         };
         assert_eq!((sum(6), sum(3)), (2.0, 0.0));

@@ -3,7 +3,6 @@
 //! An operator reads its inputs' types when it runs and names those it does not know. Since every graph is run once on
 //! made-up rows when it is loaded, that is found out at load.
 
-mod approx;
 pub(crate) mod broadcast;
 pub(crate) mod cast;
 mod distance;
@@ -11,6 +10,7 @@ pub(crate) mod elementwise;
 pub(crate) mod encode;
 pub(crate) mod forest;
 mod gather;
+pub(crate) mod keys;
 pub(crate) mod linear;
 #[cfg(feature = "neural")]
 pub(crate) mod network;
@@ -19,14 +19,14 @@ pub(crate) mod reduce;
 pub(crate) mod shape;
 pub(crate) mod svm;
 pub(crate) mod text;
+pub(crate) mod transform;
 
 use super::Evaluator;
 use super::control::Control;
 use super::tensor::{Tensor, Type};
 use crate::error::{Error, Result};
-use distance::Panels;
 use elementwise::{Binary, Compare, Logic, Unary};
-use encode::{CodeColumn, Imputer, LabelEncoder, OneHotEncoder};
+use encode::{Imputer, LabelEncoder, MemberColumn, OneHotEncoder};
 use forest::{Ensemble, Margins};
 use linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
 use reduce::Reduction;
@@ -154,7 +154,7 @@ pub(crate) enum Op {
         widths: Vec<i64>,
     },
     DictVectorizer,
-    AddCodes(Vec<CodeColumn>),
+    AddMembers(Vec<MemberColumn>),
     // Text.
     StringNormalizer(StringNormalizer),
     Tokenizer(Tokenizer),
@@ -241,7 +241,6 @@ pub(crate) struct Tools<'a> {
 pub(crate) struct Work {
     margins: Margins,
     text: TextScratch,
-    panels: Panels,
     votes: Votes,
     /// By type, a value converted to it, or half done.
     values: [Tensor; 7],
@@ -260,7 +259,7 @@ impl Op {
         let Some((out, _)) = outs.split_first_mut() else { return Ok(()) };
         let Tools { runner, work } = tools;
         match self {
-            Self::Unary(op) => op.run(x.get(0)?, out),
+            Self::Unary(op) => op.run(x.get(0)?, *runner, out),
             Self::Binary(op) => op.run(x, work.value(x.get(0)?.ty()), out),
             Self::Mean => elementwise::run_mean(x, work.value(x.get(0)?.ty()), out),
             Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, out),
@@ -329,7 +328,7 @@ impl Op {
                 let axis = x.integers(1)?.and_then(|axes| axes.first().copied()).unwrap_or(0);
                 reduce::cum_sum(x.get(0)?, axis, *exclusive, *reverse, out)
             }
-            Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, out),
+            Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, *runner, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
             Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), *runner, out),
             Self::Gemm(op) => op.run(x, *runner, work.value(x.get(0)?.ty()), out),
@@ -350,8 +349,8 @@ impl Op {
                 )?;
                 shape::take(classes, &[found.len()], found.iter().copied(), labels)
             }
-            Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, work, out),
-            Self::SvmClassifier(op) => op.run(x.get(0)?, work, outs),
+            Self::SvmRegressor { svm, one_class } => svm.regress(*one_class, x.get(0)?, *runner, work, out),
+            Self::SvmClassifier(op) => op.run(x.get(0)?, *runner, work, outs),
             Self::Scaler(op) => op.run(x.get(0)?, out),
             Self::Normalizer(op) => op.run(x.get(0)?, work.value(Type::F32), out),
             Self::Binarizer { threshold } => linear::binarize(x.get(0)?, *threshold, work.value(Type::F32), out),
@@ -360,12 +359,12 @@ impl Op {
             Self::Imputer(op) => op.run(x.get(0)?, out),
             Self::FeatureVectorizer { widths } => encode::feature_vectorizer(x, widths, work.value(Type::F32), out),
             Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
-            Self::AddCodes(columns) => encode::add_codes(x.get(0)?, columns, work.value(Type::F32), out),
+            Self::AddMembers(columns) => encode::add_members(x.get(0)?, columns, work.value(Type::F32), out),
             Self::StringNormalizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::Tokenizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::Ensemble(op) => op.run(x.get(0)?, *runner, &mut work.margins, outs),
-            Self::Distances => distance::squared(x, &mut work.panels, outs),
+            Self::Distances => distance::squared(x, *runner, outs),
             Self::Sequence => {
                 let items = out.start_tensors(x.len())?;
                 items.iter_mut().enumerate().try_for_each(|(index, item)| item.copy(x.get(index)?))

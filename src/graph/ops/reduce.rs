@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::approx;
 use super::broadcast::Dims;
 use super::elementwise::Float;
+use super::transform::mlas_softmax;
 use crate::error::{Error, Result};
+use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type, around, axis};
 
 /// What becomes of the elements that are brought together.
@@ -393,7 +394,14 @@ pub(super) fn cum_sum(x: &Tensor, at: i64, exclusive: bool, reverse: bool, out: 
 }
 
 /// `exp(x - max)` over its sum along an axis, or the logarithm of that.
-pub(super) fn softmax(x: &Tensor, at: i64, flatten: bool, log: bool, out: &mut Tensor) -> Result<()> {
+pub(super) fn softmax(
+    x: &Tensor,
+    at: i64,
+    flatten: bool,
+    log: bool,
+    runner: &mut dyn Evaluator,
+    out: &mut Tensor,
+) -> Result<()> {
     let at = axis(at, x.rank())?;
     let (before, size, after) = match around(&x.shape, at) {
         // Before opset 13 everything from the axis on is one dimension.
@@ -413,7 +421,7 @@ pub(super) fn softmax(x: &Tensor, at: i64, flatten: bool, log: bool, out: &mut T
         }
     }
     match &mut out.data {
-        Data::F32(values) if !log && after == 1 => values.chunks_exact_mut(size.max(1)).for_each(approx::softmax),
+        Data::F32(values) if !log && after == 1 => mlas_softmax(values, size, runner),
         Data::F32(values) => run(values, (before, size, after), log),
         Data::F64(values) => run(values, (before, size, after), log),
         _ => return Err(Error::unsupported(format!("no softmax of {}", x.ty().name()))),

@@ -1,12 +1,16 @@
 //! Support vector machines: `SVMClassifier` and `SVMRegressor`, after `svmclassifier.cc` and `svmregressor.cc` of ONNX
 //! Runtime. Kernels are in f32, votes are summed in f64.
 
+use super::Work;
 use super::elementwise::logistic;
-use super::linear::{PostTransform, as_f32, inner};
+use super::linear::as_f32;
 use super::shape::take;
-use super::{Work, approx};
+use super::transform::PostTransform;
 use crate::error::{Error, Result};
-use crate::graph::tensor::{Tensor, Type};
+use crate::graph::Evaluator;
+use crate::graph::tensor::{Element, Tensor, Type};
+use crate::ir::function::Function;
+use crate::ir::product::{Product, Term};
 use crate::ir::real::Real;
 
 /// How two vectors are compared.
@@ -27,75 +31,62 @@ pub(crate) struct SvmKernel {
     pub(crate) degree: f32,
 }
 
-/// Vectors side by side: a row is compared with so many at once.
-const LANES: usize = 16;
-
 /// The support vectors.
 #[derive(Clone, Debug)]
 pub(crate) struct Vectors {
     pub(crate) count: usize,
     /// Numbers of each.
     pub(crate) width: usize,
-    /// For each group of vectors their first numbers, their second ones, and so on; filled up with zeros.
-    panels: Vec<[f32; LANES]>,
+    /// The first numbers of all, then the second ones, and so on.
+    numbers: Vec<f32>,
 }
 
 impl Vectors {
     /// `count` vectors, one after another in `numbers`.
     pub(crate) fn new(numbers: &[f32], count: usize) -> Self {
         let width = numbers.len().checked_div(count).unwrap_or(0);
-        let mut panels = vec![[0.0; LANES]; count.div_ceil(LANES) * width];
-        for (at, vector) in numbers.chunks_exact(width.max(1)).take(count).enumerate() {
-            let panel = &mut panels[at / LANES * width..][..width];
-            panel.iter_mut().zip(vector).for_each(|(lanes, &number)| lanes[at % LANES] = number);
-        }
-        Self { count, width, panels }
+        let turned = (0..width).flat_map(|at| numbers.iter().skip(at).step_by(width).copied());
+        Self { count, width, numbers: turned.collect() }
     }
 
-    /// For each vector, the sum over its numbers and the row's, in order.
-    #[inline(always)]
-    fn sums(&self, row: &[f32], sums: &mut Vec<f32>, add: impl Fn(f32, f32, f32) -> f32) {
+    /// For each row the sum over its numbers and those of each vector, in order.
+    fn sums(&self, rows: &[f32], term: Term, runner: &mut dyn Evaluator, sums: &mut Vec<f32>) {
+        let n = rows.len().checked_div(self.width).unwrap_or(0);
         sums.clear();
-        if self.width == 0 {
-            return sums.resize(self.count, 0.0);
-        }
-        for panel in self.panels.chunks_exact(self.width) {
-            let mut of_panel = [0.0f32; LANES];
-            for (lanes, &x) in panel.iter().zip(row) {
-                for lane in 0..LANES {
-                    of_panel[lane] = add(of_panel[lane], x, lanes[lane]);
-                }
-            }
-            sums.extend_from_slice(&of_panel);
-        }
-        sums.truncate(self.count);
+        sums.resize(n * self.count, 0.0);
+        let size = (n, self.width, self.count);
+        let product = Product { a: rows, b: &self.numbers, size, turned: false, part: usize::MAX, term };
+        runner.product_f32(&product, sums);
     }
 }
 
 impl SvmKernel {
-    /// The kernels of a row with all vectors.
-    fn all(self, row: &[f32], vectors: &Vectors, kernels: &mut Vec<f32>) {
+    /// The kernels of all vectors with each row.
+    fn all(self, rows: &[f32], vectors: &Vectors, runner: &mut dyn Evaluator, kernels: &mut Vec<f32>) {
         if self.kind == KernelKind::Rbf {
-            vectors.sums(row, kernels, |sum, x, y| sum + (x - y) * (x - y));
+            vectors.sums(rows, Term::SquaredDifference, runner, kernels);
             kernels.iter_mut().for_each(|distance| *distance *= -self.gamma);
-            return Real::exp_all(kernels);
+            return runner.function(Function::Exp, kernels);
         }
-        vectors.sums(row, kernels, |sum, x, y| approx::fused(x, y, sum));
+        vectors.sums(rows, Term::Product, runner, kernels);
+        let within = |x: f32| self.gamma * x + self.coef0;
         match self.kind {
             KernelKind::Linear | KernelKind::Rbf => {}
-            KernelKind::Poly => {
-                // Squares and cubes are products.
-                let power = |x: f32| match self.degree {
-                    2.0 => x * x,
-                    3.0 => x * x * x,
-                    degree => Real::powf(x, degree),
-                };
-                kernels.iter_mut().for_each(|x| *x = power(self.gamma * *x + self.coef0));
-            }
-            KernelKind::Sigmoid => kernels.iter_mut().for_each(|x| *x = (self.gamma * *x + self.coef0).tanh()),
+            // Squares and cubes are products.
+            KernelKind::Poly if self.degree == 2.0 => each(kernels, |x| within(x) * within(x)),
+            KernelKind::Poly if self.degree == 3.0 => each(kernels, |x| within(x) * within(x) * within(x)),
+            KernelKind::Poly => each(kernels, |x| Real::powf(within(x), self.degree)),
+            KernelKind::Sigmoid => each(kernels, |x| within(x).tanh()),
         }
     }
 }
+
+fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
+    values.iter_mut().for_each(|x| *x = f(*x));
+}
+
+/// Kernels that are computed at a time: what the nearer caches hold.
+const KERNELS: usize = 1 << 14;
 
 /// Vectors, and what is made of the kernels with them.
 #[derive(Clone, Debug)]
@@ -115,29 +106,47 @@ impl Svm {
         if columns == width { Ok(()) } else { Err(Error::shape(format!("{columns} features, but vectors of {width}"))) }
     }
 
+    /// Numbers of the rows that are computed at a time, of `columns` each.
+    fn part(&self, columns: usize) -> usize {
+        (KERNELS / self.vectors.count.max(1)).max(1) * columns
+    }
+
     /// `SVMRegressor`; `one_class` answers 1 or -1.
-    pub(super) fn regress(&self, one_class: bool, x: &Tensor, work: &mut Work, out: &mut Tensor) -> Result<()> {
+    pub(super) fn regress(
+        &self,
+        one_class: bool,
+        x: &Tensor,
+        runner: &mut dyn Evaluator,
+        work: &mut Work,
+        out: &mut Tensor,
+    ) -> Result<()> {
         let (rows, columns) = x.matrix_shape();
         let (values, kernels) = (as_f32(x, &mut work.values[Type::F32 as usize])?, &mut work.votes.kernels);
-        let rho = self.rho.first().copied().unwrap_or(0.0);
         self.check(columns, 1)?;
-        let out = out.start::<f32>(&[rows, 1])?;
-        for row in values.chunks_exact(columns.max(1)) {
-            let sum = if self.vectors.count == 0 {
-                inner(row, &self.coefficients)
-            } else {
-                self.kernel.all(row, &self.vectors, kernels);
-                inner(kernels, &self.coefficients)
-            };
-            let value = sum + rho;
-            out.push(match one_class {
-                true if value > 0.0 => 1.0,
-                true => -1.0,
-                false => value,
-            });
+        let out = out.fill::<f32>(&[rows, 1], 0.0)?;
+        if columns > 0 && self.vectors.count == 0 {
+            weighted(values, &self.coefficients, 1, runner, out);
+        } else if columns > 0 {
+            let part = self.part(columns);
+            for (values, out) in values.chunks(part).zip(out.chunks_mut(part / columns)) {
+                self.kernel.all(values, &self.vectors, runner, kernels);
+                weighted(kernels, &self.coefficients, 1, runner, out);
+            }
+        }
+        let rho = self.rho.first().copied().unwrap_or(0.0);
+        match one_class {
+            true => each(out, |sum| if sum + rho > 0.0 { 1.0 } else { -1.0 }),
+            false => each(out, |sum| sum + rho),
         }
         Ok(())
     }
+}
+
+/// Inner products of rows with each of `m` lists of coefficients, in order.
+fn weighted(rows: &[f32], coefficients: &[f32], m: usize, runner: &mut dyn Evaluator, out: &mut [f32]) {
+    let size = (out.len() / m, coefficients.len() / m, m);
+    let (a, b, part, term) = (rows, coefficients, usize::MAX, Term::Product);
+    runner.product_f32(&Product { a, b, size, turned: true, part, term }, out);
 }
 
 /// Working memory.
@@ -163,7 +172,13 @@ pub(crate) struct SvmClassifier {
 }
 
 impl SvmClassifier {
-    pub(super) fn run(&self, x: &Tensor, work: &mut Work, outs: &mut [Tensor]) -> Result<()> {
+    pub(super) fn run(
+        &self,
+        x: &Tensor,
+        runner: &mut dyn Evaluator,
+        work: &mut Work,
+        outs: &mut [Tensor],
+    ) -> Result<()> {
         let [labels, out] = outs else { return Err(Error::invalid_model("a classifier without two outputs")) };
         let (rows, columns) = x.matrix_shape();
         let values = as_f32(x, &mut work.values[Type::F32 as usize])?;
@@ -175,39 +190,44 @@ impl SvmClassifier {
             _ => n_classes,
         };
         self.svm.check(columns, n_classes)?;
-        let scores = out.start::<f32>(&[rows, width])?;
         let found = &mut work.order;
         found.clear();
-        for row in values.chunks_exact(columns.max(1)) {
-            let start = scores.len();
-            found.push(match self.per_class.is_empty() {
-                true => self.linear(row, scores),
-                false => self.votes(row, scores, &mut work.votes),
-            });
-            // Two scores of one model for two classes are left as they are.
-            if self.per_class.is_empty() || n_classes > 2 || !self.prob_a.is_empty() {
-                self.post_transform.apply(&mut scores[start..]);
+        if self.per_class.is_empty() {
+            self.linear(values, runner, out.fill(&[rows, width], 0.0)?, found);
+        } else {
+            let scores = out.start::<f32>(&[rows, width])?;
+            let mut kernels = std::mem::take(&mut work.votes.kernels);
+            for values in values.chunks(self.svm.part(columns)) {
+                self.svm.kernel.all(values, &self.svm.vectors, runner, &mut kernels);
+                let of_rows = kernels.chunks_exact(self.svm.vectors.count);
+                found.extend(of_rows.map(|kernels| self.votes(kernels, scores, &mut work.votes)));
             }
+            work.votes.kernels = kernels;
+        }
+        // Two scores of one model for two classes are left as they are.
+        if self.per_class.is_empty() || n_classes > 2 || !self.prob_a.is_empty() {
+            self.post_transform.apply(f32::vec(&mut out.data), width, runner);
         }
         take(&self.classes, &[rows], found.iter().copied(), labels)
     }
 
     /// A score for each class, and the class with the greatest.
-    fn linear(&self, row: &[f32], scores: &mut Vec<f32>) -> usize {
-        let (start, rho) = (scores.len(), self.svm.rho.first().copied().unwrap_or(0.0));
-        scores.extend(self.svm.coefficients.chunks_exact(row.len()).map(|vector| inner(row, vector) + rho));
-        let scores = &scores[start..];
-        let best = (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
+    fn linear(&self, rows: &[f32], runner: &mut dyn Evaluator, scores: &mut [f32], found: &mut Vec<usize>) {
+        let (n_classes, rho) = (self.classes.len(), self.svm.rho.first().copied().unwrap_or(0.0));
+        weighted(rows, &self.svm.coefficients, n_classes, runner, scores);
+        each(scores, |sum| sum + rho);
         let all_positive = self.svm.coefficients.iter().all(|&coefficient| coefficient >= 0.0);
-        let threshold = if all_positive { scores[best] >= 0.5 } else { scores[best] > 0.0 };
-        if scores.len() == 2 && self.prob_a.is_empty() && threshold { 1 } else { best }
+        found.extend(scores.chunks_exact(n_classes).map(|scores| {
+            let best = (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
+            let threshold = if all_positive { scores[best] >= 0.5 } else { scores[best] > 0.0 };
+            if scores.len() == 2 && self.prob_a.is_empty() && threshold { 1 } else { best }
+        }));
     }
 
     /// Scores of pairs of classes or probabilities, and the class with most votes.
-    fn votes(&self, row: &[f32], out: &mut Vec<f32>, work: &mut Votes) -> usize {
+    fn votes(&self, kernels: &[f32], out: &mut Vec<f32>, work: &mut Votes) -> usize {
         let n_classes = self.classes.len();
-        let Votes { kernels, votes, scores, coupling } = work;
-        self.svm.kernel.all(row, &self.svm.vectors, kernels);
+        let Votes { votes, scores, coupling, .. } = work;
         let coefficients = |line: usize, class: usize| {
             let start: usize = self.per_class[..class].iter().sum();
             let first = line * self.svm.vectors.count + start;

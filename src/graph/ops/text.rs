@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::encode::Keys;
+use super::keys::Keys;
 use super::pattern::{Pattern, Threads};
 use crate::error::{Error, Result};
 use crate::graph::tensor::{Data, Tensor, checked_total};

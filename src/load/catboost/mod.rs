@@ -182,8 +182,7 @@ impl CatBoost {
         let forest = if range.start > 0 { forest.without_base() } else { forest };
         let forest = forest.with_iterations(range);
         let producer = format!("CatBoost {}", self.version).trim_end().to_owned();
-        let source =
-            Source { format: None, producer, digest: String::new(), best_iteration: None, warnings: Vec::new() };
+        let source = Source { producer, ..Source::default() };
         Ok(Loaded { schema, source, forest })
     }
 }

@@ -115,8 +115,7 @@ impl Plan {
         let range = options.iterations.with_best(None).clamped(forest.n_iterations()).within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
         let producer = format!("LightGBM (format {})", head.version);
-        let source =
-            Source { format: None, producer, digest: String::new(), best_iteration: None, warnings: Vec::new() };
+        let source = Source { producer, ..Source::default() };
         Ok(Loaded { schema: self.schema, source, forest })
     }
 }

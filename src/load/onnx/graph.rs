@@ -34,6 +34,8 @@ pub(super) struct LoadedNodes {
     pub(super) column_names: HashMap<usize, Vec<String>>,
     /// What the made-up rows give for the outputs, if that is known.
     pub(super) samples: Vec<Option<Tensor>>,
+    /// What was folded into trees.
+    pub(super) folded: Vec<String>,
 }
 
 /// Bytes that values computed at load may take, beside so many for each byte of the file.
@@ -46,11 +48,8 @@ pub(super) fn load(model: &ModelProto, n_bytes: usize, options: &LoadOptions) ->
     let mut loader = Loader::new(model, n_bytes, options.onnx, &options.limits);
     loader.initializers(graph)?;
     loader.inputs(graph)?;
-    let mut nodes = loader.nodes(&graph.node)?;
-    if options.fold {
-        nodes = loader.builder.fold_into_trees(nodes)?;
-    }
-    loader.finish(graph, nodes)
+    let nodes = loader.nodes(&graph.node)?;
+    loader.finish(graph, nodes, options.fold)
 }
 
 /// Loads a model as one node, called `kind`, of the operator that `whole` makes for the inputs.
@@ -71,7 +70,7 @@ pub(super) fn load_whole(
     let proto = NodeProto { op_type: kind.to_owned(), output: outputs, ..NodeProto::default() };
     let mut nodes = Vec::new();
     loader.add(&proto, op, values, &mut nodes)?;
-    loader.finish(graph, nodes)
+    loader.finish(graph, nodes, false)
 }
 
 fn no_graph() -> Error {
@@ -114,7 +113,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The graph of `nodes`, with the outputs of the file's.
-    fn finish(self, graph: &GraphProto, nodes: Vec<Node>) -> Result<LoadedNodes> {
+    fn finish(mut self, graph: &GraphProto, nodes: Vec<Node>, fold: bool) -> Result<LoadedNodes> {
         let mut outputs = Vec::new();
         for output in &graph.output {
             let value = self.resolve(&output.name)?;
@@ -126,9 +125,10 @@ impl<'a> Loader<'a> {
         if outputs.is_empty() {
             return Err(Error::invalid_model("a graph without outputs"));
         }
+        let (nodes, folded) = if fold { self.builder.fold_into_trees(nodes, &outputs)? } else { (nodes, Vec::new()) };
         let samples = outputs.iter().map(|output| self.builder.sample(output.value).cloned()).collect();
         let column_names = self.column_names;
-        Ok(LoadedNodes { graph: self.builder.finish(nodes, outputs), column_names, samples })
+        Ok(LoadedNodes { graph: self.builder.finish(nodes, outputs), column_names, samples, folded })
     }
 
     fn initializers(&mut self, graph: &GraphProto) -> Result<()> {
@@ -352,13 +352,13 @@ impl<'a> Loader<'a> {
         let used = trees.nodes.iter().map(|node| node.feature as usize + 1).max().unwrap_or(1);
         let width = self.limits.features(width.unwrap_or(used) as u64)?;
         let lowered = lower(&trees, width, self.compat, self.limits)?;
-        if !lowered.codes.is_empty() {
-            let codes = self.builder.value("codes");
-            let (name, inputs, outputs) = (proto.name.clone(), vec![Some(value)], vec![Some(codes)]);
+        if !lowered.members.is_empty() {
+            let members = self.builder.value("members");
+            let (name, inputs, outputs) = (proto.name.clone(), vec![Some(value)], vec![Some(members)]);
             let node =
-                Node { name, kind: "codes of categories".to_owned(), op: Op::AddCodes(lowered.codes), inputs, outputs };
+                Node { name, kind: "members of sets".to_owned(), op: Op::AddMembers(lowered.members), inputs, outputs };
             self.push(node, nodes)?;
-            value = codes;
+            value = members;
         }
         let mut ensemble = lowered.ensemble;
         ensemble.forest = self.builder.forest(lowered.forest);

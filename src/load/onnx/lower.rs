@@ -5,9 +5,9 @@
 
 use super::trees::{Aggregate, Mode, TreeNode, Trees};
 use crate::error::{Error, Result};
-use crate::graph::ops::encode::CodeColumn;
+use crate::graph::ops::encode::MemberColumn;
 use crate::graph::ops::forest::{Combine, Ensemble, Tail};
-use crate::graph::ops::linear::PostTransform;
+use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor};
 use crate::ir::{CategorySet, Float, Forest, ForestBuilder, Labels, Link, Missing, Node, NumericProfile, Test};
 use crate::load::{Limits, OnnxCompat};
@@ -18,7 +18,7 @@ pub(super) struct Lowered {
     pub(super) forest: Forest,
     pub(super) ensemble: Ensemble,
     /// Columns the trees test beside those of the rows.
-    pub(super) codes: Vec<CodeColumn>,
+    pub(super) members: Vec<MemberColumn>,
 }
 
 /// How leaves become values of a forest.
@@ -33,7 +33,7 @@ struct Lowering<'a> {
     trees: &'a Trees,
     n_features: usize,
     compat: OnnxCompat,
-    codes: Vec<CodeColumn>,
+    members: Vec<MemberColumn>,
     /// The nodes of every tree, each with one parent.
     written: Vec<Vec<Place>>,
 }
@@ -57,7 +57,7 @@ pub(super) fn lower(trees: &Trees, n_features: usize, compat: OnnxCompat, limits
     if let Some(&(target, _)) = trees.weights.iter().find(|(target, _)| *target as usize >= trees.n_targets) {
         return Err(Error::invalid_model(format!("target {target}, but there are {}", trees.n_targets)));
     }
-    let mut lowering = Lowering { trees, n_features, compat, codes: Vec::new(), written: Vec::new() };
+    let mut lowering = Lowering { trees, n_features, compat, members: Vec::new(), written: Vec::new() };
     lowering.written = lowering.write_out(limits)?;
     match &trees.classes {
         Some(classes) => lowering.classifier(classes, limits),
@@ -267,9 +267,9 @@ impl Lowering<'_> {
         labels: Labels,
         limits: &Limits,
     ) -> Result<Forest> {
-        // Columns of codes are known when all splits are lowered.
+        // Member columns are known when all splits are lowered.
         let tests = self.tests()?;
-        let mut builder = ForestBuilder::new(&Schema::new(self.n_features + self.codes.len(), n_outputs))
+        let mut builder = ForestBuilder::new(&Schema::new(self.n_features + self.members.len(), n_outputs))
             .profile(self.profile())
             .base(base)
             .link(link, labels);
@@ -350,7 +350,7 @@ impl Lowering<'_> {
             classes: self.trees.classes.clone(),
             wide: self.trees.wide,
         };
-        Lowered { forest, ensemble, codes: self.codes }
+        Lowered { forest, ensemble, members: self.members }
     }
 
     /// For every node its test, `None` for leaves.
@@ -427,7 +427,7 @@ impl Lowering<'_> {
         Ok(true)
     }
 
-    /// The test whether a feature equals one of `values`: by category codes if they are some, else by a column of codes.
+    /// The test whether a feature equals one of `values`: by category codes if they are some, else by a member column.
     fn equality(&mut self, feature: u32, values: &[f64], truncate: bool) -> (u32, Test) {
         let code = |&value: &f64| {
             let is_code = value >= 0.0 && value < f64::from(1u32 << 31) && value.trunc() == value;
@@ -442,13 +442,12 @@ impl Lowering<'_> {
         sorted.dedup();
         let feature = feature as usize;
         let same =
-            |column: &CodeColumn| (column.feature, column.truncate) == (feature, truncate) && column.values == sorted;
-        let at = self.codes.iter().position(same).unwrap_or_else(|| {
-            self.codes.push(CodeColumn { feature, values: sorted.clone(), truncate });
-            self.codes.len() - 1
+            |column: &MemberColumn| (column.feature, column.truncate) == (feature, truncate) && column.values == sorted;
+        let at = self.members.iter().position(same).unwrap_or_else(|| {
+            self.members.push(MemberColumn { feature, values: sorted, truncate });
+            self.members.len() - 1
         });
-        let all: Vec<u32> = (0..sorted.len() as u32).collect();
-        ((self.n_features + at) as u32, Test::Categories(CategorySet::from_codes(&all)))
+        ((self.n_features + at) as u32, Test::Categories(CategorySet::from_codes(&[0])))
     }
 }
 

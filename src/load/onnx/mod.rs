@@ -59,13 +59,8 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
         (name, version) => format!("{name} {version}").trim_end().to_owned(),
     };
     let producer = format!("{producer} ({})", versions.join(", "));
-    let source = Source {
-        format: None,
-        producer,
-        digest: String::new(),
-        best_iteration: None,
-        warnings: lossy::warnings(&model),
-    };
+    let (warnings, folded) = (lossy::warnings(&model), loaded.folded);
+    let source = Source { producer, warnings, folded, ..Source::default() };
     match if options.keep_graph { Err(Box::new(graph)) } else { graph.into_forest() } {
         Ok(forest) => {
             let range = options.iterations.within(forest.n_iterations())?;

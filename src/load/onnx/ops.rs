@@ -6,10 +6,12 @@ use super::trees::post_transform;
 use crate::error::{Error, Result};
 use crate::graph::ops::Op;
 use crate::graph::ops::elementwise::{Binary, Compare, Logic, Unary};
-use crate::graph::ops::encode::{Imputer, Keys, LabelEncoder, OneHotEncoder};
-use crate::graph::ops::linear::{Einsum, Gemm, LinearModel, Norm, PostTransform, Scaler};
+use crate::graph::ops::encode::{Imputer, LabelEncoder, OneHotEncoder};
+use crate::graph::ops::keys::Keys;
+use crate::graph::ops::linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
 use crate::graph::ops::reduce::Reduction;
 use crate::graph::ops::svm::{KernelKind, Svm, SvmClassifier, SvmKernel, Vectors};
+use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::strings::Strings;
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::attributes::Attributes;
 use super::tensor::read_bytes;
 use crate::error::{Error, Result};
-use crate::graph::ops::linear::PostTransform;
+use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor};
 use crate::ir::Float;
 

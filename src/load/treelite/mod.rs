@@ -77,6 +77,6 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<Loaded> {
     let range = options.iterations.within(forest.n_iterations())?;
     let forest = forest.with_iterations(range);
     let producer = format!("Treelite {}", head.producer);
-    let source = Source { format: None, producer, digest: String::new(), best_iteration: None, warnings: Vec::new() };
+    let source = Source { producer, ..Source::default() };
     Ok(Loaded { schema, source, forest })
 }

@@ -140,13 +140,8 @@ impl Learner {
         let range: Range<usize> = iterations.within(forest.n_iterations())?;
         let forest = forest.with_iterations(range);
 
-        let source = Source {
-            format: None,
-            producer: format!("XGBoost {}", self.version),
-            digest: String::new(),
-            best_iteration: self.best_iteration,
-            warnings: Vec::new(),
-        };
+        let producer = format!("XGBoost {}", self.version);
+        let source = Source { producer, best_iteration: self.best_iteration, ..Source::default() };
         Ok(Loaded { schema, source, forest })
     }
 

@@ -1,0 +1,111 @@
+//! What becomes of the scores of rows at the end of a model: logistic functions, softmaxes, probits.
+//!
+//! ONNX Runtime's machine-learning operators have C's functions, its others and some of the former for long rows those of
+//! its matrix library.
+
+use crate::graph::Evaluator;
+use crate::ir::function::Function;
+use crate::math::{expf, logf};
+
+/// A function of the scores of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PostTransform {
+    None,
+    Logistic,
+    Softmax,
+    SoftmaxZero,
+    Probit,
+}
+
+impl PostTransform {
+    /// As ONNX Runtime's `write_scores` has it (`ml_common.h`), for rows of `width` scores.
+    pub(crate) fn apply(self, scores: &mut [f32], width: usize, runner: &mut dyn Evaluator) {
+        match self {
+            Self::None => {}
+            Self::Logistic => runner.function(Function::Logistic, scores),
+            Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
+            Self::Softmax => {
+                below_greatest(scores, width);
+                runner.function(Function::Exp, scores);
+                scores.chunks_exact_mut(width.max(1)).for_each(|row| {
+                    let sum = row.iter().fold(0.0, |sum, x| sum + x);
+                    row.iter_mut().for_each(|x| *x /= sum);
+                });
+            }
+            Self::SoftmaxZero => scores.chunks_exact_mut(width.max(1)).for_each(softmax_zero),
+        }
+    }
+}
+
+/// Subtracts from each score the greatest of its row.
+fn below_greatest(scores: &mut [f32], width: usize) {
+    for row in scores.chunks_exact_mut(width.max(1)) {
+        let max = row.iter().copied().fold(f32::MIN, f32::max);
+        row.iter_mut().for_each(|x| *x -= max);
+    }
+}
+
+/// A softmax that leaves zeros what they are.
+fn softmax_zero(row: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::MIN, f32::max);
+    let at_zero = expf(-max);
+    let mut sum = 0.0f32;
+    for score in row.iter_mut() {
+        if score.abs() > 1e-7 {
+            *score = expf(*score - max);
+            sum += *score;
+        } else {
+            *score *= at_zero;
+        }
+    }
+    row.iter_mut().for_each(|score| *score /= sum);
+}
+
+/// The inverse of the normal distribution's cumulative function, in Winitzki's approximation, as `ComputeProbit` of
+/// ONNX Runtime has it.
+pub(crate) fn probit(value: f32) -> f32 {
+    let x = 2.0 * value - 1.0;
+    let sign = if x < 0.0 { -1.0 } else { 1.0f32 };
+    let log = logf((1.0 - x) * (1.0 + x));
+    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
+    let v2 = 1.0 / 0.147f32 * log;
+    let v3 = -v + (v * v - v2).sqrt();
+    std::f32::consts::SQRT_2 * (sign * v3.sqrt())
+}
+
+/// Partial sums of a softmax.
+const LANES: usize = 8;
+
+/// The softmax of ONNX Runtime's matrix library: `exp(x - max)` over its sum, for rows of `width` scores. The sum is that
+/// of eight lanes, added in pairs, for rows of up to 16; what it is for longer ones depends on the machine.
+pub(crate) fn mlas_softmax(scores: &mut [f32], width: usize, runner: &mut dyn Evaluator) {
+    below_greatest(scores, width);
+    runner.function(Function::MlasExp, scores);
+    for row in scores.chunks_exact_mut(width.max(1)) {
+        let mut lanes = [0.0f32; LANES];
+        for part in row.chunks(LANES) {
+            lanes.iter_mut().zip(part).for_each(|(lane, x)| *lane += x);
+        }
+        let [a, b, c, d, e, f, g, h] = lanes;
+        let scale = 1.0 / (((a + b) + (c + d)) + ((e + f) + (g + h)));
+        row.iter_mut().for_each(|x| *x *= scale);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Reference;
+
+    #[test]
+    fn softmax_has_the_bits_of_onnx_runtime() {
+        let bits = |mut row: Vec<f32>| {
+            let width = row.len();
+            mlas_softmax(&mut row, width, &mut Reference(&[]));
+            row.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(vec![0.1, 0.9, -2.0]), [0x3e98_ed60, 0x3f2a_2c44, 0x3d15_d0bc]);
+        let expected = [0x3c92_e8a9, 0x39ac_34e7, 0x3a96_43db, 0x3ac0_f1b4, 0x3f7a_a799];
+        assert_eq!(bits(vec![3.0, -1.0, 0.25, 0.5, 7.0]), expected);
+    }
+}

@@ -1,0 +1,85 @@
+//! What the operators of pipelines ask of an instruction set: products of matrices, and functions of many numbers.
+
+use super::level::{Level, Work};
+use super::product::Job;
+use crate::ir::function::Function;
+use crate::ir::product::Product;
+
+/// Computes on an instruction set.
+pub(crate) trait Calculate: Send + Sync {
+    /// Writes the sums of a product to `out`; `panel` is working memory.
+    fn product_f32(&self, product: &Product<'_, f32>, panel: &mut Vec<f32>, out: &mut [f32]);
+    /// As [`product_f32`](Self::product_f32).
+    fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]);
+    /// The function of each value, in place.
+    fn function(&self, function: Function, values: &mut [f32]);
+}
+
+impl<L: Level> Calculate for L {
+    fn product_f32(&self, product: &Product<'_, f32>, panel: &mut Vec<f32>, out: &mut [f32]) {
+        self.run(Job { product, panel, out });
+    }
+
+    fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]) {
+        self.run(Job { product, panel, out });
+    }
+
+    fn function(&self, function: Function, values: &mut [f32]) {
+        self.run(OfEach { function, values });
+    }
+}
+
+struct OfEach<'a> {
+    function: Function,
+    values: &'a mut [f32],
+}
+
+impl Work for OfEach<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, _: L) {
+        self.function.apply(self.values);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::level::Portable;
+
+    fn equals_the_reference(level: impl Level) {
+        // Every exponent, with two mantissas of each.
+        let mut xs: Vec<f32> =
+            (0..=u32::MAX >> 22).map(|at| f32::from_bits(at << 22 | 0x0012_3457 & 0x003f_ffff)).collect();
+        xs.extend([0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        xs.extend((-4000..4000).map(|at| at as f32 * 0.0321));
+        for function in [
+            Function::Exp,
+            Function::Log,
+            Function::Logistic,
+            Function::MlasExp,
+            Function::MlasLogistic,
+            Function::MlasTanh,
+        ] {
+            let (mut found, mut expected) = (xs.clone(), xs.clone());
+            level.function(function, &mut found);
+            function.apply(&mut expected);
+            for ((x, found), expected) in xs.iter().zip(found).zip(expected) {
+                let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+                assert!(same, "{function:?} of {x:e}: {found:e}, not {expected:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn functions_have_the_same_bits_on_every_instruction_set() {
+        equals_the_reference(Portable);
+        #[cfg(target_arch = "x86_64")]
+        {
+            use crate::kernel::{avx2::Avx2, avx512::Avx512};
+            Avx2::detect().into_iter().for_each(equals_the_reference);
+            Avx512::detect().into_iter().for_each(equals_the_reference);
+        }
+    }
+}
