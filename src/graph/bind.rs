@@ -27,6 +27,9 @@ impl Graph {
             }
             shape[0] = range.len();
             shape[1..rank].copy_from_slice(&input.tail);
+            if bound_as_they_are(table, &columns, &range, slot, &shape[..rank], input.ty)? {
+                continue;
+            }
             let bound = match (table, input.ty) {
                 (Table::Columns(table), Type::Text) => texts(&table[columns.clone()], &range, slot, &shape[..rank]),
                 (_, Type::F32) => numbers(table, &columns, &range, slot.start::<f32>(&shape[..rank])?, input),
@@ -39,6 +42,39 @@ impl Graph {
             bound.map_err(|error| error.at(format!("input {:?}", input.name)))?;
         }
         Ok(())
+    }
+}
+
+/// Copies numbers of the very type that the input takes, where they lie in one piece; says whether they do.
+fn bound_as_they_are(
+    table: &Table<'_>,
+    columns: &Range<usize>,
+    range: &Range<usize>,
+    slot: &mut Tensor,
+    shape: &[usize],
+    ty: Type,
+) -> Result<bool> {
+    fn copy<T: Element>(values: Option<&[T]>, slot: &mut Tensor, shape: &[usize]) -> Result<bool> {
+        let Some(values) = values else { return Ok(false) };
+        slot.start::<T>(shape)?.extend_from_slice(values);
+        Ok(true)
+    }
+    let part = s![range.clone(), columns.clone()];
+    match table {
+        Table::Batch(Batch::Dense(Dense::F32(rows))) if ty == Type::F32 => {
+            copy(rows.slice(part).as_slice(), slot, shape)
+        }
+        Table::Batch(Batch::Dense(Dense::F64(rows))) if ty == Type::F64 => {
+            copy(rows.slice(part).as_slice(), slot, shape)
+        }
+        Table::Columns(table) if columns.len() == 1 => match (&table[columns.start], ty) {
+            (Column::F32(values), Type::F32) => copy(values.get(range.clone()), slot, shape),
+            (Column::F64(values), Type::F64) => copy(values.get(range.clone()), slot, shape),
+            (Column::I64(values), Type::I64) => copy(values.get(range.clone()), slot, shape),
+            (Column::Bool(values), Type::Bool) => copy(values.get(range.clone()), slot, shape),
+            _ => Ok(false),
+        },
+        _ => Ok(false),
     }
 }
 

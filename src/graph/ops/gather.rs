@@ -48,7 +48,7 @@ pub(super) fn gather(x: &Tensor, indices: &Tensor, at: i64, out: &mut Tensor) ->
 }
 
 /// Of each row of `size` blocks of `after` elements the blocks at `positions`.
-fn blocks_at<T: Copy>(
+fn blocks_at<T: Element>(
     values: &[T],
     positions: impl ExactSizeIterator<Item = usize> + Clone,
     (before, size, after): (usize, usize, usize),
@@ -56,9 +56,26 @@ fn blocks_at<T: Copy>(
 ) {
     let rows = values.chunks_exact((size * after).max(1)).take(before);
     if after == 1 {
-        rows.for_each(|row| out.extend(positions.clone().map(|position| row[position])));
+        picked(values, size, before, positions, out);
     } else {
         rows.for_each(|row| positions.clone().for_each(|at| out.extend_from_slice(&row[at * after..][..after])));
+    }
+}
+
+/// Of each of `n` rows of `size` elements those at `positions`.
+fn picked<T: Element>(
+    values: &[T],
+    size: usize,
+    n: usize,
+    positions: impl ExactSizeIterator<Item = usize> + Clone,
+    out: &mut Vec<T>,
+) {
+    let count = positions.len();
+    out.resize(n * count, T::default());
+    for (row, out) in values.chunks_exact(size.max(1)).zip(out.chunks_exact_mut(count.max(1))) {
+        for (to, position) in out.iter_mut().zip(positions.clone()) {
+            *to = row[position];
+        }
     }
 }
 
@@ -75,15 +92,18 @@ pub(super) fn array_feature_extractor(x: &Tensor, indices: &Tensor, out: &mut Te
     if x.rank() == 1 {
         dims = Dims::new(&[1, count])?;
     }
-    fn features<T: Copy>(values: &[T], size: usize, columns: impl Iterator<Item = i64> + Clone, out: &mut Vec<T>) {
-        values.chunks_exact(size.max(1)).for_each(|row| out.extend(columns.clone().map(|column| row[column as usize])));
-    }
     match (&x.data, &indices.data) {
         (Data::F32(values), Data::I64(columns)) => {
-            features(values, size, columns.iter().copied(), out.start(&dims)?);
+            let columns = columns.iter().map(|&column| column as usize);
+            picked(values, size, values.len() / size.max(1), columns, out.start(&dims)?);
         }
         (Data::F64(values), Data::I64(columns)) => {
-            features(values, size, columns.iter().copied(), out.start(&dims)?);
+            let columns = columns.iter().map(|&column| column as usize);
+            picked(values, size, values.len() / size.max(1), columns, out.start(&dims)?);
+        }
+        (Data::I64(values), Data::I64(columns)) => {
+            let columns = columns.iter().map(|&column| column as usize);
+            picked(values, size, values.len() / size.max(1), columns, out.start(&dims)?);
         }
         _ => {
             let (rows, columns) = (x.len() / size.max(1), indices.integers()?);
