@@ -68,8 +68,9 @@ pub(crate) struct Top {
     pub(crate) output: u32,
 }
 
-/// What a step by words below an exit takes, a step from tile to tile, a block, a fetch of 64 bytes
-/// from a register of columns for it, and a column, in cycles.
+/// What a tree takes, a step by words below an exit, a step from tile to tile, a block, a fetch of 64 bytes from a register
+/// of columns for it, and a column, in cycles.
+const TREE: f64 = 2.0;
 const REST_STEP: f64 = 5.0;
 const STEP: f64 = 0.8;
 const BLOCK: f64 = 14.0;
@@ -116,7 +117,7 @@ impl Reckoned {
             let fetches = (bytes.columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
             let of_group = |[blocks, steps, rest]: [u32; 3]| {
                 f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH)
-                    + LANES as f64 * (f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
+                    + LANES as f64 * (TREE + f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
             };
             bytes.columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
         };

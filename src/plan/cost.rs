@@ -55,7 +55,7 @@ impl Work {
 
     /// A single row that is ranked, where tests made at once then take so many cycles.
     pub(super) fn at_once(&self, cycles: f64) -> f64 {
-        self.features * 9.0 + cycles * 0.55
+        self.features * 9.0 + cycles * 0.5
     }
 
     /// A single row that is walked by so many words made of its values.
