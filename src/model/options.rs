@@ -169,7 +169,7 @@ impl ModelOptions {
     }
 
     /// Threads that large batches are spread over. With 1, the default, predictions run on the caller's thread; with
-    /// more, the model keeps a pool of its own. Pipelines run on the caller's thread.
+    /// more, the model keeps the others in a pool of its own. Pipelines run on the caller's thread.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -440,14 +440,14 @@ impl ModelOptions {
         Request { isa, sentinel: self.missing, choice }
     }
 
-    /// The threads that large batches are spread over, if any.
+    /// The threads that share large batches with the caller's, if any.
     fn pool(&self) -> Result<Option<rayon::ThreadPool>> {
         match self.threads {
             0 => Err(Error::option("0 threads; 1 runs on the caller's thread")),
             1 => Ok(None),
             n => {
                 let named = |index| format!("sawmill-{index}");
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(n).thread_name(named).build();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n - 1).thread_name(named).build();
                 pool.map(Some).map_err(|cause| Error::option(format!("{n} threads: {cause}")))
             }
         }

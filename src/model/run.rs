@@ -1,9 +1,9 @@
 //! Running a plan over a batch: blocks of rows, each through kernel and link, on one thread or several.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::ArrayView2;
-use rayon::prelude::*;
 
 use super::{Inner, Output, Predictions, RankedRows, Values, custom, trees};
 use crate::error::{Error, Result};
@@ -354,11 +354,26 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
     };
     match &model.pool {
         Some(pool) if n_rows > 1 && n_rows as f64 * model.plan.ns_per_row >= PARALLEL_NS => {
-            let shares = pool.current_num_threads() * SHARES_PER_THREAD;
-            let rows_per_share = n_rows.div_ceil(shares).next_multiple_of(model.plan.dispatch.rows_at_once());
-            scratch.shares.resize_with(n_rows.div_ceil(rows_per_share).max(scratch.shares.len()), Buffers::default);
-            let shares = out.par_chunks_mut(rows_per_share * width).zip(&mut scratch.shares).enumerate();
-            pool.install(|| shares.for_each(|(index, (out, buffers))| share(index * rows_per_share, out, buffers)));
+            let threads = pool.current_num_threads() + 1;
+            let rows_per_share =
+                n_rows.div_ceil(threads * SHARES_PER_THREAD).next_multiple_of(model.plan.dispatch.rows_at_once());
+            let takers = threads.min(n_rows.div_ceil(rows_per_share));
+            scratch.shares.resize_with(takers.max(scratch.shares.len()), Buffers::default);
+            let shares = Mutex::new(out.chunks_mut(rows_per_share * width).enumerate());
+            let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let take = |buffers: &mut Buffers| {
+                while let Some((index, out)) = next() {
+                    share(index * rows_per_share, out, buffers);
+                }
+            };
+            let (own, others) = scratch.shares[..takers].split_first_mut().expect("there are rows");
+            // The caller takes shares too, and does not wait for the others to wake up.
+            pool.in_place_scope(|scope| {
+                for buffers in others {
+                    scope.spawn(|_| take(buffers));
+                }
+                take(own);
+            });
         }
         _ => {
             scratch.shares.resize_with(scratch.shares.len().max(1), Buffers::default);
