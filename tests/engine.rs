@@ -28,7 +28,6 @@ fn dense(case: &Case) -> Array2<f32> {
     }
 }
 
-/// Bits of a prediction, so that NaN equals itself.
 /// Nothing runs on the caller's thread, and one worker runs batches of up to `rows`.
 fn one_worker(rows: usize) -> Engine {
     queueing(rows).build().unwrap()
@@ -1083,6 +1082,51 @@ fn a_callback_may_shut_the_engine_down() {
     assert!(behind.into_iter().all(|ticket| ticket.wait().unwrap_err().is_shutdown()));
     assert_eq!(engine.health().state, EngineState::Stopped);
     engine.shutdown(Duration::from_secs(60)).unwrap();
+}
+
+/// Who predicts is trusted with what comes meanwhile, but not while code of others runs: there is another worker for it.
+#[test]
+fn a_callback_that_waits_holds_up_nobody_but_its_batch() {
+    let builder = queueing(1).workers(Workers::Count(2));
+    let engine = builder.build().unwrap();
+    engine.load("m", Case::named("xgboost/iris").load(Model::options()).unwrap()).unwrap();
+    for _ in 0..200 {
+        let (tell, told) = mpsc::channel();
+        let (tell_first, first_told) = mpsc::channel();
+        let first = move |answer: sawmill::Result<sawmill::Prediction>| {
+            told.recv().unwrap();
+            tell_first.send(answer.is_ok()).unwrap();
+        };
+        engine.submit_with(Request::new("m", &[0.5f32; 4]), first).unwrap();
+        engine.submit_with(Request::new("m", &[0.5f32; 4]), move |_| tell.send(()).unwrap()).unwrap();
+        assert!(first_told.recv().unwrap());
+    }
+}
+
+/// Says that it has another number of outputs each time it is asked.
+struct Fickle([Schema; 2], AtomicUsize);
+
+impl Predictor for Fickle {
+    fn schema(&self) -> &Schema {
+        &self.0[self.1.fetch_add(1, Ordering::Relaxed) % 2]
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> sawmill::Result<()> {
+        assert_eq!(out.len(), rows.nrows());
+        rows.column(0).iter().zip(out).for_each(|(value, out)| *out = *value);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_custom_model_is_held_to_what_it_said_first() {
+    let engine = one_worker(2);
+    let fickle = Fickle([Schema::new(1, 1), Schema::new(1, 3)], AtomicUsize::new(0));
+    engine.load("m", Model::custom(fickle).unwrap()).unwrap();
+    // In three batches.
+    let rows = [1.0f32, 2.0, 3.0, 4.0, 5.0];
+    let answer = engine.submit(Request::new("m", &rows)).unwrap().wait().unwrap();
+    assert_eq!(answer.values.to_f64(), [1.0, 2.0, 3.0, 4.0, 5.0]);
 }
 
 /// A model that asks an engine for the answers of another model and adds 1.

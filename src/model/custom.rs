@@ -43,9 +43,15 @@ impl Model {
     }
 }
 
-pub(super) fn predict(predictor: &dyn Predictor, batch: &Batch<'_>, predictions: &mut Predictions) -> Result<()> {
+/// `schema` is what the predictor said when it became a model: what it says now may differ, against its contract.
+pub(super) fn predict(
+    predictor: &dyn Predictor,
+    schema: &Schema,
+    batch: &Batch<'_>,
+    predictions: &mut Predictions,
+) -> Result<()> {
     let n_rows = batch.n_rows();
-    let (n_features, n_outputs) = (predictor.schema().n_features(), predictor.schema().n_outputs);
+    let (n_features, n_outputs) = (schema.n_features(), schema.n_outputs);
     let mut values = match std::mem::take(&mut predictions.values) {
         Values::F64(values) => values,
         _ => Vec::new(),

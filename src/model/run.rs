@@ -49,7 +49,7 @@ pub(super) fn predict_table(
     take_numbers(model, predictions, scratch);
     let predicted = with_batch(table, &mut rows, |batch| match &model.custom {
         None => predict(model, model.output, batch, predictions, scratch),
-        Some(predictor) => custom::predict(predictor.as_ref(), batch, predictions),
+        Some(predictor) => custom::predict(predictor.as_ref(), &model.schema, batch, predictions),
     });
     scratch.rows = rows;
     predicted?;
