@@ -1,7 +1,7 @@
 //! The deduplication cache: rows that have been answered, or are being answered, are not computed again.
 //!
 //! The unit is a row. Its [`Key`] is the model it goes to, what is asked of it, its type and its bytes, hashed to 128
-//! bits under a key that is drawn for each cache; the row itself is compared on a hit, so two rows with one hash can only
+//! bits under keys that are drawn for each cache; the row itself is compared on a hit, so two rows with one hash can only
 //! displace each other. Rows are equal if their bytes are: 0.0 and -0.0 are two rows, and so are NaNs of different bits.
 //! A reloaded model has a new epoch, so it never meets the answers of the old one.
 //!
@@ -13,10 +13,10 @@ mod profit;
 mod shard;
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
-use twox_hash::XxHash3_128;
+use foldhash::quality::RandomState;
 
 use flight::{Finished, Flights};
 pub use flight::{Leave, Start};
@@ -106,8 +106,8 @@ pub enum Flight<R, W> {
 /// ```
 pub struct DeduplicationCache<W> {
     started: Instant,
-    /// The key of the hash.
-    secret: [u8; SECRET],
+    /// One for each half of a hash.
+    hashers: [RandomState; 2],
     cells: Box<[Padded<Mutex<Cell<W>>>]>,
     profit: Mutex<Profit>,
     /// Lookups that are still to be left out.
@@ -128,16 +128,10 @@ const REPORT_EVERY: u64 = 256;
 /// Rows of a cell, at least: small caches have few cells, so that the order of use is nearly that of the whole.
 const CELL_ROWS: usize = 1024;
 const MAX_CELLS: usize = 16;
-/// Bytes of the hash's key, as many as it can use.
-const SECRET: usize = 192;
 
 impl<W: PartialEq + Clone> DeduplicationCache<W> {
     /// An empty cache.
     pub fn new(config: CacheConfig) -> Self {
-        let mut secret = [0; SECRET];
-        for word in secret.chunks_mut(8) {
-            word.copy_from_slice(&RandomState::new().build_hasher().finish().to_ne_bytes());
-        }
         let cells = (config.rows / CELL_ROWS).clamp(1, MAX_CELLS);
         let cells = 1 << cells.ilog2();
         let CacheConfig { rows, bytes, ttl, zero } = config;
@@ -146,7 +140,7 @@ impl<W: PartialEq + Clone> DeduplicationCache<W> {
             || Cell { shard: Shard::new(limits), flights: Flights::default(), coalesced: 0, window: Window::default() };
         Self {
             started: Instant::now(),
-            secret,
+            hashers: std::array::from_fn(|_| RandomState::default()),
             cells: (0..cells).map(|_| Padded(Mutex::new(cell()))).collect(),
             profit: Mutex::default(),
             pause: AtomicU64::new(0),
@@ -156,14 +150,14 @@ impl<W: PartialEq + Clone> DeduplicationCache<W> {
 
     /// Hashes a row.
     pub fn key<'a>(&self, scope: Scope, row: &'a [u8]) -> Key<'a> {
-        let hash = |bytes: &[u8]| {
-            XxHash3_128::oneshot_with_secret(&self.secret, bytes).expect("the secret is longer than the least")
-        };
-        let mut whole = [0; 36];
-        whole[..16].copy_from_slice(&hash(row).to_ne_bytes());
-        whole[16..32].copy_from_slice(&scope.epoch.to_ne_bytes());
-        whole[32..].copy_from_slice(&scope.kind.to_ne_bytes());
-        Key { hash: hash(&whole), scope, row }
+        let [high, low] = self.hashers.each_ref().map(|half| {
+            let mut hasher = half.build_hasher();
+            hasher.write(row);
+            hasher.write_u128(scope.epoch);
+            hasher.write_u32(scope.kind);
+            u128::from(hasher.finish())
+        });
+        Key { hash: high << 64 | low, scope, row }
     }
 
     /// Whether the cache is to be asked for `rows` rows now. It leaves itself out for a while where it has cost more than
