@@ -19,7 +19,7 @@ use sawmill::{Engine, Model, Predictions, Scratch, Workers};
 use subjects::{Amate, Plain, Sawmill, Subject};
 
 const WORKERS: usize = 2;
-/// Requests that each of them accepts before it refuses more.
+/// Requests that may wait at each of them before it refuses more.
 const ROOM: usize = 200;
 const MAX_BATCH: usize = 64;
 const CLIENTS: usize = 64;
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     let time = Duration::from_secs_f64(seconds);
     let cases: Vec<_> = arguments.iter().map(|path| Case::load(path).map(Arc::new)).collect::<Result<_>>()?;
     println!(
-        "{WORKERS} workers, batches of up to {MAX_BATCH} rows, room for {ROOM} requests; medians of {ROUNDS} rounds of {seconds} s.\n"
+        "{WORKERS} workers, batches of up to {MAX_BATCH} rows, room for {ROOM} to wait; medians of {ROUNDS} rounds of {seconds} s.\n"
     );
     if is_wanted("idle") {
         println!("## One row on an idle engine, nanoseconds\n");

@@ -35,7 +35,8 @@ pub struct Sawmill(Engine);
 impl Sawmill {
     pub fn start(case: &Case, cache: Option<CacheConfig>) -> Result<Self> {
         let mut builder = Engine::builder().workers(Workers::Count(WORKERS));
-        builder = builder.max_in_flight(ROOM).max_batch_rows(MAX_BATCH);
+        // The engine counts those that run, too; the others do not.
+        builder = builder.max_in_flight(ROOM + WORKERS * MAX_BATCH).max_batch_rows(MAX_BATCH);
         if let Some(cache) = cache {
             builder = builder.cache(cache);
         }
