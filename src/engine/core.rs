@@ -21,7 +21,7 @@ use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, PATIENCE, lock, yield_now};
 use super::workers::{Context, guarded, is_worker_of, shielded};
 use crate::error::{Error, Result};
-use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, Priority, QueueStats, RequestRecord};
+use crate::metrics::{BatchRecord, Metrics, Outcome, Padded, Priority, QueueStats, RequestRecord, thread_number};
 use crate::model::Predictions;
 use crate::rows::Batch;
 
@@ -32,7 +32,7 @@ pub(crate) struct Core {
     policy: Policy,
     pub(crate) registry: Registry,
     pub(crate) metrics: Metrics,
-    pub(crate) spares: Arc<Spares>,
+    spares: Box<[Arc<Spares>]>,
     pub(crate) jobs: Jobs,
     pub(crate) pool: MemoryPool,
     pub(crate) dedup: Option<Dedup>,
@@ -43,7 +43,10 @@ pub(crate) struct Core {
     /// What a request is told that comes when as many are in flight as may be.
     full: Arc<str>,
     hand_over: Padded<HandOver>,
-    ids: Padded<AtomicU64>,
+    /// Nanoseconds below which a submitted request may be run by its submitter.
+    inline_below: Tick,
+    /// The next numbers of requests, each as many beyond the last as there are counters.
+    ids: Box<[Padded<AtomicU64>]>,
 }
 
 /// Parts of requests that run together.
@@ -71,7 +74,9 @@ pub(crate) type Callback = Box<dyn FnOnce(Result<Prediction>) + Send>;
 impl Core {
     pub(crate) fn new(config: EngineBuilder, workers: usize, pools: usize) -> Self {
         let (clock, limit) = (Clock::start(), config.in_flight(workers));
-        let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, 2 * workers);
+        // For about as many callers as there are workers.
+        let stripes = 2 * workers;
+        let pool = MemoryPool::new(config.buffer_pool_bytes, config.zero_buffers, stripes);
         Self {
             queue: Queue::new(config.policy(workers), clock),
             policy: config.policy(workers),
@@ -79,27 +84,29 @@ impl Core {
             occupancy: Occupancy::new(limit, workers),
             full: format!("{limit} requests are in flight, but max_in_flight is {limit}").into(),
             registry: Registry::new(),
-            metrics: if config.metrics { Metrics::new(2 * workers, pools) } else { Metrics::off() },
+            metrics: if config.metrics { Metrics::new(stripes, pools) } else { Metrics::off() },
             pools,
-            spares: Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never)),
+            spares: (0..stripes).map(|_| Arc::new(Spares::new(config.zero_buffers != ZeroBuffers::Never))).collect(),
             jobs: Jobs::default(),
             workers: (0..workers).map(|_| Padded(Worker::new(&pool))).collect(),
             pool,
             hand_over: Padded::default(),
-            ids: Padded::default(),
+            inline_below: batcher::nanos(config.inline_below),
+            ids: (0..stripes).map(|first| Padded(AtomicU64::new(first as u64))).collect(),
             clock,
             config,
         }
     }
 
     /// Answers on the caller's thread, if the engine is idle enough: a worker's turn is free, nothing waits, and the
-    /// request is no larger than a batch. `limit` bounds its expected cost in nanoseconds.
+    /// request is no larger than a batch. `submitted` says when a request came whose caller does not wait: it must cost
+    /// little enough to be run here at all.
     pub(crate) fn run_inline(
         &self,
         loaded: &Loaded,
         request: &Request<'_>,
         batch: &Batch<'_>,
-        limit: Option<Tick>,
+        submitted: Option<Tick>,
         found: &mut Option<Found>,
     ) -> Option<Result<Prediction>> {
         if batch.n_rows() == 0 {
@@ -109,14 +116,14 @@ impl Core {
         if n_rows > self.config.max_batch_rows || self.queue.rows() > 0 {
             return None;
         }
-        if let Some(limit) = limit {
+        if let Some(now) = submitted {
             let expected = loaded.expected_run(n_rows)?;
-            if expected >= limit || self.hand_over.0.is_due(expected, || self.clock.now()) {
+            if expected >= self.inline_below || self.hand_over.0.is_due(expected, now) {
                 return None;
             }
         }
-        let _busy = self.busy_soon(if limit.is_none() { PATIENCE } else { 0 })?;
-        let start = self.clock.now();
+        let _busy = self.busy_soon(if submitted.is_none() { PATIENCE } else { 0 })?;
+        let start = submitted.unwrap_or_else(|| self.clock.now());
         if let Err(error) = self.check_open(request.deadline) {
             return Some(self.refuse(loaded, request, batch.n_rows(), error));
         }
@@ -157,7 +164,7 @@ impl Core {
         let predicted = match (&self.dedup, found) {
             (Some(dedup), Some(found)) => self.complete(dedup, context, loaded, batch, found),
             _ => {
-                let mut values = self.spares.take(&loaded.kind);
+                let mut values = self.spares().take(&loaded.kind);
                 context.predict(&loaded.model, batch.all(), &mut values).map(|()| values)
             }
         };
@@ -195,21 +202,21 @@ impl Core {
             return Ok(values);
         }
         let rows = Payload::copy_some(batch, &missing, &self.pool);
-        let mut computed = self.spares.take(&loaded.kind);
+        let mut computed = self.spares().take(&loaded.kind);
         let n_features = loaded.model.schema().n_features();
         context.predict(&loaded.model, rows.rows(0..missing.len(), n_features), &mut computed)?;
         dedup.put(loaded, batch, &missing, &computed, now);
         for (from, &at) in missing.iter().enumerate() {
             values.copy_rows(at, &computed, from..from + 1);
         }
-        self.spares.give(computed);
+        self.spares().give(computed);
         Ok(values)
     }
 
     /// Looks a request's rows up in the cache, if there is one and it is worth it.
     pub(crate) fn find(&self, loaded: &Loaded, batch: &Batch<'_>, start: Tick) -> Option<Found> {
         let now = self.clock.instant(start);
-        self.dedup.as_ref()?.find(loaded, batch, now, || self.spares.take(&loaded.kind))
+        self.dedup.as_ref()?.find(loaded, batch, now, || self.spares().take(&loaded.kind))
     }
 
     /// The answer to a request whose rows were all found. `start` is when it came.
@@ -297,12 +304,19 @@ impl Core {
             epoch: loaded.epoch,
             id: self.id_of(request),
             tag: request.tag.clone(),
-            spares: Some(Arc::clone(&self.spares)),
+            spares: Some(Arc::clone(self.spares())),
         }
     }
 
+    /// Vectors for answers that this thread gives; they come back to where they are taken from, whoever drops the answer.
+    pub(crate) fn spares(&self) -> &Arc<Spares> {
+        &self.spares[thread_number() % self.spares.len()]
+    }
+
     fn inline_context(&self) -> Option<super::sync::MutexGuard<'_, Context>> {
-        self.workers.iter().find_map(|worker| worker.0.inline.try_lock().ok())
+        // What a thread has used before may still be near to it.
+        let (others, near) = self.workers.split_at(thread_number() % self.workers.len());
+        near.iter().chain(others).find_map(|worker| worker.0.inline.try_lock().ok())
     }
 
     fn check_open(&self, deadline: Option<Instant>) -> Result<()> {
@@ -316,23 +330,26 @@ impl Core {
     }
 
     fn id_of(&self, request: &Request<'_>) -> u64 {
-        request.id.unwrap_or_else(|| self.ids.0.fetch_add(1, Ordering::Relaxed))
+        let next = || self.ids[thread_number() % self.ids.len()].0.fetch_add(self.ids.len() as u64, Ordering::Relaxed);
+        request.id.unwrap_or_else(next)
     }
 
-    /// Queues a copy of a request of at least one row. `callback` is asked for once there is room for it.
+    /// Queues a copy of a request of at least one row, which came at `arrival`. `callback` is asked for once there is room
+    /// for it.
     pub(crate) fn enqueue(
         &self,
         loaded: &Arc<Loaded>,
         request: &Request<'_>,
         batch: &Batch<'_>,
         found: Option<Found>,
+        arrival: Tick,
         callback: impl FnOnce() -> Option<Callback>,
     ) -> Result<SharedJob> {
         if !self.occupancy.admit() {
             let full = Error::overloaded(Arc::clone(&self.full));
             return self.refuse(loaded, request, batch.n_rows(), full);
         }
-        self.push(loaded, request, batch, found, callback()).or_else(|error| {
+        self.push(loaded, request, batch, found, arrival, callback()).or_else(|error| {
             self.occupancy.ended(1);
             self.refuse(loaded, request, batch.n_rows(), error)
         })
@@ -344,9 +361,9 @@ impl Core {
         request: &Request<'_>,
         batch: &Batch<'_>,
         found: Option<Found>,
+        arrival: Tick,
         callback: Option<Callback>,
     ) -> Result<SharedJob> {
-        let arrival = self.clock.now();
         let deadline = request.deadline.map(|at| self.clock.tick(at));
         let mut progress = Progress::default();
         let flies = found.is_some();
@@ -441,7 +458,10 @@ impl Core {
     /// Ends a request with its numbers, unless it has ended.
     pub(crate) fn finish(&self, job: &Job, mut finished: Finished) {
         if self.claim(job, &mut finished) {
-            self.answer([(job, finished)].into_iter());
+            self.occupancy.ended(1);
+            let now = self.clock.now();
+            self.record_answer(job, &finished, now);
+            self.fill(job, finished, now);
         }
     }
 
@@ -449,23 +469,20 @@ impl Core {
     pub(crate) fn claim(&self, job: &Job, finished: &mut Finished) -> bool {
         let ends = job.slot.claim();
         if !ends {
-            self.spares.give(std::mem::take(&mut finished.values));
+            self.spares().give(std::mem::take(&mut finished.values));
         }
         ends
     }
 
-    /// Gives requests that have been claimed their numbers.
-    pub(crate) fn answer<'a>(&self, finished: impl ExactSizeIterator<Item = (&'a Job, Finished)>) {
-        // Before anybody hears of it, who may come with the next request at once.
-        self.occupancy.ended(finished.len());
-        let now = self.clock.now();
-        finished.for_each(|(job, finished)| self.answer_one(job, finished, now));
+    /// Counts a request that has been claimed and is about to be answered.
+    pub(crate) fn record_answer(&self, job: &Job, finished: &Finished, now: Tick) {
+        self.record(job, Outcome::Ok, now, Some(finished.started), finished.rows_shared);
     }
 
-    fn answer_one(&self, job: &Job, finished: Finished, now: Tick) {
-        self.record(job, Outcome::Ok, now, Some(finished.started), finished.rows_shared);
+    /// Gives a request that has been claimed its numbers.
+    pub(crate) fn fill(&self, job: &Job, finished: Finished, now: Tick) {
         let since = |tick: Tick| Duration::from_nanos(tick.saturating_sub(job.arrival));
-        let prediction = Prediction {
+        let answer = Prediction {
             values: finished.values,
             latency: since(now),
             queue_time: since(finished.started),
@@ -474,10 +491,10 @@ impl Core {
             epoch: job.loaded.epoch,
             id: job.id,
             tag: job.tag.clone(),
-            spares: Some(Arc::clone(&self.spares)),
+            spares: Some(Arc::clone(self.spares())),
         };
         // It calls the callback or waker.
-        shielded(|| job.slot.fill(Ok(prediction)));
+        shielded(|| job.slot.fill(Ok(answer)));
     }
 
     /// Counts a queued request that ends now, and not with an answer.

@@ -16,16 +16,15 @@ pub(super) struct HandOver {
 /// Requests that come within so many times what one takes are handed over.
 const APART: Tick = 8;
 
-/// Nanoseconds that handing a request over takes, at least.
-const WAY: Tick = 1_000;
+/// Nanoseconds that handing a request over takes, of two threads together.
+const WAY: Tick = 2_000;
 
 impl HandOver {
-    /// `expected` is what the request that comes now will take, in nanoseconds.
-    pub(super) fn is_due(&self, expected: Tick, now: impl FnOnce() -> Tick) -> bool {
+    /// `expected` is what the request that comes `now` will take, in nanoseconds.
+    pub(super) fn is_due(&self, expected: Tick, now: Tick) -> bool {
         if expected <= WAY {
             return false;
         }
-        let now = now();
         let last = self.last.swap(now + 1, Ordering::Relaxed);
         last > 0 && now.saturating_sub(last - 1) < APART.saturating_mul(expected)
     }
@@ -45,9 +44,9 @@ mod models {
             let hand_over = Arc::new(HandOver::default());
             let other = {
                 let hand_over = Arc::clone(&hand_over);
-                thread::spawn(move || hand_over.is_due(4_000, || 1_000))
+                thread::spawn(move || hand_over.is_due(4_000, 1_000))
             };
-            assert_ne!(hand_over.is_due(4_000, || 2_000), other.join().unwrap());
+            assert_ne!(hand_over.is_due(4_000, 2_000), other.join().unwrap());
         });
     }
 }
@@ -59,7 +58,7 @@ mod tests {
     #[test]
     fn requests_that_come_close_together_are_handed_over() {
         let hand_over = HandOver::default();
-        let came = |at| hand_over.is_due(4_000, || at);
+        let came = |at| hand_over.is_due(4_000, at);
         assert!(!came(0), "the first");
         assert!(came(1_000) && came(2_000) && came(33_999), "each within 32 µs of the one before");
         assert!(!came(65_999), "the next is further apart");
@@ -69,7 +68,7 @@ mod tests {
     #[test]
     fn what_takes_no_longer_than_the_way_to_a_worker_is_not_handed_over() {
         let hand_over = HandOver::default();
-        assert!((0..10).all(|at| !hand_over.is_due(WAY, || at)));
-        assert!(!hand_over.is_due(WAY + 1, || 10) && hand_over.is_due(WAY + 1, || 11));
+        assert!((0..10).all(|at| !hand_over.is_due(WAY, at)));
+        assert!(!hand_over.is_due(WAY + 1, 10) && hand_over.is_due(WAY + 1, 11));
     }
 }

@@ -234,7 +234,7 @@ impl Engine {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
-        let mut found = match self.find(loaded, &request, &batch) {
+        let mut found = match self.find(loaded, &request, &batch, || self.core.clock.now()) {
             Ok(answer) => return answer,
             Err(found) => found,
         };
@@ -244,7 +244,7 @@ impl Engine {
         if let Some(result) = self.core.run_nested(loaded, &request, &batch, &mut found) {
             return result;
         }
-        let job = self.core.enqueue(loaded, &request, &batch, found, || None)?;
+        let job = self.core.enqueue(loaded, &request, &batch, found, self.core.clock.now(), || None)?;
         drop(models);
         self.core.wait(&job, request.deadline)
     }
@@ -255,11 +255,12 @@ impl Engine {
         loaded: &registry::Loaded,
         request: &Request<'_>,
         batch: &Batch<'_>,
+        now: impl FnOnce() -> batcher::Tick,
     ) -> std::result::Result<Result<Prediction>, Option<dedup::Found>> {
         if self.core.dedup.is_none() {
             return Err(None);
         }
-        let start = self.core.clock.now();
+        let start = now();
         match self.core.find(loaded, batch, start) {
             Some(found) if found.missing.is_empty() => Ok(self.core.answer_found(loaded, request, found.values, start)),
             found => Err(found),
@@ -310,17 +311,15 @@ impl Engine {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
-        let limit = batcher::nanos(self.core.config.inline_below);
-        // There is nothing to queue of a request without rows.
-        let limit = (batch.n_rows() > 0).then_some(limit);
-        let mut found = match self.find(loaded, &request, &batch) {
+        let arrival = self.core.clock.now();
+        let mut found = match self.find(loaded, &request, &batch, || arrival) {
             Ok(answer) => return Accepted::answered(answer),
             Err(found) => found,
         };
-        if let Some(result) = self.core.run_inline(loaded, &request, &batch, limit, &mut found) {
+        if let Some(result) = self.core.run_inline(loaded, &request, &batch, Some(arrival), &mut found) {
             return Accepted::answered(result);
         }
-        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, callback)?))
+        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, arrival, callback)?))
     }
 
     /// Predicts many rows at once: straight to the kernels, on as many threads as there are workers, without the queue.

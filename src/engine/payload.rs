@@ -47,8 +47,8 @@ impl Payload {
     /// An empty payload of a kind.
     pub(crate) fn empty(kind: usize, pool: &MemoryPool) -> Self {
         match kind {
-            0 => Self::DenseF32(DenseRows::new(pool)),
-            1 => Self::DenseF64(DenseRows::new(pool)),
+            0 => Self::DenseF32(DenseRows::with_room(0, pool)),
+            1 => Self::DenseF64(DenseRows::with_room(0, pool)),
             2 => Self::SparseF32(SparseRows::new(pool)),
             _ => Self::SparseF64(SparseRows::new(pool)),
         }
@@ -56,7 +56,11 @@ impl Payload {
 
     /// A copy of a caller's rows.
     pub(crate) fn copy_of(batch: &Batch<'_>, pool: &MemoryPool) -> Self {
-        let mut payload = Self::empty(kind_of(batch), pool);
+        let mut payload = match batch {
+            Batch::Dense(Dense::F32(view)) => Self::DenseF32(DenseRows::with_room(view.len(), pool)),
+            Batch::Dense(Dense::F64(view)) => Self::DenseF64(DenseRows::with_room(view.len(), pool)),
+            Batch::Sparse(_) => Self::empty(kind_of(batch), pool),
+        };
         payload.push(batch);
         payload
     }
@@ -150,8 +154,9 @@ impl Payload {
 }
 
 impl<T: Value + Element> DenseRows<T> {
-    fn new(pool: &MemoryPool) -> Self {
-        Self { n_rows: 0, values: pool.vec(0) }
+    /// No rows yet, and room for so many values.
+    fn with_room(values: usize, pool: &MemoryPool) -> Self {
+        Self { n_rows: 0, values: pool.vec(values) }
     }
 
     fn copy(&mut self, view: &ArrayView2<'_, T>) {

@@ -3,15 +3,19 @@
 //! A worker looks at the batcher and goes to sleep under one and the same lock, and whoever adds an entry notifies under
 //! that lock too. So what is queued is either seen by the worker or wakes it.
 //!
-//! To sleep and to be woken costs more than many a batch. So a worker that finds nothing *lingers*: it gives the
-//! processor to others a few times and looks again before it sleeps. While one lingers or is on its way, nobody else is
-//! woken, unless so much waits that it is worth a second worker; whoever takes a batch and leaves something wakes the next.
+//! To sleep and to be woken costs more than many a batch. So nobody is woken for what those who run a short batch will come
+//! to about as soon. That trust may be misplaced, for a worker also runs code of others (callbacks, wakers, custom models),
+//! which may take as long as it likes: so it is given only while one of those asleep *watches*, that is, looks at the queue
+//! again before long by itself.
+//!
+//! While one worker has been woken and has not looked yet, no other is; whoever takes a batch and leaves more than there
+//! are hands for wakes the next.
 
 use std::time::{Duration, Instant};
 
 use super::batcher::{Batch, DynamicBatcher, Entry, Next, Place, Policy, Ran, Refusal, Tick};
 use super::sync::atomic::{AtomicUsize, Ordering};
-use super::sync::{Condvar, Mutex, PATIENCE, lock, wait, wait_until, yield_now};
+use super::sync::{Condvar, Mutex, MutexGuard, lock, nap, wait};
 
 /// Time as the engine counts it.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +26,11 @@ impl Clock {
         Self(Instant::now())
     }
 
+    /// Nanoseconds since the start. In loom's models time stands still.
     pub(crate) fn now(&self) -> Tick {
+        if cfg!(loom) {
+            return 0;
+        }
         super::batcher::nanos(self.0.elapsed())
     }
 
@@ -49,18 +57,23 @@ struct State<T> {
     batcher: DynamicBatcher<T>,
     /// Workers asleep.
     sleeping: usize,
-    /// Workers that will look again before they sleep.
-    lingering: usize,
+    /// One of them watches.
+    is_watched: bool,
     /// A worker has been notified and has not looked since.
     waking: bool,
+    /// By when each worker is expected to look again; 0 for those asleep, and those of whom it cannot be said.
+    due: Box<[Tick]>,
     /// No more entries are taken.
     closed: bool,
     /// Workers are to go.
     stopped: bool,
 }
 
-/// Rows that a lingering worker is trusted with; one for loom, so that its models have both more and less.
-const TRUSTED_ROWS: usize = if cfg!(loom) { 1 } else { 16 };
+/// Nanoseconds in which a worker that sleeps could be running, about.
+const WAKING: Tick = 20_000;
+
+/// Nanoseconds after which a worker that watches looks again.
+const WATCH: Tick = 1_000_000;
 
 /// Why an entry was not queued.
 #[derive(Debug)]
@@ -80,8 +93,10 @@ pub(crate) enum Turn {
 
 impl<T: Clone> Queue<T> {
     pub(crate) fn new(policy: Policy, clock: Clock) -> Self {
+        let due = vec![0; policy.workers].into();
         let batcher = DynamicBatcher::new(policy);
-        let state = State { batcher, sleeping: 0, lingering: 0, waking: false, closed: false, stopped: false };
+        let (sleeping, is_watched, waking, closed, stopped) = (0, false, false, false, false);
+        let state = State { batcher, sleeping, is_watched, waking, due, closed, stopped };
         Self { state: Mutex::new(state), work: Condvar::new(), rows: AtomicUsize::new(0), clock }
     }
 
@@ -98,7 +113,7 @@ impl<T: Clone> Queue<T> {
         }
         let place = state.batcher.push(now, entry).map_err(NotQueued::Refused)?;
         self.rows.store(state.batcher.rows(), Ordering::Relaxed);
-        self.wake(&mut state);
+        self.wake(&mut state, now);
         Ok(place)
     }
 
@@ -110,14 +125,13 @@ impl<T: Clone> Queue<T> {
         }
         let place = state.batcher.insert(arrival, entry);
         self.rows.store(state.batcher.rows(), Ordering::Relaxed);
-        self.wake(&mut state);
+        self.wake(&mut state, self.clock.now());
         Some(place)
     }
 
     /// Sees to it that a worker comes for what waits.
-    fn wake(&self, state: &mut State<T>) {
-        let trusted = if state.lingering > 0 { TRUSTED_ROWS } else { 0 };
-        if state.sleeping > 0 && !state.waking && state.batcher.rows() > trusted {
+    fn wake(&self, state: &mut State<T>, now: Tick) {
+        if state.sleeping > 0 && !state.waking && state.batcher.rows() > 0 && !state.is_in_good_hands(now) {
             state.waking = true;
             self.work.notify_one();
         }
@@ -138,43 +152,51 @@ impl<T: Clone> Queue<T> {
 
     /// The next thing for a worker to do, waiting for it if need be. `ran` tells of the batch it had before. `batch` is
     /// best empty: what is dropped here is dropped under the lock.
-    pub(crate) fn next(&self, batch: &mut Batch<T>, ran: Option<Ran>) -> Turn {
+    pub(crate) fn next(&self, worker: usize, batch: &mut Batch<T>, ran: Option<Ran>) -> Turn {
         let mut state = lock(&self.state);
         if let Some(ran) = ran {
             state.batcher.ran(&ran);
         }
-        let mut patience = PATIENCE;
         loop {
-            let next = state.batcher.poll(self.clock.now(), batch);
+            let now = self.clock.now();
+            let next = state.batcher.poll(now, batch);
             self.rows.store(state.batcher.rows(), Ordering::Relaxed);
             if next == Next::Run || !batch.expired.is_empty() {
+                let is_short = batch.expected.is_some_and(|nanos| nanos <= WAKING as f64);
+                state.due[worker] = if is_short { now + 2 * WAKING } else { 0 };
                 // What is left is another worker's, if there is one to wake.
-                self.wake(&mut state);
+                self.wake(&mut state, now);
                 return Turn::Work;
             }
             if state.stopped {
                 return Turn::Stop;
             }
-            if patience > 0 && next == Next::Idle {
-                state.lingering += 1;
-                drop(state);
-                while patience > 0 && self.rows() == 0 {
-                    patience -= 1;
-                    yield_now();
-                }
-                state = lock(&self.state);
-                state.lingering -= 1;
-                continue;
-            }
-            state.sleeping += 1;
-            state = match next {
-                Next::Wait(until) => wait_until(&self.work, state, self.clock.instant(until)),
-                _ => wait(&self.work, state),
-            };
-            state.sleeping -= 1;
-            state.waking = false;
-            patience = PATIENCE;
+            state = self.sleep(state, worker, now, next);
         }
+    }
+
+    /// Sleeps until there is something to do, or something may be.
+    fn sleep<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        worker: usize,
+        now: Tick,
+        next: Next,
+    ) -> MutexGuard<'a, State<T>> {
+        state.due[worker] = 0;
+        state.sleeping += 1;
+        let watches = state.sleeping < state.due.len() && !state.is_watched;
+        state.is_watched |= watches;
+        let again = if watches { now + WATCH } else { Tick::MAX };
+        let until = if let Next::Wait(until) = next { until.min(again) } else { again };
+        state = match until {
+            Tick::MAX => wait(&self.work, state),
+            until => nap(&self.state, &self.work, state, self.clock.instant(until)),
+        };
+        state.sleeping -= 1;
+        state.is_watched &= !watches;
+        state.waking = false;
+        state
     }
 
     /// Reads or changes the batcher.
@@ -198,6 +220,14 @@ impl<T: Clone> Queue<T> {
     }
 }
 
+impl<T: Clone> State<T> {
+    /// Whether those awake will come to what waits about as soon as one who is woken now, and somebody watches that they do.
+    fn is_in_good_hands(&self, now: Tick) -> bool {
+        let coming = self.due.iter().filter(|due| **due > now).count() as f64;
+        self.is_watched && self.batcher.work().is_some_and(|work| work <= coming * WAKING as f64)
+    }
+}
+
 #[cfg(all(test, loom))]
 mod models {
     use loom::sync::Arc;
@@ -208,20 +238,33 @@ mod models {
     use crate::engine::config::EngineBuilder;
     use crate::engine::slot::Slot;
 
-    fn queue() -> Arc<Queue<u32>> {
-        Arc::new(Queue::new(EngineBuilder::default().max_batch_rows(1).policy(2), Clock::start()))
+    const GROUP: Group = Group { load: 0, rows: 0 };
+
+    /// Rows that take so long that a worker who comes is trusted with one, and two are worth waking another.
+    fn queue(workers: usize) -> Arc<Queue<u32>> {
+        let queue = Queue::new(EngineBuilder::default().max_batch_rows(1).policy(workers), Clock::start());
+        queue.with(|batcher| {
+            (0..3).for_each(|_| batcher.calibrate(GROUP, 1, WAKING * 2 / 3));
+        });
+        Arc::new(queue)
     }
 
     fn entry(item: u32) -> Entry<u32> {
-        Entry { item, group: Group { load: 0, rows: 0 }, class: 0, deadline: None, rows: 1, row_bytes: 4 }
+        Entry { item, group: GROUP, class: 0, deadline: None, rows: 1, row_bytes: 4 }
     }
 
-    /// Runs batches until the queue is stopped; returns what it ran.
-    fn worker(queue: &Queue<u32>) -> Vec<u32> {
-        let (mut batch, mut ran) = (Batch::default(), Vec::new());
-        while queue.next(&mut batch, None) == Turn::Work {
-            ran.extend(batch.parts.iter().map(|part| part.item));
+    /// Runs batches until the queue is stopped, and tells `end` what they were of.
+    fn work(queue: &Queue<u32>, worker: usize, mut end: impl FnMut(u32)) {
+        let mut batch = Batch::default();
+        while queue.next(worker, &mut batch, None) == Turn::Work {
+            batch.parts.iter().for_each(|part| end(part.item));
         }
+    }
+
+    /// The same; returns what it ran.
+    fn worker(queue: &Queue<u32>, worker: usize) -> Vec<u32> {
+        let mut ran = Vec::new();
+        work(queue, worker, |item| ran.push(item));
         ran
     }
 
@@ -232,11 +275,11 @@ mod models {
         let mut orders = loom::model::Builder::new();
         orders.preemption_bound = Some(3);
         orders.check(|| {
-            let queue = queue();
+            let queue = queue(2);
             let workers: Vec<_> = (0..2)
-                .map(|_| {
+                .map(|number| {
                     let queue = Arc::clone(&queue);
-                    thread::spawn(move || worker(&queue))
+                    thread::spawn(move || worker(&queue, number))
                 })
                 .collect();
             let now = queue.clock.now();
@@ -250,24 +293,19 @@ mod models {
         });
     }
 
-    /// While both workers linger, sleep or are on their way, entries come one after the other, the second only once the
-    /// first has run: whoever was trusted with one and not woken for it, it runs. Otherwise the caller hangs.
+    /// Entries come one after the other, the second only once the first has run, while workers fall asleep or are on their
+    /// way: whoever was trusted with one and not woken for it, it runs. Otherwise the caller hangs.
     #[test]
-    fn who_lingers_is_worth_the_trust() {
+    fn an_entry_that_nobody_is_woken_for_runs_too() {
         let mut orders = loom::model::Builder::new();
         orders.preemption_bound = Some(2);
         orders.check(|| {
-            let queue = queue();
+            let queue = queue(2);
             let slots: [_; 2] = std::array::from_fn(|_| Arc::new(Slot::new(None)));
             let workers: Vec<_> = (0..2)
-                .map(|_| {
+                .map(|number| {
                     let (queue, slots) = (Arc::clone(&queue), slots.clone());
-                    thread::spawn(move || {
-                        let mut batch = Batch::default();
-                        while queue.next(&mut batch, None) == Turn::Work {
-                            batch.parts.iter().for_each(|part| slots[part.item as usize].fill(part.item));
-                        }
-                    })
+                    thread::spawn(move || work(&queue, number, |item| slots[item as usize].fill(item)))
                 })
                 .collect();
             for (item, slot) in (0..).zip(&slots) {
@@ -279,14 +317,44 @@ mod models {
         });
     }
 
+    /// Whoever runs a batch is trusted with what comes meanwhile, and then held up by a callback that waits for just that:
+    /// another worker runs it. Otherwise the caller hangs.
+    #[test]
+    fn who_is_held_up_by_code_of_others_holds_up_nobody() {
+        let mut orders = loom::model::Builder::new();
+        orders.preemption_bound = Some(2);
+        orders.check(|| {
+            let queue = queue(2);
+            let slots: [_; 2] = std::array::from_fn(|_| Arc::new(Slot::new(None)));
+            let workers: Vec<_> = (0..2)
+                .map(|number| {
+                    let (queue, slots) = (Arc::clone(&queue), slots.clone());
+                    thread::spawn(move || {
+                        work(&queue, number, |item| {
+                            if item == 0 {
+                                assert_eq!(slots[1].wait(), 1);
+                            }
+                            slots[item as usize].fill(item);
+                        });
+                    })
+                })
+                .collect();
+            queue.push(queue.clock.now(), entry(0)).unwrap();
+            queue.push(queue.clock.now(), entry(1)).unwrap();
+            assert_eq!(slots[0].wait(), 0);
+            assert!(queue.stop().is_empty());
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+        });
+    }
+
     /// An entry of a request that was accepted earlier, and one that is cancelled, while the only worker falls asleep.
     #[test]
     fn what_is_readmitted_runs_and_what_is_cancelled_does_not() {
         loom::model(|| {
-            let queue = queue();
+            let queue = queue(1);
             let running = {
                 let queue = Arc::clone(&queue);
-                thread::spawn(move || worker(&queue))
+                thread::spawn(move || worker(&queue, 0))
             };
             let place = queue.readmit(0, entry(1)).expect("not stopped");
             let cancelled = queue.cancel(place);
@@ -302,16 +370,11 @@ mod models {
     #[test]
     fn an_entry_always_finds_a_worker() {
         loom::model(|| {
-            let queue = queue();
+            let queue = queue(1);
             let ran = Arc::new(Slot::new(None));
             let worker = {
                 let (queue, ran) = (Arc::clone(&queue), Arc::clone(&ran));
-                thread::spawn(move || {
-                    let mut batch = Batch::default();
-                    while queue.next(&mut batch, None) == Turn::Work {
-                        batch.parts.iter().for_each(|part| ran.fill(part.item));
-                    }
-                })
+                thread::spawn(move || work(&queue, 0, |item| ran.fill(item)))
             };
             queue.push(queue.clock.now(), entry(1)).unwrap();
             assert_eq!(ran.wait(), 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use ndarray::Array2;
@@ -89,7 +89,11 @@ pub(crate) fn array_bytes(model: &Model) -> usize {
 /// Values of the rows that a model is measured with, at most.
 const MAX_CELLS: usize = 1 << 20;
 
-/// The best of a few runs at a few sizes: on rows made up from the trees' cut points, or on zeros where there are no
+/// A size is run this often at least, and further until this much time is spent: short runs need more of them.
+const RUNS: usize = 5;
+const SPENT: Duration = Duration::from_micros(200);
+
+/// The best of several runs at a few sizes: on rows made up from the trees' cut points, or on zeros where there are no
 /// trees. A model that panics or errs on them is left unmeasured: it may still answer its own rows.
 fn calibrate(model: &Model, max_rows: usize, scratch: &mut Scratch) -> Vec<(usize, u64)> {
     let n_features = model.schema().n_features();
@@ -108,7 +112,11 @@ fn calibrate(model: &Model, max_rows: usize, scratch: &mut Scratch) -> Vec<(usiz
             let ran = guarded(|| model.predict_into(&rows, &mut predictions, scratch)).is_ok();
             ran.then(|| nanos(start.elapsed()))
         };
-        let Some(best) = (0..5).map(|_| run()).min().flatten() else { return Vec::new() };
+        let (began, mut runs, mut best) = (Instant::now(), 0, u64::MAX);
+        while runs < RUNS || began.elapsed() < SPENT {
+            let Some(nanos) = run() else { return Vec::new() };
+            (runs, best) = (runs + 1, best.min(nanos));
+        }
         measured.push((n_rows, best));
     }
     measured

@@ -1,4 +1,5 @@
-//! Result vectors between two uses: what makes a warm engine answer without allocating.
+//! Result vectors between two uses: what makes a warm engine answer without allocating. There is one for each few threads,
+//! so that they seldom meet at a lock.
 
 use crate::model::{Predictions, Values};
 
@@ -6,14 +7,15 @@ use super::sync::{Mutex, lock};
 
 /// Bounded stacks of cleared vectors, one a type of number.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Spares {
     stacks: [Mutex<Vec<Predictions>>; 5],
     zero: bool,
 }
 
 /// Vectors kept per type, and the bytes of the largest worth keeping.
-const KEPT: usize = 1024;
-const LARGEST: usize = 1 << 16;
+const KEPT: usize = 256;
+const LARGEST: usize = 1 << 12;
 
 fn stack_of(values: &Values) -> usize {
     match values {

@@ -114,7 +114,7 @@ pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
         }
         let batch = Arc::get_mut(&mut shared).expect("nobody else knows of a new one");
         forget(core, batch, &mut empty);
-        if core.queue.next(batch, ran.take()) == Turn::Stop {
+        if core.queue.next(worker, batch, ran.take()) == Turn::Stop {
             return;
         }
         let batch = &shared;
@@ -123,9 +123,8 @@ pub(crate) fn work(core: &Core, worker: usize, pool: usize) {
             let _busy = core.occupancy.busy();
             let start = core.clock.now();
             core.publish(worker, Some((batch, start)));
-            let reruns = context.run(core, &batch.parts, start);
+            let (end, reruns) = context.run(core, &batch.parts, start);
             core.publish(worker, None);
-            let end = core.clock.now();
             ran = batch.ran(start, end);
             let took = Duration::from_nanos(end - start);
             core.record_batch(&batch.parts[0].item.job, batch.rows, took, batch.expected, reruns, pool);
@@ -143,9 +142,9 @@ fn forget(core: &Core, batch: &mut Batching, empty: &mut Vec<SharedJob>) {
 impl Context {
     /// Runs a batch so that each of its requests gets its rows or its own error. Where a run fails, its halves are run
     /// by themselves, until the one at fault is alone: at most `2k - 1` runs for `k`
-    /// requests. Returns how many runs there were beyond the first.
-    fn run(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) -> usize {
-        let mut runs = 0_usize;
+    /// requests. Returns when the model was done, and how many runs there were beyond the first.
+    fn run(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) -> (Tick, usize) {
+        let (mut runs, mut end) = (0_usize, started);
         self.todo.clear();
         self.todo.push(0..parts.len());
         while let Some(range) = self.todo.pop() {
@@ -154,7 +153,9 @@ impl Context {
                 continue;
             }
             runs += 1;
-            match self.predict_parts(some) {
+            let predicted = self.predict_parts(some);
+            end = core.clock.now();
+            match predicted {
                 Ok(()) => {
                     some[0].item.job.loaded.count_run(true);
                     self.hand_out(core, some, started);
@@ -167,7 +168,7 @@ impl Context {
                 }
             }
         }
-        runs.saturating_sub(1)
+        (end, runs.saturating_sub(1))
     }
 
     /// Predicts the rows of `parts`, one after the other, into `out`.
@@ -195,7 +196,7 @@ impl Context {
 
     fn hand_out(&mut self, core: &Core, parts: &[Part<Task>], started: Tick) {
         let mut row = 0;
-        core.spares.take_some(&parts[0].item.job.loaded.kind, parts.len(), &mut self.spares);
+        core.spares().take_some(&parts[0].item.job.loaded.kind, parts.len(), &mut self.spares);
         for (at, part) in parts.iter().enumerate() {
             let from = row..row + part.rows.len();
             row = from.end;
@@ -214,8 +215,18 @@ impl Context {
                 self.finished.push((at, finished));
             }
         }
-        core.spares.give_back(&mut self.spares);
-        core.answer(self.finished.drain(..).map(|(at, finished)| (&**parts[at].item.job, finished)));
+        core.spares().give_back(&mut self.spares);
+        let job = |at: usize| &*parts[at].item.job;
+        // Before anybody hears of it, who may come with the next request at once.
+        core.occupancy.ended(self.finished.len());
+        let now = core.clock.now();
+        for (at, finished) in &self.finished {
+            core.record_answer(job(*at), finished, now);
+        }
+        // One right after the other: who is woken by the first answer finds the others there, too.
+        for (at, finished) in self.finished.drain(..) {
+            core.fill(job(at), finished, now);
+        }
     }
 }
 

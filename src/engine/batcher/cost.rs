@@ -1,6 +1,7 @@
 //! What a batch costs: `T(n) = o + s·n`, fitted to the batches that ran.
 //!
-//! Sums that fade, solved as least squares; so the fit follows a machine that slows down, and one odd batch passes.
+//! Sums that fade, solved as least squares; so the fit follows a machine that slows down. A batch that takes many times
+//! what is expected was interrupted more likely than not, and counts as that many times.
 
 /// Share of the past that is left after a batch.
 const FADE: f64 = 0.98;
@@ -10,6 +11,12 @@ const WARM: f64 = 2.5;
 
 /// Where the fixed cost falls below this share of the whole, larger batches gain nothing.
 const KNEE: f64 = 0.05;
+
+/// Nanoseconds that a batch costs beside its run: the way of a worker to it and back.
+const AROUND: f64 = 5_000.0;
+
+/// Times of what is expected that a batch counts as, at most.
+const MOST: f64 = 4.0;
 
 /// The cost of a batch of rows, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +31,9 @@ pub(super) struct Cost {
 impl Cost {
     /// A batch of `rows` took `nanos`.
     pub(super) fn record(&mut self, rows: usize, nanos: u64) {
-        let (n, t) = (rows as f64, nanos as f64);
+        let n = rows as f64;
+        let most = if self.is_known() { MOST * self.predict(rows, rows) } else { f64::INFINITY };
+        let t = (nanos as f64).min(most.max(1.0));
         for (sum, sample) in [
             (&mut self.weight, 1.0),
             (&mut self.rows, n),
@@ -76,7 +85,7 @@ impl Cost {
     /// Rows beyond which the fixed cost no longer matters.
     pub(super) fn knee(&self) -> usize {
         let (offset, slope) = self.fit();
-        if slope <= 0.0 { usize::MAX } else { (offset / slope * (1.0 - KNEE) / KNEE).round() as usize }
+        if slope <= 0.0 { usize::MAX } else { ((offset + AROUND) / slope * (1.0 - KNEE) / KNEE).round() as usize }
     }
 }
 
@@ -95,7 +104,18 @@ mod tests {
         assert!((offset - 1000.0).abs() < 1e-6 && (slope - 50.0).abs() < 1e-6, "{offset} {slope}");
         assert!((cost.predict(130, 64) - (3.0 * 1000.0 + 130.0 * 50.0)).abs() < 1e-6);
         assert_eq!(cost.rows_within(1501.0), 10);
-        assert_eq!(cost.knee(), 380);
+        assert_eq!(cost.knee(), 20 * 120 - 120);
+    }
+
+    #[test]
+    fn an_interrupted_batch_changes_little_and_a_slower_machine_all() {
+        let mut cost = Cost::default();
+        let batch = |rows: usize| 1000 + 50 * rows as u64;
+        (0..100).for_each(|at| cost.record(1 + at % 64, batch(1 + at % 64)));
+        cost.record(64, 1_000_000_000);
+        assert!(cost.predict(64, 64) < 1.5 * batch(64) as f64, "{cost:?}");
+        (0..200).for_each(|at| cost.record(1 + at % 64, 20 * batch(1 + at % 64)));
+        assert!(cost.predict(64, 64) > 15.0 * batch(64) as f64, "{cost:?}");
     }
 
     #[test]

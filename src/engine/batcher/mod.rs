@@ -187,11 +187,14 @@ struct Lane<T> {
     cost: Cost,
     /// Rows that ran.
     ran: u64,
+    /// It stands in the list of lanes that have entries.
+    is_listed: bool,
 }
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { entries: Line::default(), rows: [0; CLASSES], cost: Cost::default(), ran: 0 }
+        let (entries, cost) = (Line::default(), Cost::default());
+        Self { entries, rows: [0; CLASSES], cost, ran: 0, is_listed: false }
     }
 }
 
@@ -216,6 +219,8 @@ const TOLERATED: f64 = 0.01;
 pub(crate) struct DynamicBatcher<T> {
     policy: Policy,
     lanes: BTreeMap<Group, Lane<T>>,
+    /// The lanes that have entries, and perhaps some that had: there may be many more lanes than are in use.
+    listed: Vec<Group>,
     arrivals: u64,
     waiting: Queued,
     /// Rows of a batch that the recent misses allow; between 1 and `max_batch_rows`.
@@ -253,6 +258,7 @@ impl<T: Clone> DynamicBatcher<T> {
         Self {
             policy,
             lanes: BTreeMap::new(),
+            listed: Vec::new(),
             arrivals: 0,
             waiting: Queued::default(),
             limit,
@@ -303,8 +309,11 @@ impl<T: Clone> DynamicBatcher<T> {
         self.waiting.rows += entry.rows;
         self.waiting.bytes += entry.rows * entry.row_bytes;
         let lane = self.lanes.entry(group).or_default();
+        if !std::mem::replace(&mut lane.is_listed, true) {
+            self.listed.push(group);
+        }
         lane.rows[entry.class] += entry.rows;
-        let at = lane.entries.insert(key, Waiting { entry, arrival, taken: 0 });
+        let at = lane.entries.insert(key, entry.class, Waiting { entry, arrival, taken: 0 });
         Place { group, key, at }
     }
 
@@ -320,12 +329,26 @@ impl<T: Clone> DynamicBatcher<T> {
     /// own. Zero while costs are unknown.
     fn expected(&self, entry: &Entry<T>) -> f64 {
         let batch_rows = self.policy.max_batch_rows;
-        let ahead = self.lanes.values().map(|lane| {
+        let ahead = self.listed().map(|(_, lane)| {
             let rows: usize = lane.rows[..=entry.class].iter().sum();
             lane.cost.predict(rows, batch_rows)
         });
         let own = self.lanes.get(&entry.group).map_or(0.0, |lane| lane.cost.predict(entry.rows, batch_rows));
         ahead.sum::<f64>() / self.policy.workers as f64 + own
+    }
+
+    /// Nanoseconds that all that waits is expected to take; none if that is not known.
+    pub(crate) fn work(&self) -> Option<f64> {
+        let of_lane = |(_, lane): (Group, &Lane<T>)| {
+            let rows = lane.rows.iter().sum();
+            (rows == 0 || lane.cost.is_known()).then(|| lane.cost.predict(rows, self.policy.max_batch_rows))
+        };
+        self.listed().map(of_lane).sum()
+    }
+
+    /// The lanes that have entries, and perhaps some that had.
+    fn listed(&self) -> impl Iterator<Item = (Group, &Lane<T>)> {
+        self.listed.iter().filter_map(|&group| Some((group, self.lanes.get(&group)?)))
     }
 
     /// Takes an entry out before its rows have all been taken; `None` if they have.
@@ -347,7 +370,7 @@ impl<T: Clone> DynamicBatcher<T> {
             self.expire_firsts(now, batch);
             let mut earliest: Option<(Key, Group)> = None;
             let mut wake = Tick::MAX;
-            for (&group, lane) in &self.lanes {
+            for (group, lane) in self.listed() {
                 let Some((key, _)) = lane.entries.first() else { continue };
                 let due = self.due_at(lane);
                 if due > now {
@@ -369,17 +392,22 @@ impl<T: Clone> DynamicBatcher<T> {
         }
     }
 
-    /// Takes expired entries off the front of every lane: they must not lend their place to those behind them.
+    /// Takes expired entries off the front of every lane: they must not lend their place to those behind them. Lanes
+    /// that are empty leave the list.
     fn expire_firsts(&mut self, now: Tick, batch: &mut Batch<T>) {
-        for lane in self.lanes.values_mut() {
+        let Self { lanes, listed, waiting, .. } = self;
+        listed.retain(|group| {
+            let Some(lane) = lanes.get_mut(group) else { return false };
             while let Some((_, first)) = lane.entries.first()
                 && first.is_expired(now)
                 && let Some(Waiting { entry, .. }) = lane.entries.pop()
             {
-                self.waiting.forget(&mut lane.rows[entry.class], entry.rows, entry.row_bytes);
+                waiting.forget(&mut lane.rows[entry.class], entry.rows, entry.row_bytes);
                 batch.expired.push(entry.item);
             }
-        }
+            lane.is_listed = !lane.entries.is_empty();
+            lane.is_listed
+        });
     }
 
     /// When a lane that is not empty may run: at once, or later if it is worth waiting for more rows.
@@ -487,11 +515,13 @@ impl<T: Clone> DynamicBatcher<T> {
     /// Forgets the costs of loads that are gone and have nothing queued.
     pub(crate) fn retire(&mut self, is_loaded: impl Fn(u32) -> bool) {
         self.lanes.retain(|group, lane| !lane.entries.is_empty() || is_loaded(group.load));
+        self.listed.retain(|group| self.lanes.contains_key(group));
     }
 
     /// Takes out all that waits.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.waiting = Queued::default();
+        self.listed.clear();
         let lanes = std::mem::take(&mut self.lanes);
         let mut waiting: Vec<_> = lanes.into_values().flat_map(|lane| lane.entries.into_entries()).collect();
         waiting.sort_by_key(|(key, _)| *key);
