@@ -69,8 +69,8 @@ struct State<T> {
     stopped: bool,
 }
 
-/// Nanoseconds in which a worker that sleeps could be running, about.
-const WAKING: Tick = 20_000;
+/// Nanoseconds in which a worker that sleeps could be running, where waking is dear: a virtual machine's idle processor.
+const WAKING: Tick = 100_000;
 
 /// Nanoseconds after which a worker that watches looks again.
 const WATCH: Tick = 1_000_000;
