@@ -22,7 +22,7 @@ pub use pipeline::{Pipeline, Step};
 
 use crate::error::{Error, Result};
 use crate::ir::eval::Storage;
-use crate::ir::function::Function;
+use crate::ir::function::{Function, powers};
 use crate::ir::product::Product;
 use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
@@ -45,6 +45,8 @@ pub(crate) trait Evaluator {
     fn product_f64(&mut self, product: &Product<'_, f64>, sums: &mut [f64]);
     /// The function of each value, in place.
     fn function(&mut self, function: Function, values: &mut [f32]);
+    /// Powers of all numbers, in place, by the exponents of their columns.
+    fn powers(&mut self, rows: &mut [f32], exponents: &[f32]);
 }
 
 /// A loaded pipeline.
@@ -316,6 +318,10 @@ impl Evaluator for Reference<'_> {
 
     fn function(&mut self, function: Function, values: &mut [f32]) {
         function.apply(values);
+    }
+
+    fn powers(&mut self, rows: &mut [f32], exponents: &[f32]) {
+        powers(rows, exponents);
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Function {
     Log,
     /// `1 / (1 + exp(-|x|))`, or 1 minus that where `x < 0` (ONNX Runtime `ml_common.h`, `ComputeLogistic`).
     Logistic,
+    /// See [`probit`].
+    Probit,
     /// As ONNX Runtime's matrix library approximates them.
     MlasExp,
     MlasLogistic,
@@ -30,9 +32,40 @@ impl Function {
                 let upper = 1.0 / (1.0 + math::expf(-x.abs()));
                 if x < 0.0 { 1.0 - upper } else { upper }
             }),
+            Self::Probit => map(values, probit),
             Self::MlasExp => map(values, mlas::exp),
             Self::MlasLogistic => map(values, mlas::logistic),
             Self::MlasTanh => map(values, mlas::tanh),
+        }
+    }
+}
+
+/// The inverse of the normal distribution's cumulative function, in Winitzki's approximation, as `ComputeProbit` of
+/// ONNX Runtime has it.
+#[inline(always)]
+pub(crate) fn probit(value: f32) -> f32 {
+    let x = 2.0 * value - 1.0;
+    let sign = if x < 0.0 { -1.0 } else { 1.0f32 };
+    let log = math::logf((1.0 - x) * (1.0 + x));
+    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
+    let v2 = 1.0 / 0.147f32 * log;
+    let v3 = -v + (v * v - v2).sqrt();
+    std::f32::consts::SQRT_2 * (sign * v3.sqrt())
+}
+
+/// Puts `x ** y` in the place of each `x`, where the exponents `y` are those of its column; squares and cubes are products, as
+/// in ONNX Runtime.
+///
+/// Always inlined, as [`Function::apply`].
+#[inline(always)]
+pub(crate) fn powers(rows: &mut [f32], exponents: &[f32]) {
+    for row in rows.chunks_mut(exponents.len().max(1)) {
+        for (x, &y) in row.iter_mut().zip(exponents) {
+            *x = match y {
+                2.0 => *x * *x,
+                3.0 => *x * *x * *x,
+                _ => math::powf(*x, y),
+            };
         }
     }
 }

@@ -203,12 +203,14 @@ fn map<T: Real>(values: &mut [T], f: impl Fn(T) -> T) {
     }
 }
 
-fn arg_max<T: Real>(row: &[T]) -> usize {
-    let mut best = 0;
-    for (at, x) in row.iter().enumerate() {
-        if *x > row[best] {
-            best = at;
-        }
+pub(crate) fn arg_max<T: Real>(row: &[T]) -> usize {
+    let Some((&first, others)) = row.split_first() else { return 0 };
+    let (mut best, mut greatest) = (0, first);
+    for (at, &x) in others.iter().enumerate() {
+        // Two choices and no branch: scores are in no order that a processor could foresee.
+        let better = x > greatest;
+        best = if better { at + 1 } else { best };
+        greatest = if better { x } else { greatest };
     }
     best
 }

@@ -2,7 +2,7 @@
 
 use super::level::{Level, Work};
 use super::product::Job;
-use crate::ir::function::Function;
+use crate::ir::function::{Function, powers};
 use crate::ir::product::Product;
 
 /// Computes on an instruction set.
@@ -13,6 +13,8 @@ pub(crate) trait Calculate: Send + Sync {
     fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]);
     /// The function of each value, in place.
     fn function(&self, function: Function, values: &mut [f32]);
+    /// Powers of all numbers, in place, by the exponents of their columns.
+    fn powers(&self, rows: &mut [f32], exponents: &[f32]);
 }
 
 impl<L: Level> Calculate for L {
@@ -27,6 +29,10 @@ impl<L: Level> Calculate for L {
     fn function(&self, function: Function, values: &mut [f32]) {
         self.run(OfEach { function, values });
     }
+
+    fn powers(&self, rows: &mut [f32], exponents: &[f32]) {
+        self.run(Powers { rows, exponents });
+    }
 }
 
 struct OfEach<'a> {
@@ -40,6 +46,20 @@ impl Work for OfEach<'_> {
     #[inline(always)]
     fn work<L: Level>(self, _: L) {
         self.function.apply(self.values);
+    }
+}
+
+struct Powers<'a> {
+    rows: &'a mut [f32],
+    exponents: &'a [f32],
+}
+
+impl Work for Powers<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, _: L) {
+        powers(self.rows, self.exponents);
     }
 }
 
@@ -58,6 +78,7 @@ mod tests {
             Function::Exp,
             Function::Log,
             Function::Logistic,
+            Function::Probit,
             Function::MlasExp,
             Function::MlasLogistic,
             Function::MlasTanh,
@@ -70,6 +91,12 @@ mod tests {
                 assert!(same, "{function:?} of {x:e}: {found:e}, not {expected:e}");
             }
         }
+        let (mut found, mut expected) = (xs.clone(), xs.clone());
+        let exponents = [2.0, -0.37, 3.0, 1.6, 0.0];
+        level.powers(&mut found, &exponents);
+        powers(&mut expected, &exponents);
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert_eq!(bits(found), bits(expected));
     }
 
     #[test]

@@ -73,8 +73,16 @@ fn lanes_of_rows<L: Level, T: Input>(
             sums_of_rows::<LANES, LANES, T>(product, add, &columns[..k], out);
             continue;
         }
-        for (at, panel) in columns.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            T::transpose(level, rows, k, at * PANEL, panel);
+        match k {
+            1 if count == CHUNK => turn::<1, T>(rows, columns),
+            2 if count == CHUNK => turn::<2, T>(rows, columns),
+            3 if count == CHUNK => turn::<3, T>(rows, columns),
+            4 if count == CHUNK => turn::<4, T>(rows, columns),
+            _ => {
+                for (at, panel) in columns.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+                    T::transpose(level, rows, k, at * PANEL, panel);
+                }
+            }
         }
         // As many registers as sums may take.
         match (L::BYTES, size_of::<T>()) {
@@ -82,6 +90,17 @@ fn lanes_of_rows<L: Level, T: Input>(
             (64, _) => sums_of_rows::<32, CHUNK, T>(product, add, &columns[..k], out),
             (_, 4) => sums_of_rows::<16, 32, T>(product, add, &columns[..k], out),
             _ => sums_of_rows::<8, 32, T>(product, add, &columns[..k], out),
+        }
+    }
+}
+
+/// Turns a chunk of narrow rows over, where most of a wider panel would be idle.
+#[inline(always)]
+fn turn<const K: usize, T: Real>(rows: &[T], columns: &mut [[T; CHUNK]]) {
+    let columns: &mut [[T; CHUNK]; K] = columns.first_chunk_mut().expect("a column of each number");
+    for (row, values) in rows.as_chunks::<K>().0.iter().enumerate().take(CHUNK) {
+        for at in 0..K {
+            columns[at][row] = values[at];
         }
     }
 }
@@ -101,7 +120,13 @@ fn sums_of_rows<const W: usize, const ONE: usize, T: Real>(
             write(&tile::<COLUMNS, W, T>(product, add, panel, at * W, column), column, m, out);
         }
     }
-    for column in whole..m {
+    let pairs = whole + (m - whole) / 2 * 2;
+    for column in (whole..pairs).step_by(2) {
+        for (at, out) in out.chunks_mut(W * m).enumerate() {
+            write(&tile::<2, W, T>(product, add, panel, at * W, column), column, m, out);
+        }
+    }
+    for column in pairs..m {
         for (at, out) in out.chunks_mut(ONE * m).enumerate() {
             write(&tile::<1, ONE, T>(product, add, panel, at * ONE, column), column, m, out);
         }
@@ -154,9 +179,15 @@ fn add_part<T: Real, const C: usize, const W: usize>(total: &mut [[T; W]; C], su
 
 #[inline(always)]
 fn write<T: Real, const C: usize, const W: usize>(sums: &[[T; W]; C], first: usize, m: usize, out: &mut [T]) {
-    if m == 1 {
-        let count = out.len().min(W);
-        return out[..count].copy_from_slice(&sums[0][..count]);
+    if m == C {
+        // Nothing lies between.
+        let (out, _) = out.as_chunks_mut::<C>();
+        for (lane, out) in out.iter_mut().enumerate().take(W) {
+            for column in 0..C {
+                out[column] = sums[column][lane];
+            }
+        }
+        return;
     }
     for (lane, out) in out.chunks_exact_mut(m).enumerate() {
         for column in 0..C {

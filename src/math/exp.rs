@@ -163,6 +163,7 @@ pub(crate) fn exp2f(x: f32) -> f32 {
 }
 
 /// 2^x rounded to f32, for any x but NaN.
+#[inline(always)]
 pub(super) fn exp2_wide(x: f64) -> f32 {
     const POLY: [f64; 3] = [
         f64::from_bits(0x3fac_6af8_4b91_2394),

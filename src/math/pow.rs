@@ -16,6 +16,7 @@ enum Whole {
     Odd,
 }
 
+#[inline(always)]
 fn whole(y: f64) -> Whole {
     if y.fract() != 0.0 || y.is_nan() {
         Whole::No
@@ -28,6 +29,7 @@ fn whole(y: f64) -> Whole {
 
 /// x^y where x or y is zero, infinite or NaN, x is 1, or y is not whole and x negative; such cases are exact. Otherwise
 /// whether the power is negative.
+#[inline(always)]
 fn exact(x: f64, y: f64) -> Result<bool, f64> {
     if y == 0.0 || x == 1.0 {
         return Err(1.0);
@@ -103,6 +105,7 @@ fn log(x: f64) -> (f64, f64) {
 }
 
 /// x^y.
+#[inline(always)]
 pub(crate) fn powf(x: f32, y: f32) -> f32 {
     let negative = match exact(x.into(), y.into()) {
         Ok(negative) => negative,
@@ -113,6 +116,7 @@ pub(crate) fn powf(x: f32, y: f32) -> f32 {
 }
 
 /// log2 x, for positive finite x.
+#[inline(always)]
 fn log2(x: f32) -> f64 {
     /// The least z, as bits.
     const OFFSET: u32 = 0x3f33_0000;

@@ -74,6 +74,10 @@ impl Evaluator for Kernels<'_> {
     fn function(&mut self, function: Function, values: &mut [f32]) {
         self.calculator.function(function, values);
     }
+
+    fn powers(&mut self, rows: &mut [f32], exponents: &[f32]) {
+        self.calculator.powers(rows, exponents);
+    }
 }
 
 impl Piped {

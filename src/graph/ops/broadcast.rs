@@ -162,6 +162,12 @@ pub(crate) fn broadcast_indices(dims: &Dims, of: &[usize]) -> impl Iterator<Item
     })
 }
 
+/// Whether each row of a value of shape `long` meets the one list, or the one element, of shape `short`.
+pub(crate) fn is_row_of(short: &[usize], long: &[usize]) -> bool {
+    let ones = short.iter().take_while(|&&size| size == 1).count();
+    short.len() <= long.len() && long.ends_with(&short[ones..])
+}
+
 /// `f` of the pairs of elements that broadcasting brings together.
 pub(crate) fn zip<A: Element, B: Element, C: Element>(
     a: (&[usize], &[A]),

@@ -1,7 +1,7 @@
 //! Operators on each element by itself, and on pairs of elements that broadcasting brings together.
 
 use super::Inputs;
-use super::broadcast::{broadcast, broadcast_indices, map, zip};
+use super::broadcast::{broadcast, broadcast_indices, is_row_of, map, zip};
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type};
@@ -387,7 +387,7 @@ impl Logic {
 }
 
 /// `a ** b`, in the type of `a`; squares and cubes are products, as in ONNX Runtime.
-pub(super) fn run_pow(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
+pub(super) fn run_pow(a: &Tensor, b: &Tensor, runner: &mut dyn Evaluator, out: &mut Tensor) -> Result<()> {
     fn pow<T: Float>(x: T, y: T) -> T {
         if y.to_f64() == 2.0 {
             x * x
@@ -398,6 +398,12 @@ pub(super) fn run_pow(a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
         }
     }
     match (&a.data, &b.data) {
+        (Data::F32(x), Data::F32(y)) if !y.is_empty() && is_row_of(&b.shape, &a.shape) => {
+            let out = out.start::<f32>(&a.shape)?;
+            out.extend_from_slice(x);
+            runner.powers(out, y);
+            Ok(())
+        }
         (Data::F32(x), Data::F32(y)) => zip((&a.shape, x), (&b.shape, y), out, pow),
         (Data::F64(x), Data::F64(y)) => zip((&a.shape, x), (&b.shape, y), out, pow),
         (Data::F32(x), Data::I64(y)) => zip((&a.shape, x), (&b.shape, y), out, |x, y| pow(x, y as f32)),

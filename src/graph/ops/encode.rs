@@ -178,18 +178,28 @@ impl MemberColumn {
     /// Lists of at most so many values are compared with one by one.
     const FEW: usize = 8;
 
-    /// 0, the code of the members, -1, or NaN.
-    #[inline]
-    fn code(&self, value: f64) -> f64 {
-        let sought = if self.truncate { value.trunc() } else { value };
-        let is_member = match self.values.len() {
-            0..=Self::FEW => self.values.iter().fold(false, |any, &listed| any | (listed == sought)),
-            _ => self.values.get(self.values.partition_point(|&listed| listed < sought)) == Some(&sought),
+    /// Writes the column for rows of `width` numbers, to places of `out` that are `total` apart: 0, the code of the members,
+    /// -1, or NaN.
+    fn write<T: Real>(&self, rows: &[T], width: usize, out: &mut [T], total: usize) {
+        let column = rows.iter().skip(self.feature).step_by(width).map(|x| x.to_f64());
+        let code = |value: f64, is_member: bool| match is_member {
+            true => T::ZERO,
+            false if value.is_nan() => T::NAN,
+            false => -T::ONE,
         };
-        match is_member {
-            true => 0.0,
-            false if value.is_nan() => value,
-            false => -1.0,
+        // A whole number from the nearer ones on, without a call: it need not know zeros apart.
+        let whole = |value: f64| if value.abs() < 1e15 { value as i64 as f64 } else { value };
+        let sought = |value: f64| if self.truncate { whole(value) } else { value };
+        let places = out.iter_mut().step_by(total);
+        match &*self.values {
+            few if few.len() <= Self::FEW => places.zip(column).for_each(|(to, value)| {
+                let sought = sought(value);
+                *to = code(value, few.iter().fold(false, |any, &listed| any | (listed == sought)));
+            }),
+            many => places.zip(column).for_each(|(to, value)| {
+                let sought = sought(value);
+                *to = code(value, many.get(many.partition_point(|&listed| listed < sought)) == Some(&sought));
+            }),
         }
     }
 }
@@ -202,10 +212,10 @@ pub(super) fn add_members(x: &Tensor, columns: &[MemberColumn], narrow: &mut Ten
     }
     fn add<T: Real + Element>(rows: &[T], width: usize, columns: &[MemberColumn], out: &mut [T]) {
         for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width + columns.len())) {
-            let (same, members) = out.split_at_mut(width);
-            same.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
-            let with = members.iter_mut().zip(columns);
-            with.for_each(|(to, column)| *to = T::from_f64(column.code(row[column.feature].to_f64())));
+            out.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
+        }
+        for (at, column) in columns.iter().enumerate().filter(|_| !rows.is_empty()) {
+            column.write(rows, width, &mut out[width + at..], width + columns.len());
         }
     }
     let shape = [rows, width + columns.len()];

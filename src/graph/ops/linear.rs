@@ -8,11 +8,12 @@ use super::Inputs;
 use super::broadcast::{broadcast, broadcast_indices, map, with_rows};
 use super::cast::run_cast;
 use super::elementwise::Float;
-use super::transform::{self, PostTransform, probit};
+use super::transform::{self, PostTransform};
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
-use crate::ir::function::Function;
+use crate::ir::function::{Function, probit};
+use crate::ir::link::arg_max;
 use crate::ir::product::{Product, Term};
 
 /// Numbers that matrices hold.
@@ -308,8 +309,7 @@ impl LinearModel {
             }
             return Ok(());
         }
-        let best = |row: &[f32]| (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best });
-        classes.extend(scores.chunks_exact(self.n_targets).map(best));
+        classes.extend(scores.chunks_exact(self.n_targets).map(arg_max));
         match transform {
             PostTransform::Logistic => runner.function(Function::MlasLogistic, scores),
             // Short rows go through C's functions.

@@ -262,7 +262,7 @@ impl Op {
             Self::Unary(op) => op.run(x.get(0)?, *runner, out),
             Self::Binary(op) => op.run(x, work.value(x.get(0)?.ty()), out),
             Self::Mean => elementwise::run_mean(x, work.value(x.get(0)?.ty()), out),
-            Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, out),
+            Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, *runner, out),
             Self::Compare(op) => op.run(x.get(0)?, x.get(1)?, out),
             Self::Logic(op) => op.run(x.get(0)?, x.get(1)?, out),
             Self::Where => elementwise::run_where(x.get(0)?, x.get(1)?, x.get(2)?, out),

@@ -50,6 +50,24 @@ impl Reduction {
         }
     }
 
+    /// The results for each of `before` times `size` rows of `after` values; says whether it knows such.
+    fn rows<T: Float>(self, values: &[T], (before, size, after): (usize, usize, usize), out: &mut Vec<T>) -> bool {
+        if !matches!(self, Self::Sum | Self::Mean) || size == 0 || after == 0 {
+            return false;
+        }
+        out.resize(before * after, T::ZERO);
+        for (rows, sums) in values.chunks_exact(size * after).zip(out.chunks_exact_mut(after)) {
+            for row in rows.chunks_exact(after) {
+                sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += x);
+            }
+        }
+        if self == Self::Mean {
+            let count = T::from_f64(size as f64);
+            out.iter_mut().for_each(|sum| *sum = *sum / count);
+        }
+        true
+    }
+
     /// The result for values side by side.
     fn row<T: Float>(self, values: &[T]) -> T {
         match self {
@@ -111,6 +129,25 @@ impl Reduction {
                     return Ok(());
                 }
                 _ => {}
+            }
+        }
+        let last = (first..x.rank()).take_while(|&at| reduced[at]).last();
+        if let Some(last) = last
+            && (last..x.rank()).skip(1).all(|at| !reduced[at])
+        {
+            // One run of dimensions in the midst: whole rows are brought together.
+            let size = (
+                dims[..first].iter().product(),
+                dims[first..=last].iter().product(),
+                dims[last + 1..].iter().product(),
+            );
+            let done = match &x.data {
+                Data::F32(values) => self.rows(values, size, out.start(&shape)?),
+                Data::F64(values) => self.rows(values, size, out.start(&shape)?),
+                _ => false,
+            };
+            if done {
+                return Ok(());
             }
         }
         let places = Places::new(&dims, &reduced);

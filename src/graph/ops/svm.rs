@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Element, Tensor, Type};
 use crate::ir::function::Function;
+use crate::ir::link::arg_max;
 use crate::ir::product::{Product, Term};
 use crate::ir::real::Real;
 
@@ -218,7 +219,7 @@ impl SvmClassifier {
         each(scores, |sum| sum + rho);
         let all_positive = self.svm.coefficients.iter().all(|&coefficient| coefficient >= 0.0);
         found.extend(scores.chunks_exact(n_classes).map(|scores| {
-            let best = (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
+            let best = arg_max(scores);
             let threshold = if all_positive { scores[best] >= 0.5 } else { scores[best] > 0.0 };
             if scores.len() == 2 && self.prob_a.is_empty() && threshold { 1 } else { best }
         }));

@@ -5,7 +5,7 @@
 
 use crate::graph::Evaluator;
 use crate::ir::function::Function;
-use crate::math::{expf, logf};
+use crate::math::expf;
 
 /// A function of the scores of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl PostTransform {
         match self {
             Self::None => {}
             Self::Logistic => runner.function(Function::Logistic, scores),
-            Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
+            Self::Probit => runner.function(Function::Probit, scores),
             Self::Softmax => {
                 below_greatest(scores, width);
                 runner.function(Function::Exp, scores);
@@ -40,7 +40,7 @@ impl PostTransform {
 /// Subtracts from each score the greatest of its row.
 fn below_greatest(scores: &mut [f32], width: usize) {
     for row in scores.chunks_exact_mut(width.max(1)) {
-        let max = row.iter().copied().fold(f32::MIN, f32::max);
+        let max = row.iter().fold(f32::MIN, |max, &x| if x > max { x } else { max });
         row.iter_mut().for_each(|x| *x -= max);
     }
 }
@@ -59,18 +59,6 @@ fn softmax_zero(row: &mut [f32]) {
         }
     }
     row.iter_mut().for_each(|score| *score /= sum);
-}
-
-/// The inverse of the normal distribution's cumulative function, in Winitzki's approximation, as `ComputeProbit` of
-/// ONNX Runtime has it.
-pub(crate) fn probit(value: f32) -> f32 {
-    let x = 2.0 * value - 1.0;
-    let sign = if x < 0.0 { -1.0 } else { 1.0f32 };
-    let log = logf((1.0 - x) * (1.0 + x));
-    let v = 2.0 / (std::f32::consts::PI * 0.147) + 0.5 * log;
-    let v2 = 1.0 / 0.147f32 * log;
-    let v3 = -v + (v * v - v2).sqrt();
-    std::f32::consts::SQRT_2 * (sign * v3.sqrt())
 }
 
 /// Partial sums of a softmax.
