@@ -3,8 +3,15 @@
 use crate::math::{self, mlas};
 
 /// A function of an f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Function {
+    /// `factor * x + offset`, rounded once.
+    Affine {
+        factor: f32,
+        offset: f32,
+    },
+    /// x to a whole power of at least 1, by squaring, as Eigen has it.
+    WholePower(u32),
     /// C's `expf`.
     Exp,
     /// C's `logf`.
@@ -26,6 +33,16 @@ impl Function {
     #[inline(always)]
     pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
+            Self::Affine { factor, offset } => map(values, |x| x.mul_add(factor, offset)),
+            Self::WholePower(power) => map(values, |x| {
+                let (mut others, mut square, mut left) = (1.0, x, power);
+                while left > 1 {
+                    others = if left % 2 == 1 { others * square } else { others };
+                    square *= square;
+                    left /= 2;
+                }
+                others * square
+            }),
             Self::Exp => math::expf_all(values),
             Self::Log => map(values, math::logf),
             Self::Logistic => map(values, |x| {

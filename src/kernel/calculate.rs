@@ -75,6 +75,10 @@ mod tests {
         xs.extend([0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
         xs.extend((-4000..4000).map(|at| at as f32 * 0.0321));
         for function in [
+            Function::Affine { factor: 0.3, offset: -1.7 },
+            Function::WholePower(1),
+            Function::WholePower(6),
+            Function::WholePower(7),
             Function::Exp,
             Function::Log,
             Function::Logistic,

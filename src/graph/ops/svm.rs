@@ -70,17 +70,22 @@ impl SvmKernel {
             return runner.function(Function::Exp, kernels);
         }
         vectors.sums(rows, Term::Product, runner, kernels);
-        let within = |x: f32| self.gamma * x + self.coef0;
+        if self.kind == KernelKind::Linear {
+            return;
+        }
+        runner.function(Function::Affine { factor: self.gamma, offset: self.coef0 }, kernels);
         match self.kind {
-            KernelKind::Linear | KernelKind::Rbf => {}
-            // Squares and cubes are products.
-            KernelKind::Poly if self.degree == 2.0 => each(kernels, |x| within(x) * within(x)),
-            KernelKind::Poly if self.degree == 3.0 => each(kernels, |x| within(x) * within(x) * within(x)),
-            KernelKind::Poly => each(kernels, |x| Real::powf(within(x), self.degree)),
-            KernelKind::Sigmoid => each(kernels, |x| within(x).tanh()),
+            KernelKind::Sigmoid => each(kernels, f32::tanh),
+            _ if self.degree >= 1.0 && self.degree < MAX_POWER && self.degree.fract() == 0.0 => {
+                runner.function(Function::WholePower(self.degree as u32), kernels);
+            }
+            _ => each(kernels, |x| Real::powf(x, self.degree)),
         }
     }
 }
+
+/// Whole powers below this are taken by squaring.
+const MAX_POWER: f32 = 65536.0;
 
 fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
     values.iter_mut().for_each(|x| *x = f(*x));
