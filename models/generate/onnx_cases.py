@@ -248,6 +248,7 @@ def pipelines() -> dict:
     return {
         "k24_forest_with_holes": lambda: plain(forest(), HOLES, BINARY, options=off),
         "k24_regressor_with_holes": lambda: plain(RandomForestRegressor(3, random_state=0), HOLES, REAL),
+        "forest_of_targets": lambda: plain(forest(), X, np.c_[MULTI, MULTI[::-1]], options=off),
         "mixed_logistic": lambda: mixed(LogisticRegression(), BINARY),
         "mixed_logistic_multi": lambda: mixed(LogisticRegression(), MULTI, off),
         "mixed_logistic_names": lambda: mixed(LogisticRegression(), NAMES),
@@ -388,6 +389,8 @@ def add_batch(outputs: list, session, feeds: list) -> None:
     for output, found in zip(outputs, whole):
         if not isinstance(found, np.ndarray) or found.dtype.kind != "f" or found.size != len(output["values"]):
             continue
+        if found.ndim == 3 and found.shape[0] != len(feeds):  # probabilities of several targets: rows come second
+            found = found.swapaxes(0, 1)
         values = [numbers(value) for value in found.ravel()]
         if values != output["values"]:
             output["batch"] = values

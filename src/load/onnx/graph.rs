@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::attributes::{Attributes, shown};
 use super::lower::lower;
-use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::trees::{Kind, Trees};
 use super::{ops, tensor};
 use crate::error::{Error, Result};
@@ -73,6 +73,15 @@ pub(super) fn load_whole(
     loader.finish(graph, nodes, false)
 }
 
+/// Whether an output is declared as so many targets, any number of rows, and so many classes: the probabilities of
+/// scikit-learn's classifiers of several targets.
+fn has_rows_second(output: &ValueInfoProto) -> bool {
+    let tensor = output.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let sizes = tensor.and_then(|tensor| tensor.shape.as_ref()).map(|shape| &*shape.dim);
+    matches!(sizes, Some([targets, rows, classes])
+        if targets.dim_value.is_some_and(|size| size > 1) && rows.dim_value.is_none() && classes.dim_value.is_some())
+}
+
 fn no_graph() -> Error {
     Error::invalid_model("no graph in the file")
 }
@@ -113,10 +122,11 @@ impl<'a> Loader<'a> {
     }
 
     /// The graph of `nodes`, with the outputs of the file's.
-    fn finish(mut self, graph: &GraphProto, nodes: Vec<Node>, fold: bool) -> Result<LoadedNodes> {
+    fn finish(mut self, graph: &GraphProto, mut nodes: Vec<Node>, fold: bool) -> Result<LoadedNodes> {
         let mut outputs = Vec::new();
         for output in &graph.output {
             let value = self.resolve(&output.name)?;
+            let value = if has_rows_second(output) { self.rows_first(&output.name, value, &mut nodes)? } else { value };
             let n_columns = self.builder.sample(value).map_or(1, crate::graph::n_columns);
             let ty = self.builder.sample(value).map_or(Type::F32, crate::graph::type_of);
             let classes = self.classes.get(&value).cloned();
@@ -129,6 +139,15 @@ impl<'a> Loader<'a> {
         let samples = outputs.iter().map(|output| self.builder.sample(output.value).cloned()).collect();
         let column_names = self.column_names;
         Ok(LoadedNodes { graph: self.builder.finish(nodes, outputs), column_names, samples, folded })
+    }
+
+    /// The value with its first two axes in turn.
+    fn rows_first(&mut self, name: &str, value: usize, nodes: &mut Vec<Node>) -> Result<usize> {
+        let turned = self.builder.value(name);
+        let op = Op::Transpose { perm: Some(vec![1, 0, 2]) };
+        let (inputs, outputs) = (vec![Some(value)], vec![Some(turned)]);
+        self.push(Node { name: name.to_owned(), kind: "rows first".to_owned(), op, inputs, outputs }, nodes)?;
+        Ok(turned)
     }
 
     fn initializers(&mut self, graph: &GraphProto) -> Result<()> {
