@@ -7,7 +7,6 @@ run.py measures, one thread, taking turns; and what it takes of memory. Writes a
 """
 
 import argparse
-import datetime
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from record import geometric_mean, number, ratio, table
-from run import PROGRAM, ROOT, WORK, Unavailable, Worker, cases, library, machine, middle, output_of, python, turns, versions
+from run import PROGRAM, ROOT, WORK, Unavailable, Worker, cases, library, middle, origin, python, turns
 
 # What the source libraries write a model as, by kind: the name of the format, and how the file is made.
 OTHER_FORMATS = {
@@ -134,12 +133,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7, help="loads of each file by each library")
     parser.add_argument("--record", type=Path, help="the file to write; by default named by the date")
     arguments = parser.parse_args()
-    results = {
-        "date": datetime.date.today().isoformat(),
-        "commit": output_of("git", "describe", "--always", "--dirty", cwd=ROOT),
-        "machine": machine(),
-        "versions": versions(),
-        "rounds": arguments.rounds,
+    results = origin(arguments.rounds) | {
         "cases": {},
     }
     record = arguments.record or ROOT / "benches" / "record" / f"{results['date']}-load.md"

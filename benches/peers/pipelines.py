@@ -7,7 +7,6 @@ both take turns. Writes a record in Markdown.
 """
 
 import argparse
-import datetime
 import json
 import os
 import shlex
@@ -17,7 +16,7 @@ import sys
 from pathlib import Path
 
 from record import geometric_mean, table
-from run import PROGRAM, ROOT, library, machine, output_of, versions
+from run import PROGRAM, ROOT, library, origin
 
 CASES = ROOT / "models" / "onnx"
 BATCHES = (1, 64, 1024)
@@ -87,12 +86,7 @@ def main():
     parser.add_argument("--record", type=Path, help="the file to write; by default named by the date")
     arguments = parser.parse_args()
     times, skipped = measured(arguments.rounds, arguments.seconds)
-    results = {
-        "date": datetime.date.today().isoformat(),
-        "commit": output_of("git", "describe", "--always", "--dirty", cwd=ROOT),
-        "machine": machine(),
-        "versions": versions(),
-        "rounds": arguments.rounds,
+    results = origin(arguments.rounds) | {
         "times": times,
         "skipped": skipped,
     }

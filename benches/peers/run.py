@@ -330,6 +330,17 @@ def versions():
     return found
 
 
+def origin(rounds):
+    """What a record says of where its figures come from."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": output_of("git", "describe", "--always", "--dirty", cwd=ROOT),
+        "machine": machine(),
+        "versions": versions(),
+        "rounds": rounds,
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = lambda text: text.split(",")
@@ -342,12 +353,7 @@ def main():
     arguments = parser.parse_args()
     if unknown := set(arguments.peers) - set(PEERS):
         sys.exit(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
-    results = {
-        "date": datetime.date.today().isoformat(),
-        "commit": output_of("git", "describe", "--always", "--dirty", cwd=ROOT),
-        "machine": machine(),
-        "versions": versions(),
-        "rounds": arguments.rounds,
+    results = origin(arguments.rounds) | {
         "seconds": arguments.seconds,
         "cases": {},
     }
