@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 
 use super::level::{COUNTED, Chunk, Level, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
+use crate::layout::class_masks::Masks;
 use crate::layout::tops::Tiles;
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.
@@ -78,9 +79,14 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
-    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
+    fn select<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+    ) -> Chunk {
         // SAFETY: the features are there (see `run`).
-        unsafe { select(columns, tiles) }
+        unsafe { select(columns, tiles, of_categories) }
     }
 
     #[inline(always)]
@@ -127,14 +133,30 @@ fn right<const N: usize>(columns: &[__m256i; N], tests: &Tests, half: usize) -> 
     _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, load_bytes(&tests.from, half)), bytes)
 }
 
+/// 255 in the bytes whose bits are set.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn spread(bits: u32) -> __m256i {
+    // Each byte of the bits eight times, of which then one bit each.
+    let eight = |byte: i64| byte * 0x0101_0101_0101_0101;
+    let bytes =
+        _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), _mm256_setr_epi64x(0, eight(1), eight(2), eight(3)));
+    let bit = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
+    _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit)
+}
+
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx2,fma,bmi2,popcnt")]
-fn select<const N: usize>(columns: &[__m256i; N], tiles: &Tiles) -> Chunk {
+fn select<const N: usize>(columns: &[__m256i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> Chunk {
     let mut next = Chunk::ZERO;
     for half in [0, 32] {
         let [a, b, c, d] = &tiles.next;
-        let right = |test: usize| right(columns, &tiles.tests[test], half);
+        let right = |test: usize| {
+            let right = right(columns, &tiles.tests[test], half);
+            let of_half = |masks: &Masks| spread((masks[test] >> half) as u32);
+            of_categories.map_or(right, |masks| _mm256_or_si256(right, of_half(masks)))
+        };
         let blend = |a: &[u8; TESTED], b: &[u8; TESTED], right: __m256i| {
             _mm256_blendv_epi8(load_bytes(a, half), load_bytes(b, half), right)
         };

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use super::CHUNK;
 use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
+use crate::layout::class_masks::Masks;
 use crate::layout::ranks::CutTable;
 use crate::layout::tops::Tiles;
 
@@ -56,9 +57,14 @@ impl Level for Avx512 {
     }
 
     #[inline(always)]
-    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
+    fn select<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+    ) -> Chunk {
         // SAFETY: the features are there (see `run`).
-        unsafe { select(columns, tiles) }
+        unsafe { select(columns, tiles, of_categories) }
     }
 
     #[inline(always)]
@@ -546,9 +552,9 @@ fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles) -> Chunk {
-    let [split, of_left, of_right] =
-        [right(columns, &tiles.tests[0]), right(columns, &tiles.tests[1]), right(columns, &tiles.tests[2])];
+fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> Chunk {
+    let right = |test: usize| right(columns, &tiles.tests[test]) | of_categories.map_or(0, |masks| masks[test]);
+    let [split, of_left, of_right] = [right(0), right(1), right(2)];
     let [a, b, c, d] = &tiles.next;
     let left = _mm512_mask_blend_epi8(of_left, load_bytes(a), load_bytes(b));
     let right = _mm512_mask_blend_epi8(of_right, load_bytes(c), load_bytes(d));

@@ -10,7 +10,7 @@ use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::levels::AddLevels;
 use super::rank::Rank;
-use super::row::{RankFew, add_row, code_few};
+use super::row::{RankFew, add_row, code_few, mask_row};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
 use super::values::{add_values, make_words};
@@ -18,6 +18,7 @@ use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
+use crate::layout::class_masks::Masks;
 use crate::layout::levels::Levels;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
@@ -198,15 +199,15 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         buffers: &mut Buffers,
     ) {
         let input = self.walk.input();
-        let mut words = std::mem::take(&mut buffers.words);
+        let (mut words, mut masks) = (std::mem::take(&mut buffers.words), std::mem::take(&mut buffers.masks));
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.add_rows(layout, at_once, block, margins, &mut words),
+            Some(block) => self.add_rows(layout, at_once, block, margins, &mut words, &mut masks),
             None => {
                 let block = input.stage_to_rank(batch, rows, T::buffer(buffers));
-                self.add_rows(layout, at_once, block, margins, &mut words);
+                self.add_rows(layout, at_once, block, margins, &mut words, &mut masks);
             }
         }
-        buffers.words = words;
+        (buffers.words, buffers.masks) = (words, masks);
     }
 
     /// Margins of rows by their values, one by one.
@@ -241,15 +242,24 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         block: Block<'_, V>,
         margins: &mut [S],
         words: &mut Vec<u16>,
+        masks: &mut Vec<Masks>,
     ) {
         let (profile, n_outputs) = (self.walk.profile(), self.walk.n_outputs());
         self.walk.start(margins);
         if at_once.is_some() || block.n_rows < LEAST_BLOCK {
             self.level.run(RankFew { layout, block, words: &mut *words });
-            code_few(layout, profile, &block, words);
-            for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
+            if at_once.is_none_or(AtOnce::reads_outcomes) {
+                code_few(layout, profile, &block, words);
+            }
+            let of_rows = words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs));
+            for (row, (words, sums)) in of_rows.enumerate() {
                 match at_once {
-                    Some(AtOnce::Tops(tops)) => self.level.run(AddTops { layout, tops, words, sums }),
+                    Some(AtOnce::Tops(tops)) => {
+                        if !tops.masks.is_empty() {
+                            mask_row(&layout.ranks, &tops.masks, profile, &block, row, masks);
+                        }
+                        self.level.run(AddTops { layout, tops, words, masks, sums });
+                    }
                     Some(AtOnce::Levels(levels)) => self.level.run(AddLevels { layout, levels, words, sums }),
                     None => add_row(layout, words, sums),
                 }
@@ -268,6 +278,16 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
 enum AtOnce<'a, S: 'static> {
     Tops(&'a Tops<S>),
     Levels(&'a Levels),
+}
+
+impl<S: Sum> AtOnce<'_, S> {
+    /// Whether outcomes of category tests are read from words.
+    fn reads_outcomes(self) -> bool {
+        match self {
+            Self::Tops(tops) => tops.walks_on,
+            Self::Levels(_) => true,
+        }
+    }
 }
 
 /// What evaluates the trees of a block that have no circuit.

@@ -9,6 +9,7 @@
 
 use super::CHUNK;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
+use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, PIVOTS};
 use crate::layout::tops::{TILES, Tiles};
 
@@ -103,8 +104,13 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Which of 64 tests send the row right whose columns these are: a bit each, the first the lowest.
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64;
 
-    /// Where each of 64 tiles leads, by the columns of a row.
-    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk;
+    /// Where each of 64 tiles leads, by the columns of a row, and by what its categories say of the tests, if they do.
+    fn select<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+    ) -> Chunk;
 
     /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
     #[inline(always)]
@@ -141,9 +147,16 @@ impl Level for Portable {
     }
 
     #[inline(always)]
-    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], tiles: &Tiles) -> Chunk {
-        let right =
-            |test: usize, tile: usize| usize::from(goes_right(columns.as_flattened(), &tiles.tests[test], tile));
+    fn select<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+    ) -> Chunk {
+        let right = |test: usize, tile: usize| {
+            let by_category = of_categories.is_some_and(|masks| masks[test] >> tile & 1 == 1);
+            usize::from(goes_right(columns.as_flattened(), &tiles.tests[test], tile) | by_category)
+        };
         let mut next = Chunk::ZERO;
         for tile in 0..TILES {
             let side = right(0, tile);

@@ -35,6 +35,7 @@ use std::sync::Arc;
 pub(crate) use self::calculate::Calculate;
 use self::level::{Chunk, Level};
 use crate::ir::real::Real;
+use crate::layout::class_masks::Masks;
 pub(crate) use crate::layout::ranks::Ranks;
 use crate::rows::Batch;
 
@@ -86,6 +87,7 @@ pub(crate) struct Buffers {
     pub(crate) leaves: Vec<u32>,
     columns: Vec<Chunk>,
     words: Vec<u16>,
+    masks: Vec<Masks>,
     words_f32: Vec<f32>,
     words_f64: Vec<f64>,
     slots: Vec<Chunk>,

@@ -7,7 +7,8 @@ use super::rank::{is_nan, is_zero_or_nan};
 use super::stage::{Block, Input};
 use super::steps::advance;
 use crate::ir::{Missing, NumericProfile};
-use crate::layout::ranks::{CodedFeature, CutTable};
+use crate::layout::class_masks::{ClassMasks, Masks};
+use crate::layout::ranks::{CodedFeature, CutTable, Ranks};
 use crate::layout::row::{LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
 
 /// Adds the leaves of the row of these words to `sums`, one for every output.
@@ -125,11 +126,34 @@ pub(super) fn code_value<T: Input, W: From<u8>>(
     x: T,
     words: &mut [W],
 ) {
-    let class =
-        if is_nan(x) { feature.nan } else { profile.category(x.to_f64()).map_or(0, |code| feature.class(code)) };
     let n = outcomes.n_tests;
-    let of_class = &outcomes.by_class[usize::from(class) * n..][..n];
+    let of_class = &outcomes.by_class[usize::from(class_of(feature, profile, x)) * n..][..n];
     for (word, &outcome) in words[..n].iter_mut().zip(of_class) {
         *word = outcome.into();
+    }
+}
+
+/// The class of a feature's value.
+#[inline(always)]
+fn class_of<T: Input>(feature: &CodedFeature, profile: NumericProfile, x: T) -> u16 {
+    if is_nan(x) { feature.nan } else { profile.category(x.to_f64()).map_or(0, |code| feature.class(code)) }
+}
+
+/// Gathers what a row's classes say of the tests of all blocks.
+pub(crate) fn mask_row<T: Input>(
+    ranks: &Ranks,
+    masks: &ClassMasks,
+    profile: NumericProfile,
+    block: &Block<'_, T>,
+    row: usize,
+    of_row: &mut Vec<Masks>,
+) {
+    of_row.clear();
+    of_row.resize(masks.n_blocks, [0; 3]);
+    for (coded, feature) in ranks.coded.iter().enumerate() {
+        let class = class_of(feature, profile, block.value(block.row(row)[feature.feature as usize]));
+        for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(masks.of(coded, class).as_flattened()) {
+            *all |= of_class;
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::bytes::{Bytes, bytes, fetchable};
 use super::level::{Level, Work};
 use super::steps::advance;
 use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
+use crate::layout::class_masks::Masks;
 use crate::layout::row::RowLayout;
 use crate::layout::tops::{LANES, PLACES, Tops};
 
@@ -28,6 +29,8 @@ pub(crate) struct AddTops<'a, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
     pub(crate) tops: &'a Tops<S>,
     pub(crate) words: &'a [u16],
+    /// Of the row's categories, by block; none where nothing tests them.
+    pub(crate) masks: &'a [Masks],
     pub(crate) sums: &'a mut [S],
 }
 
@@ -37,34 +40,43 @@ impl<S: Sum> Work for AddTops<'_, S> {
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
         let bytes = bytes(&self.tops.bytes, self.words);
-        match self.tops.n_blocks {
-            1 => self.add_blocks::<L, 1>(level, &bytes),
-            2 => self.add_blocks::<L, 2>(level, &bytes),
-            _ => self.add_blocks::<L, 4>(level, &bytes),
+        match (self.tops.n_blocks, self.masks.is_empty()) {
+            (1, true) => self.add_blocks::<L, 1, false>(level, &bytes),
+            (2, true) => self.add_blocks::<L, 2, false>(level, &bytes),
+            (_, true) => self.add_blocks::<L, 4, false>(level, &bytes),
+            (1, false) => self.add_blocks::<L, 1, true>(level, &bytes),
+            (2, false) => self.add_blocks::<L, 2, true>(level, &bytes),
+            (_, false) => self.add_blocks::<L, 4, true>(level, &bytes),
         }
     }
 }
 
 impl<S: Sum> AddTops<'_, S> {
-    /// Adds the leaves of trees whose groups have so many blocks.
+    /// Adds the leaves of trees whose groups have so many blocks, and perhaps masks.
     #[inline(always)]
-    fn add_blocks<L: Level, const BLOCKS: usize>(self, level: L, bytes: &Bytes) {
+    fn add_blocks<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L, bytes: &Bytes) {
         match self.tops.bytes.columns.len().div_ceil(REGISTER) {
-            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2>(level, bytes),
-            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4>(level, bytes),
-            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS>(level, bytes),
+            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level, bytes),
+            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level, bytes),
+            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS, MASKS>(level, bytes),
         }
     }
 
     /// And whose columns are in so many registers.
     #[inline(always)]
-    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize>(self, level: L, bytes: &Bytes) {
+    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(
+        self,
+        level: L,
+        bytes: &Bytes,
+    ) {
         let Tops { tiles, groups, .. } = self.tops;
         let columns = fetchable::<L, REGISTERS>(level, bytes);
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
-                let tiles = &tiles[group * BLOCKS + block];
-                *next[block].first_chunk_mut().expect("more places than tiles") = level.select(&columns, tiles).0;
+                let at = group * BLOCKS + block;
+                let masks = MASKS.then(|| &self.masks[at]);
+                let places = level.select(&columns, &tiles[at], masks).0;
+                *next[block].first_chunk_mut().expect("more places than tiles") = places;
             }
         };
         // Tiles are evaluated a group ahead, so that steps do not wait for them.

@@ -46,10 +46,14 @@ pub(crate) struct Tests {
 }
 
 impl ByteColumns {
-    /// For tests of `splits`, which compare `n_words` words.
+    /// For tests of `splits`, which compare `n_words` words, and perhaps for those that [never](Self::never) send a row right.
     ///
     /// Cost: two looks at the splits.
-    pub(super) fn new<I: Iterator<Item = RowNode>>(n_words: usize, splits: impl Fn() -> I) -> Result<Self, Refusal> {
+    pub(super) fn new<I: Iterator<Item = RowNode>>(
+        n_words: usize,
+        never: bool,
+        splits: impl Fn() -> I,
+    ) -> Result<Self, Refusal> {
         let mut lasts = vec![0u16; n_words];
         splits().for_each(|split| lasts[usize::from(split.word)] = lasts[usize::from(split.word)].max(split.cut + 1));
         if lasts.iter().filter(|&&last| last > 0).count() > MAX_COLUMNS {
@@ -81,6 +85,10 @@ impl ByteColumns {
             }
             columns.push(ByteColumn { word: word as u16, last: n_before, first: first as u32 });
         }
+        if never {
+            columns.push(ByteColumn { word: 0, last: 0, first: ranks.len() as u32 });
+            ranks.push(0);
+        }
         if columns.len() > MAX_COLUMNS { Err(Refusal::ByteColumns) } else { Ok(Self { columns, ranks, first_columns }) }
     }
 
@@ -91,6 +99,11 @@ impl ByteColumns {
             column += 1;
         }
         (column, self.ranks[self.columns[usize::from(column)].first as usize + usize::from(split.cut) + 1])
+    }
+
+    /// The column and byte of a test that sends no row right: those of the column that is 0 for all.
+    pub(super) fn never(&self) -> (u8, u8) {
+        ((self.columns.len() - 1) as u8, 1)
     }
 
     /// Bytes the arrays hold.

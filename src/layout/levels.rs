@@ -70,7 +70,7 @@ impl Levels {
             splits.extend(levels.into_iter().rev());
         }
         ends.push(trees.len());
-        let bytes = ByteColumns::new(layout.n_words, || splits.iter().copied())?;
+        let bytes = ByteColumns::new(layout.n_words, false, || splits.iter().copied())?;
         let (mut rest, mut first) = (splits.into_iter(), 0);
         let block = |end: usize| {
             let mut tests: Tests = bytemuck::Zeroable::zeroed();

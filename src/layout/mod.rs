@@ -3,6 +3,7 @@
 pub(crate) mod byte_tests;
 pub(crate) mod bytes;
 pub(crate) mod circuit;
+pub(crate) mod class_masks;
 mod classes;
 pub(crate) mod levels;
 pub(crate) mod program;

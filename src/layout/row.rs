@@ -103,6 +103,13 @@ pub(crate) fn row_refusal(forest: &Forest, refusals: &[Option<Refusal>]) -> Opti
     })
 }
 
+impl<S> RowLayout<S> {
+    /// Whether a split tests a category: its word is the outcome.
+    pub(super) fn is_category(&self, split: RowNode) -> bool {
+        usize::from(split.word) >= self.words.len()
+    }
+}
+
 impl<S: Real> RowLayout<S> {
     /// A layout of all trees, whose splits are in `tests`; there is no [`row_refusal`].
     ///

@@ -4,9 +4,12 @@
 //! the byte of each tile's column and compares it, and what the three tests say selects where a walk goes on: at another
 //! tile, or at an exit, which is a node of the tree, a leaf mostly. What remains of a walk is then a byte a step. Trees
 //! fill blocks of 64 tiles. Eight trees are walked together, of as many blocks as it takes.
+//!
+//! Of a test of a category the byte says nothing; the row's class brings its outcome ([`ClassMasks`]).
 
 use super::bytes::{ByteColumns, REGISTER, TESTED, Tests};
 use super::circuit::Refusal;
+use super::class_masks::{CategoryTest, ClassMasks};
 use super::row::{RowLayout, RowNode, RowTree};
 use crate::ir::real::Real;
 
@@ -19,6 +22,9 @@ pub(crate) const PLACES: usize = 256;
 /// Walks in flight.
 pub(crate) const LANES: usize = 8;
 
+/// Classes times blocks, of six megabytes.
+const MAX_MASKS: usize = 1 << 18;
+
 /// Tops of more nodes than this are not near the processor when they are needed.
 const MAX_NODES: usize = 1 << 17;
 
@@ -26,11 +32,15 @@ const MAX_NODES: usize = 1 << 17;
 #[derive(Debug)]
 pub(crate) struct Tops<S: 'static> {
     pub(crate) bytes: ByteColumns,
+    /// What tests of categories say, by block.
+    pub(crate) masks: ClassMasks,
     /// The blocks of `groups`, one after another.
     pub(crate) tiles: Vec<Tiles>,
     pub(crate) groups: Vec<Group>,
     /// Blocks of a group: 1, 2 or 4.
     pub(crate) n_blocks: usize,
+    /// Whether some walks go on below exits, by words.
+    pub(crate) walks_on: bool,
     /// By exit, the weighted value of a leaf; behind the last exit there are as many entries as places.
     pub(crate) values: Vec<S>,
     /// By exit, the node of the row layout.
@@ -77,6 +87,10 @@ const BLOCK: f64 = 14.0;
 const BLOCK_FETCH: f64 = 4.0;
 const COLUMN: f64 = 6.0;
 
+/// What the masks of a block take, of tests of categories: to take them into account, and for each feature to gather them.
+const BLOCK_MASKS: f64 = 4.0;
+const GATHERED_MASK: f64 = 1.0;
+
 /// Tops that are reckoned, and not laid out.
 pub(crate) struct Reckoned {
     bytes: ByteColumns,
@@ -112,17 +126,27 @@ impl Reckoned {
         let of_tile = |&root: &u32| tile(&layout.nodes, root).0.map(|at| layout.nodes[at as usize]);
         // Leaves compare with the greatest word.
         let splits = || roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX);
-        let bytes = ByteColumns::new(layout.n_words, splits)?;
+        let has_categories = splits().any(|split| layout.is_category(split));
+        let numeric = || splits().filter(|&split| !layout.is_category(split));
+        let bytes = ByteColumns::new(layout.n_words, has_categories, numeric)?;
+        let masks = match has_categories {
+            true => BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK,
+            false => 0.0,
+        };
         let takes = |n_blocks: usize| {
             let fetches = (bytes.columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
             let of_group = |[blocks, steps, rest]: [u32; 3]| {
-                f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH)
+                f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH + masks)
                     + LANES as f64 * (TREE + f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
             };
             bytes.columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
         };
         let by_blocks = [1, 2, 4].map(|n_blocks| (n_blocks, takes(n_blocks)));
         let (n_blocks, cycles) = by_blocks.into_iter().fold(by_blocks[0], |a, b| if b.1 < a.1 { b } else { a });
+        let in_all = || groups(&trees, n_blocks).map(|[blocks, ..]| blocks as usize).sum();
+        if has_categories && ClassMasks::n_masks(layout, in_all()) > MAX_MASKS {
+            return Err(Refusal::Classes);
+        }
         Ok(Self { bytes, roots, trees, n_blocks, cycles })
     }
 }
@@ -224,7 +248,12 @@ impl<S: Real> Tops<S> {
         let Reckoned { bytes, roots, trees, n_blocks, .. } = reckoned;
         let nodes = &layout.nodes[..];
         // A leaf stands for both its children, so any test does.
-        let test = |at: u32| if is_leaf(nodes, at) { (0, 0) } else { bytes.test(nodes[at as usize]) };
+        let test = |at: u32| match nodes[at as usize] {
+            _ if is_leaf(nodes, at) => (0, 0),
+            split if layout.is_category(split) => bytes.never(),
+            split => bytes.test(split),
+        };
+        let mut of_categories = Vec::new();
         // As far as that, exits are none; the last is for lanes without a tree.
         let (mut exits, mut tiles, mut groups) = (vec![0; TILES + 1], Vec::new(), Vec::new());
         let (mut trees, mut of_layout) = (&trees[..], layout.trees.iter());
@@ -251,8 +280,12 @@ impl<S: Real> Tops<S> {
                     let mut next_tile = n_tiles + 1;
                     for lane in n_tiles..end {
                         let (splits, ways) = tile(nodes, roots.next().expect("a root for each tile"));
-                        for (tests, split) in block.tests.iter_mut().zip(splits) {
+                        for (at, (tests, split)) in block.tests.iter_mut().zip(splits).enumerate() {
                             (tests.columns[lane], tests.from[lane]) = test(split);
+                            let RowNode { word, .. } = nodes[split as usize];
+                            if !is_leaf(nodes, split) && layout.is_category(nodes[split as usize]) {
+                                of_categories.push(CategoryTest { block: tiles.len(), tests: at, lane, word });
+                            }
                         }
                         let mut place = 0;
                         for (at, way) in ways.into_iter().enumerate() {
@@ -276,12 +309,19 @@ impl<S: Real> Tops<S> {
         }
         let value = |&node: &u32| if node == 0 { -S::ZERO } else { layout.values[node as usize] };
         exits.resize(exits.len() + PLACES, 0);
-        Self { bytes, tiles, groups, n_blocks, values: exits.iter().map(value).collect(), nodes: exits }
+        let masks = ClassMasks::new(layout, &of_categories, tiles.len());
+        let walks_on = groups.iter().any(|group: &Group| group.rest > 0);
+        let values = exits.iter().map(value).collect();
+        Self { bytes, masks, tiles, groups, n_blocks, walks_on, values, nodes: exits }
     }
 
     /// Bytes the arrays hold.
     pub(crate) fn heap_bytes(&self) -> usize {
         let exits = size_of_val(&*self.values) + size_of_val(&*self.nodes);
-        self.bytes.heap_bytes() + exits + size_of_val(&*self.tiles) + size_of_val(&*self.groups)
+        self.bytes.heap_bytes()
+            + self.masks.heap_bytes()
+            + exits
+            + size_of_val(&*self.tiles)
+            + size_of_val(&*self.groups)
     }
 }
