@@ -324,11 +324,9 @@ fn every_kernel_on_more_cuts_than_a_byte_or_two_can_number() {
 
 #[test]
 fn every_kernel_on_categories_alone() {
-    for (name, codes, n_trees, fits) in [
-        ("few sets", 20, 3, MOST),
-        ("few categories", 20, 40, MANY_COLUMNS),
-        ("many categories", 600, 40, MANY_COLUMNS),
-    ] {
+    for (name, codes, n_trees, fits) in
+        [("few sets", 20, 3, MOST), ("few categories", 20, 40, MOST), ("many categories", 600, 40, MOST)]
+    {
         let split = |random: &mut Random, _, _| {
             let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(codes) as u32).collect();
             (
@@ -338,6 +336,22 @@ fn every_kernel_on_categories_alone() {
             )
         };
         Shape { n_features: 3, n_trees, split: &split, ..Shape::default() }.check(name, 1, fits);
+    }
+}
+
+#[test]
+fn every_kernel_on_as_many_columns_as_registers_hold() {
+    for (n_features, fits) in [(20, MOST), (60, MOST), (100, MOST), (200, MOST), (300, MANY_COLUMNS)] {
+        // Each numeric feature has a column: missing values go the same way. Every eighth feature has categories.
+        let split = |random: &mut Random, tree: usize, split: usize| {
+            let feature = (tree * 15 + split) % n_features;
+            if feature % 8 == 7 {
+                let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(300) as u32).collect();
+                return (feature as u32, Test::Categories(CategorySet::from_codes(&set)), Missing::Left);
+            }
+            (feature as u32, Test::Threshold(random.cut()), [Missing::Left, Missing::Right][feature % 2])
+        };
+        Shape { n_features, n_trees: 41, n_splits: 15, split: &split, ..Shape::default() }.check("columns", 2, fits);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use super::bytes::Bytes;
 use super::level::{COUNTED, Chunk, Level, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
@@ -64,9 +65,9 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
-    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
+    fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
         // SAFETY: the features are there (see `run`); 16 bytes.
-        unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) }
+        std::array::from_fn(|at| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[at].as_ptr().cast())) })
     }
 
     #[inline(always)]

@@ -4,10 +4,11 @@
 use std::arch::x86_64::*;
 
 use super::CHUNK;
+use super::bytes::Bytes;
 use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
-use crate::layout::ranks::CutTable;
+use crate::layout::ranks::{CutTable, Narrow};
 use crate::layout::tops::Tiles;
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
@@ -45,9 +46,18 @@ impl Level for Avx512 {
     }
 
     #[inline(always)]
-    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
-        // SAFETY: the features are there (see `run`); 16 bytes.
-        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast())) }
+    fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
+        let bytes = bytes.as_flattened();
+        // SAFETY: the features are there (see `run`); 16 bytes, or 64.
+        std::array::from_fn(|at| unsafe {
+            match N {
+                ..=SHUFFLED => {
+                    _mm512_broadcast_i32x4(_mm_loadu_si128(bytes[at * REGISTER..][..REGISTER].as_ptr().cast()))
+                }
+                _ if (at + 1) * CHUNK > bytes.len() => _mm512_setzero_si512(),
+                _ => _mm512_loadu_si512(bytes[at * CHUNK..][..CHUNK].as_ptr().cast()),
+            }
+        })
     }
 
     #[inline(always)]
@@ -209,7 +219,7 @@ fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUN
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn rank_f64(level: Avx512, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
     let CutTable { cuts, narrow, .. } = table;
-    let Some((cuts_f32, pivots)) = narrow else {
+    let Some((cuts_f32, pivots)) = narrow.map(Narrow::table) else {
         return level::rank(level, values, table);
     };
     // Rounded down, values and cuts keep their order; where a value meets a cut that it may or may not be greater than,
@@ -534,10 +544,44 @@ fn load_bytes(bytes: &[u8; TESTED]) -> __m512i {
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
+/// Registers of 16 bytes that are shuffled one after another; more are held in wide ones, two of which are looked up at once.
+// BENEFIT: a row of 1,000 trees of 63 leaves takes 0.84 of the time.
+const SHUFFLED: usize = 4;
+
 /// See [`Level::right`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
 fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
+    let bytes = if N > SHUFFLED { looked_up(columns, tests) } else { shuffled(columns, tests) };
+    _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
+}
+
+/// The bytes of the columns of 64 tests, of which registers of 64 bytes hold 16 for each of `N`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn looked_up<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> __m512i {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let of_tests = load_bytes(&tests.columns);
+    // Pairs of columns are looked up, which 6 bits of a column's number name; the lowest bit says which of both it is.
+    let (even, odd) = (_mm512_srli_epi16::<1>(of_tests), _mm512_srli_epi16::<9>(of_tests));
+    let is_upper = _mm512_test_epi8_mask(of_tests, _mm512_set1_epi8(1));
+    let of_two = |first: usize| {
+        let pairs = |index| _mm512_permutex2var_epi16(columns[first], index, columns[first + 1]);
+        let (even, odd) = (pairs(even), pairs(odd));
+        let lower = _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd));
+        let upper = _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd);
+        _mm512_mask_blend_epi8(is_upper, lower, upper)
+    };
+    match N * REGISTER {
+        ..=128 => of_two(0),
+        _ => _mm512_mask_blend_epi8(_mm512_movepi8_mask(of_tests), of_two(0), of_two(2)),
+    }
+}
+
+/// The bytes of the columns of 64 tests, of which each register holds 16.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn shuffled<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> __m512i {
     let of_tests = load_bytes(&tests.columns);
     // A column of a register becomes 0x70 to 0x7f there; any other has its uppermost bit set, for which a shuffle gives 0.
     let mut bytes = _mm512_shuffle_epi8(columns[0], _mm512_adds_epu8(of_tests, _mm512_set1_epi8(0x70)));
@@ -546,7 +590,7 @@ fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
         let of_register = _mm512_adds_epu8(of_register, _mm512_set1_epi8(0x70));
         bytes = _mm512_or_si512(bytes, _mm512_shuffle_epi8(columns[at], of_register));
     }
-    _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
+    bytes
 }
 
 /// See [`Level::select`].

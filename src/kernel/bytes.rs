@@ -1,6 +1,5 @@
 //! The bytes of a row, of which registers fetch 64 at once.
 
-use super::level::Level;
 use crate::layout::bytes::{ByteColumn, ByteColumns, MAX_REGISTERS, REGISTER};
 
 /// The bytes of a row.
@@ -17,14 +16,4 @@ pub(super) fn bytes(columns: &ByteColumns, words: &[u16]) -> Bytes {
         bytes[at / REGISTER][at % REGISTER] = ranks[first as usize + usize::from(word)];
     }
     bytes
-}
-
-/// As many of its registers.
-#[inline(always)]
-pub(super) fn fetchable<L: Level, const REGISTERS: usize>(level: L, bytes: &Bytes) -> [L::Fetchable; REGISTERS] {
-    let mut columns = [level.fetchable(&bytes[0]); REGISTERS];
-    for at in 1..REGISTERS {
-        columns[at] = level.fetchable(&bytes[at]);
-    }
-    columns
 }

@@ -10,7 +10,7 @@ use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::levels::AddLevels;
 use super::rank::Rank;
-use super::row::{RankFew, add_row, code_few, mask_row};
+use super::row::{MaskRow, RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
 use super::values::{add_values, make_words};
@@ -256,7 +256,8 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                 match at_once {
                     Some(AtOnce::Tops(tops)) => {
                         if !tops.masks.is_empty() {
-                            mask_row(&layout.ranks, &tops.masks, profile, &block, row, masks);
+                            let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
+                            self.level.run(MaskRow { ranks, masks, profile, block, row, of_row });
                         }
                         self.level.run(AddTops { layout, tops, words, masks, sums });
                     }

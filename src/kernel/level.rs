@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "prefetching")]
 
 use super::CHUNK;
+use super::bytes::Bytes;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, PIVOTS};
@@ -43,7 +44,7 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Bytes of a register.
     const BYTES: usize;
 
-    /// Bytes of a row, of which it can fetch many at once.
+    /// A register of bytes of a row, of which it can fetch many at once.
     type Fetchable: Copy;
 
     /// Does `work` in a function compiled for this level.
@@ -98,8 +99,8 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         transpose(values, stride, first, panel);
     }
 
-    /// Bytes as [`select`](Self::select) fetches from them.
-    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable;
+    /// As many registers of the bytes of a row as [`select`](Self::select) fetches from, or fewer that hold as much.
+    fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N];
 
     /// Which of 64 tests send the row right whose columns these are: a bit each, the first the lowest.
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64;
@@ -137,8 +138,8 @@ impl Level for Portable {
     }
 
     #[inline(always)]
-    fn fetchable(self, bytes: &[u8; REGISTER]) -> Self::Fetchable {
-        *bytes
+    fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
+        std::array::from_fn(|at| bytes[at])
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //! tree say is the number of its leaf.
 
 use super::Sum;
-use super::bytes::{Bytes, bytes, fetchable};
+use super::bytes::{Bytes, bytes};
 use super::level::{Level, Work};
 use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
 use crate::layout::levels::{Block, LevelTree, Levels};
@@ -25,6 +25,7 @@ impl<S: Sum> Work for AddLevels<'_, S> {
         match self.levels.bytes.columns.len().div_ceil(REGISTER) {
             0..=2 if L::BYTES > REGISTER => self.add::<L, 2>(level, &bytes),
             3 | 4 if L::BYTES > REGISTER => self.add::<L, 4>(level, &bytes),
+            5..=8 if L::BYTES > REGISTER => self.add::<L, 8>(level, &bytes),
             _ => self.add::<L, MAX_REGISTERS>(level, &bytes),
         }
     }
@@ -34,7 +35,7 @@ impl<S: Sum> AddLevels<'_, S> {
     /// Adds the leaves of all trees, whose columns are in so many registers.
     #[inline(always)]
     fn add<L: Level, const REGISTERS: usize>(self, level: L, bytes: &Bytes) {
-        let columns = fetchable::<L, REGISTERS>(level, bytes);
+        let columns = level.fetchable::<REGISTERS>(bytes);
         let (mut sum, single) = (self.sums[0], self.sums.len() == 1);
         let mut first = 0;
         for Block { tests, end } in &self.levels.blocks {

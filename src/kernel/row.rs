@@ -140,20 +140,28 @@ fn class_of<T: Input>(feature: &CodedFeature, profile: NumericProfile, x: T) -> 
 }
 
 /// Gathers what a row's classes say of the tests of all blocks.
-pub(crate) fn mask_row<T: Input>(
-    ranks: &Ranks,
-    masks: &ClassMasks,
-    profile: NumericProfile,
-    block: &Block<'_, T>,
-    row: usize,
-    of_row: &mut Vec<Masks>,
-) {
-    of_row.clear();
-    of_row.resize(masks.n_blocks, [0; 3]);
-    for (coded, feature) in ranks.coded.iter().enumerate() {
-        let class = class_of(feature, profile, block.value(block.row(row)[feature.feature as usize]));
-        for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(masks.of(coded, class).as_flattened()) {
-            *all |= of_class;
+pub(crate) struct MaskRow<'a, T> {
+    pub(crate) ranks: &'a Ranks,
+    pub(crate) masks: &'a ClassMasks,
+    pub(crate) profile: NumericProfile,
+    pub(crate) block: Block<'a, T>,
+    pub(crate) row: usize,
+    pub(crate) of_row: &'a mut Vec<Masks>,
+}
+
+impl<T: Input> Work for MaskRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, _: L) {
+        let Self { ranks, masks, profile, block, row, of_row } = self;
+        of_row.clear();
+        of_row.resize(masks.n_blocks, [0; 3]);
+        for (coded, feature) in ranks.coded.iter().enumerate() {
+            let class = class_of(feature, profile, block.value(block.row(row)[feature.feature as usize]));
+            for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(masks.of(coded, class).as_flattened()) {
+                *all |= of_class;
+            }
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) trait Input: Real + Counted + From<u8> {
     /// Where a row of this type is made ready for walks.
     fn words(buffers: &mut Buffers) -> &mut Vec<Self>;
     /// The cuts of a feature for rows of this type.
-    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self>;
+    fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self>;
     /// [`PANEL`] adjacent columns of row-major rows, from column `first`.
     fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>);
     /// How many of the table's cuts each value is greater than; none for NaN.
@@ -98,7 +98,7 @@ impl Input for f32 {
     }
 
     #[inline(always)]
-    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self> {
+    fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self> {
         ranks.table_f32(feature)
     }
 
@@ -130,7 +130,7 @@ impl Input for f64 {
     }
 
     #[inline(always)]
-    fn table<'a>(ranks: &'a Ranks, feature: &RankedFeature) -> CutTable<'a, Self> {
+    fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self> {
         ranks.table_f64(feature)
     }
 

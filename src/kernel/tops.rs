@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
-use super::bytes::{Bytes, bytes, fetchable};
+use super::bytes::{Bytes, bytes};
 use super::level::{Level, Work};
 use super::steps::advance;
 use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
@@ -58,6 +58,7 @@ impl<S: Sum> AddTops<'_, S> {
         match self.tops.bytes.columns.len().div_ceil(REGISTER) {
             0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level, bytes),
             3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level, bytes),
+            5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level, bytes),
             _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS, MASKS>(level, bytes),
         }
     }
@@ -70,7 +71,7 @@ impl<S: Sum> AddTops<'_, S> {
         bytes: &Bytes,
     ) {
         let Tops { tiles, groups, .. } = self.tops;
-        let columns = fetchable::<L, REGISTERS>(level, bytes);
+        let columns = level.fetchable::<REGISTERS>(bytes);
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
                 let at = group * BLOCKS + block;

@@ -10,7 +10,7 @@ pub(crate) const TESTED: usize = 64;
 pub(crate) const REGISTER: usize = 16;
 
 /// Registers of columns.
-pub(crate) const MAX_REGISTERS: usize = 8;
+pub(crate) const MAX_REGISTERS: usize = 16;
 
 const MAX_COLUMNS: usize = MAX_REGISTERS * REGISTER;
 
@@ -70,7 +70,7 @@ impl ByteColumns {
 
         let (mut columns, mut ranks, mut first_columns) = (Vec::new(), Vec::new(), vec![0; n_words]);
         for word in (0..n_words).filter(|&word| lasts[word] > 0) {
-            first_columns[word] = columns.len().min(MAX_COLUMNS) as u8;
+            first_columns[word] = columns.len().min(MAX_COLUMNS - 1) as u8;
             let is_cut = &is_cut[starts[word]..][..usize::from(lasts[word])];
             let (mut first, mut rank, mut n_before) = (ranks.len(), 0, 0);
             for (cut, _) in is_cut.iter().enumerate().filter(|&(_, &is_cut)| is_cut) {
@@ -104,6 +104,14 @@ impl ByteColumns {
     /// The column and byte of a test that sends no row right: those of the column that is 0 for all.
     pub(super) fn never(&self) -> (u8, u8) {
         ((self.columns.len() - 1) as u8, 1)
+    }
+
+    /// How many times 16 bytes are shuffled to fetch those of 64 tests in registers of so many bytes, or what takes as long.
+    pub(super) fn shuffles(&self, register_bytes: usize) -> f64 {
+        let registers = self.columns.len().div_ceil(REGISTER).next_power_of_two().max(2);
+        // The widest registers are looked up two at a time.
+        let of_one = if register_bytes == TESTED && registers > 4 { 0.45 } else { 1.0 };
+        (registers * (TESTED / register_bytes)) as f64 * of_one
     }
 
     /// Bytes the arrays hold.

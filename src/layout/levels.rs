@@ -1,7 +1,7 @@
 //! Trees that ask the same of all nodes of a level, as CatBoost's do, for single rows: each level is a test, 64 tests are
 //! made at once, and what the tests of a tree say is the number of its leaf.
 
-use super::bytes::{ByteColumns, REGISTER, TESTED, Tests};
+use super::bytes::{ByteColumns, TESTED, Tests};
 use super::circuit::Refusal;
 use super::row::{RowLayout, RowNode};
 use crate::ir::real::Real;
@@ -38,10 +38,10 @@ pub(crate) struct LevelTree {
     pub(crate) last: u32,
 }
 
-/// What a tree takes, a block, a fetch of 64 bytes from a register of columns for it, and a column, in cycles.
+/// What a tree takes, a block, a shuffle for it, and a column, in cycles.
 const TREE: f64 = 4.5;
 const BLOCK: f64 = 8.0;
-const FETCH: f64 = 3.0;
+const SHUFFLE: f64 = 3.0;
 const COLUMN: f64 = 6.0;
 
 impl Levels {
@@ -87,8 +87,7 @@ impl Levels {
 
     /// What a row is reckoned to take, in cycles, once it has been ranked, where a register fetches so many bytes.
     pub(crate) fn cycles(&self, register_bytes: usize) -> f64 {
-        let fetches = self.bytes.columns.len().div_ceil(REGISTER) * (TESTED / register_bytes);
-        let blocks = self.blocks.len() as f64 * (BLOCK + fetches as f64 * FETCH);
+        let blocks = self.blocks.len() as f64 * (BLOCK + self.bytes.shuffles(register_bytes) * SHUFFLE);
         self.bytes.columns.len() as f64 * COLUMN + blocks + self.trees.len() as f64 * TREE
     }
 

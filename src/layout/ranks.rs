@@ -88,7 +88,22 @@ pub(crate) struct CutTable<'a, T> {
     pub(crate) pivots: &'a [T],
     /// Cuts and pivots, each rounded down to an f32, if they are distinct: a search among them is off by at most the
     /// cut that it ends at.
-    pub(crate) narrow: Option<(&'a [f32], &'a [f32])>,
+    pub(crate) narrow: Option<Narrow<'a>>,
+}
+
+/// Cuts that are looked for when they are needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Narrow<'a> {
+    cuts: &'a Cuts<f32>,
+    feature: &'a RankedFeature,
+}
+
+impl<'a> Narrow<'a> {
+    /// Cuts and pivots.
+    #[inline(always)]
+    pub(crate) fn table(self) -> (&'a [f32], &'a [f32]) {
+        self.cuts.of(self.feature)
+    }
 }
 
 /// Pivots of a search. As many as registers hold: 32 of f32, 16 of f64 would do.
@@ -121,10 +136,10 @@ impl Ranks {
 
     /// The cuts of a feature for rows of f64 values, of a forest that reads f64.
     #[inline(always)]
-    pub(crate) fn table_f64(&self, feature: &RankedFeature) -> CutTable<'_, f64> {
+    pub(crate) fn table_f64<'a>(&'a self, feature: &'a RankedFeature) -> CutTable<'a, f64> {
         let wide = self.f64.as_ref().expect("forests that read f64 keep their cuts in f64");
         let (cuts, pivots) = wide.of(feature);
-        CutTable { cuts, pivots, narrow: feature.distinct.then(|| self.f32.of(feature)) }
+        CutTable { cuts, pivots, narrow: feature.distinct.then_some(Narrow { cuts: &self.f32, feature }) }
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Of a test of a category the byte says nothing; the row's class brings its outcome ([`ClassMasks`]).
 
-use super::bytes::{ByteColumns, REGISTER, TESTED, Tests};
+use super::bytes::{ByteColumns, TESTED, Tests};
 use super::circuit::Refusal;
 use super::class_masks::{CategoryTest, ClassMasks};
 use super::row::{RowLayout, RowNode, RowTree};
@@ -78,13 +78,12 @@ pub(crate) struct Top {
     pub(crate) output: u32,
 }
 
-/// What a tree takes, a step by words below an exit, a step from tile to tile, a block, a fetch of 64 bytes from a register
-/// of columns for it, and a column, in cycles.
+/// What a tree takes, a step by words below an exit, a step from tile to tile, a block, a shuffle for it, and a column, in cycles.
 const TREE: f64 = 2.0;
 const REST_STEP: f64 = 5.0;
 const STEP: f64 = 0.8;
 const BLOCK: f64 = 14.0;
-const BLOCK_FETCH: f64 = 4.0;
+const BLOCK_SHUFFLE: f64 = 4.0;
 const COLUMN: f64 = 6.0;
 
 /// What the masks of a block take, of tests of categories: to take them into account, and for each feature to gather them.
@@ -130,13 +129,16 @@ impl Reckoned {
         let numeric = || splits().filter(|&split| !layout.is_category(split));
         let bytes = ByteColumns::new(layout.n_words, has_categories, numeric)?;
         let masks = match has_categories {
-            true => BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK,
+            true => {
+                let of_block = BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK;
+                of_block * (TILES / register_bytes) as f64
+            }
             false => 0.0,
         };
         let takes = |n_blocks: usize| {
-            let fetches = (bytes.columns.len().div_ceil(REGISTER) * (TILES / register_bytes)) as f64;
+            let shuffles = bytes.shuffles(register_bytes);
             let of_group = |[blocks, steps, rest]: [u32; 3]| {
-                f64::from(blocks) * (BLOCK + fetches * BLOCK_FETCH + masks)
+                f64::from(blocks) * (BLOCK + shuffles * BLOCK_SHUFFLE + masks)
                     + LANES as f64 * (TREE + f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
             };
             bytes.columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
@@ -228,7 +230,7 @@ impl Shape {
                 }
             }
             let rest = if roots.len() == end { 0 } else { tree.depth - 2 * levels };
-            let of_tile = (BLOCK + 2.0 * BLOCK_FETCH) / TILES as f64;
+            let of_tile = (BLOCK + 2.0 * BLOCK_SHUFFLE) / TILES as f64;
             let takes = (end - first) as f64 * of_tile + f64::from(levels) * STEP + f64::from(rest) * REST_STEP;
             if takes < least {
                 (best, least) = (Self { n_tiles: end - first, n_exits, levels, rest }, takes);
