@@ -158,12 +158,14 @@ impl ByteTests {
         let splits = forest.splits();
         let mut numbers = vec![0; splits.len()];
         let (mut questions, mut in_sets) = (Questions::new(splits.len()), Vec::new());
-        for index in (0..forest.n_trees()).filter(|&tree| chosen(tree)).flat_map(|tree| forest.splits_of(tree)) {
-            match splits[index].test {
-                SplitTest::Threshold(threshold) => {
-                    numbers[index] = questions.number(forest, &splits[index], threshold);
+        for of_tree in (0..forest.n_trees()).filter(|&tree| chosen(tree)).map(|tree| forest.splits_of(tree)) {
+            for ((split, number), index) in
+                splits[of_tree.clone()].iter().zip(&mut numbers[of_tree.clone()]).zip(of_tree)
+            {
+                match split.test {
+                    SplitTest::Threshold(threshold) => *number = questions.number(forest, split, threshold),
+                    SplitTest::Set(_) => in_sets.push(index),
                 }
-                SplitTest::Set(_) => in_sets.push(index),
             }
         }
         let mut ranks = Ranks::empty(forest.profile().input == Float::F64);

@@ -185,7 +185,8 @@ pub(super) fn greatest_left<T: Real>(threshold: f64, comparison: Comparison) -> 
         Comparison::Less => value.to_f64() < threshold,
         Comparison::LessOrEqual => value.to_f64() <= threshold,
     };
-    [nearest, nearest.next_down()].into_iter().find(|&value| goes_left(value))
+    let value = if goes_left(nearest) { nearest } else { nearest.next_down() };
+    goes_left(value).then_some(value)
 }
 
 pub(super) fn zero_goes_left(forest: &Forest, test: SplitTest) -> bool {

@@ -25,8 +25,10 @@ impl Work {
     pub(super) fn of(forest: &Forest, chosen: impl Fn(usize) -> bool) -> Self {
         let trees = || (0..forest.n_trees()).filter(|&tree| chosen(tree));
         let mut uses = vec![false; forest.n_features()];
-        for split in trees().flat_map(|tree| &forest.splits()[forest.splits_of(tree)]) {
-            uses[split.feature as usize] = true;
+        for tree in trees() {
+            for split in &forest.splits()[forest.splits_of(tree)] {
+                uses[split.feature as usize] = true;
+            }
         }
         Self {
             features: uses.iter().filter(|&&used| used).count() as f64,

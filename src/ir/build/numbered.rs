@@ -4,7 +4,7 @@
 
 use super::{FlatTree, ForestBuilder, Node, Start, Test};
 use crate::error::Result;
-use crate::ir::{Child, Split, SplitTest};
+use crate::ir::{Child, Missing, Split, SplitTest};
 
 /// Of one tree; reused from tree to tree.
 #[derive(Debug, Default)]
@@ -13,10 +13,15 @@ pub(super) struct Buffers {
     places: Vec<Child>,
     /// By node, one more than the splits above it, once it has been met.
     above: Vec<u32>,
-    /// The nodes that are splits.
-    splits: Vec<u32>,
-    /// The nodes that are leaves.
-    leaves: Vec<u32>,
+}
+
+/// A split that compares with a threshold.
+pub(crate) struct PlainSplit {
+    pub(crate) feature: u32,
+    pub(crate) threshold: f64,
+    pub(crate) missing: Missing,
+    pub(crate) left: u32,
+    pub(crate) right: u32,
 }
 
 /// A tree of scalar leaves, by the numbers of its nodes; 0 is the root. Methods are called for numbers of nodes that there
@@ -28,6 +33,9 @@ pub(crate) trait NumberedTree {
 
     /// Number and value of a leaf, if it is an ordinary one.
     fn leaf(&self, node: u32) -> Option<(u32, f64)>;
+
+    /// A split, if it compares with a threshold and nothing is wrong with it but, perhaps, its children.
+    fn plain_split(&self, node: u32) -> Option<PlainSplit>;
 
     /// Any node.
     ///
@@ -72,18 +80,31 @@ impl ForestBuilder {
         if n_leaves != n_splits + 1 {
             return None;
         }
-        let Buffers { places, above, splits, leaves } = buffers;
-        self.nodes.splits.reserve(n_splits);
-        let mut deepest = 1;
-        for &id in &splits[..n_splits] {
-            let Ok(Node::Split { feature, test, missing, left, right }) = tree.node(id) else { return None };
-            let test = match test {
-                Test::Threshold(threshold) if threshold.is_nan() => return None,
-                Test::Threshold(threshold) => SplitTest::Threshold(threshold),
-                Test::Categories(set) => {
-                    self.nodes.sets.push(set);
-                    SplitTest::Set(self.nodes.sets.len() as u32 - 1)
+        let Buffers { places, above } = buffers;
+        let nodes = &mut self.nodes;
+        nodes.splits.reserve(n_splits);
+        nodes.leaf_ids.reserve(n_leaves);
+        nodes.leaf_values.reserve(n_leaves);
+        let (mut deepest, mut greatest) = (1, (0, 0));
+        for id in 0..tree.n_nodes() as u32 {
+            if tree.is_leaf(id) {
+                let (id, value) = tree.leaf(id)?;
+                nodes.leaf_ids.push(id);
+                nodes.leaf_values.push(value);
+                continue;
+            }
+            let (feature, test, missing, left, right) = match tree.plain_split(id) {
+                Some(PlainSplit { threshold, .. }) if threshold.is_nan() => return None,
+                Some(PlainSplit { feature, threshold, missing, left, right }) => {
+                    (feature, SplitTest::Threshold(threshold), missing, left, right)
                 }
+                None => match tree.node(id) {
+                    Ok(Node::Split { feature, test: Test::Categories(set), missing, left, right }) => {
+                        nodes.sets.push(set);
+                        (feature, SplitTest::Set(nodes.sets.len() as u32 - 1), missing, left, right)
+                    }
+                    _ => return None,
+                },
             };
             let depth = above[id as usize] + 1;
             let mut place = |child: u32| {
@@ -93,22 +114,18 @@ impl ForestBuilder {
             };
             let (left, right) = (place(left)?, place(right)?);
             deepest = deepest.max(depth);
-            self.uses_feature(feature, start.tree, id);
-            self.nodes.splits.push(Split { feature, left, right, missing, test });
+            greatest = if feature > greatest.0 { (feature, id) } else { greatest };
+            nodes.splits.push(Split { feature, left, right, missing, test });
         }
-        self.nodes.leaf_ids.reserve(n_leaves);
-        self.nodes.leaf_values.reserve(n_leaves);
-        for &id in &leaves[..n_leaves] {
-            let (id, value) = tree.leaf(id)?;
-            self.nodes.leaf_ids.push(id);
-            self.nodes.leaf_values.push(value);
+        if n_splits > 0 {
+            self.uses_feature(greatest.0, start.tree, greatest.1);
         }
         Some(deepest - 1)
     }
 }
 
 impl Buffers {
-    /// Parts the numbers of splits and leaves, and says what each will be; how many there are of both.
+    /// Says what each node will be; how many splits and leaves there are.
     fn part(&mut self, start: &Start, tree: &impl NumberedTree) -> (usize, usize) {
         let n_nodes = tree.n_nodes();
         self.above.clear();
@@ -117,17 +134,12 @@ impl Buffers {
             *root = 1;
         }
         self.places.resize(n_nodes, Child(0));
-        self.splits.resize(n_nodes, 0);
-        self.leaves.resize(n_nodes, 0);
         let (mut n_splits, mut n_leaves) = (0, 0);
-        // Both are written, for want of a branch that nobody foresees.
         for (id, place) in (0..).zip(&mut self.places) {
             let is_leaf = tree.is_leaf(id);
             let (split, leaf) = (start.first_split + n_splits as u32, start.first_leaf + n_leaves as u32);
             // The number of nodes is bounded, and that of their places.
             *place = Child(if is_leaf { !(leaf as i32) } else { split as i32 });
-            self.splits[n_splits] = id;
-            self.leaves[n_leaves] = id;
             n_splits += usize::from(!is_leaf);
             n_leaves += usize::from(is_leaf);
         }
@@ -139,8 +151,8 @@ impl Buffers {
 mod tests {
     use super::super::Tree;
     use super::*;
+    use crate::ir::Forest;
     use crate::ir::eval::Storage;
-    use crate::ir::{Forest, Missing};
     use crate::schema::Schema;
 
     fn split(threshold: f64, left: u32, right: u32) -> Node<'static> {
@@ -165,6 +177,15 @@ mod tests {
         fn leaf(&self, node: u32) -> Option<(u32, f64)> {
             match self.0[node as usize] {
                 Node::Leaf { id, values: &[value] } => Some((id, value)),
+                _ => None,
+            }
+        }
+
+        fn plain_split(&self, node: u32) -> Option<PlainSplit> {
+            match self.0[node as usize] {
+                Node::Split { feature, test: Test::Threshold(threshold), missing, left, right } => {
+                    Some(PlainSplit { feature, threshold, missing, left, right })
+                }
                 _ => None,
             }
         }

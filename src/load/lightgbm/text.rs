@@ -96,17 +96,22 @@ whole!(i8, i32, i64, u32, usize);
 fn plain_integer(text: &[u8]) -> Option<(i64, usize)> {
     let sign = usize::from(text.first() == Some(&b'-'));
     let rest = &text[sign..];
-    let (number, len) = match rest.first_chunk() {
-        Some(eight) => match leading_digits(u64::from_le_bytes(*eight)) {
-            (_, 8) => digits(rest),
-            (number, len) => (number as i64, len),
+    let eight = |from: usize| rest.get(from..)?.first_chunk().map(|eight| leading_digits(u64::from_le_bytes(*eight)));
+    let (number, len) = match eight(0) {
+        Some((number, 8)) => match eight(8) {
+            Some((behind, len @ 0..8)) => (number as i64 * TENS[len] + behind as i64, 8 + len),
+            _ => digits(rest),
         },
+        Some((number, len)) => (number as i64, len),
         None => digits(rest),
     };
     let ends = len > 0 && rest.get(len).is_none_or(|&byte| byte == b' ');
     // "-0" is no number of a type without signs.
     (ends && (sign == 0 || number > 0)).then_some((if sign == 1 { -number } else { number }, sign + len))
 }
+
+/// Powers of ten.
+const TENS: [i64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// The number that the first of eight characters spell, and how many digits it has.
 #[inline]
@@ -116,8 +121,8 @@ fn leading_digits(text: u64) -> (u64, usize) {
     // The highest bit of a byte that is no digit; of those behind it whatever is carried.
     let others = (digits.wrapping_add(EACH * 0x76) | digits) & (EACH * 0x80);
     let len = others.trailing_zeros() as usize / 8;
-    // Zeros in front do no harm.
-    let digits = digits << (8 * (8 - len.max(1)));
+    // Zeros in front do no harm; without digits there are none.
+    let digits = if len == 0 { 0 } else { digits << (8 * (8 - len)) };
     let pairs = (digits & (EACH * 0x0f)).wrapping_mul(10 << 8 | 1) >> 8;
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16;
     ((fours & 0x0000_ffff_0000_ffff).wrapping_mul(10_000 << 32 | 1) >> 32, len)

@@ -6,7 +6,7 @@
 
 use super::text::{Lines, number, numbers};
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, PlainSplit, Test};
 
 /// Buffers for the lines of one tree.
 #[derive(Default)]
@@ -182,6 +182,20 @@ impl TreeBlock {
     }
 }
 
+/// What a decision type says of missing values, if it says anything known.
+#[inline(always)]
+fn missing(decision: i8) -> Option<Missing> {
+    let default_left = decision & 2 != 0;
+    match ((decision >> 2) & 3, default_left) {
+        (0, _) => Some(Missing::AsZero),
+        (1, true) => Some(Missing::ZeroLeft),
+        (1, false) => Some(Missing::ZeroRight),
+        (2, true) => Some(Missing::Left),
+        (2, false) => Some(Missing::Right),
+        _ => None,
+    }
+}
+
 impl NumberedTree for TreeBlock {
     fn n_nodes(&self) -> usize {
         2 * self.num_leaves - 1
@@ -197,6 +211,24 @@ impl NumberedTree for TreeBlock {
         let leaf = node as usize + 1 - self.num_leaves;
         let value = self.leaf_value.get(leaf).filter(|_| !self.is_linear)?;
         Some((leaf as u32, *value))
+    }
+
+    #[inline(always)]
+    fn plain_split(&self, node: u32) -> Option<PlainSplit> {
+        let (node, splits) = (node as usize, self.num_leaves - 1);
+        let decision = self.decision_type[node];
+        if decision & 1 != 0 {
+            return None;
+        }
+        // A leaf that is not there is no node either.
+        let child = |child: i32| if child < 0 { (splits + !child as usize) as u32 } else { child as u32 };
+        let (left, right) = (self.left_child[node], self.right_child[node]);
+        if left.max(right) >= splits as i32 {
+            return None;
+        }
+        let (left, right) = (child(left), child(right));
+        let feature = u32::try_from(self.split_feature[node]).ok()?;
+        Some(PlainSplit { feature, threshold: self.threshold[node], missing: missing(decision)?, left, right })
     }
 
     #[inline(always)]
@@ -227,15 +259,8 @@ impl NumberedTree for TreeBlock {
             let test = Test::Categories(self.category_set(id)?);
             return Ok(Node::Split { feature, test, missing: Missing::Right, left, right });
         }
-        let default_left = decision & 2 != 0;
-        let missing = match ((decision >> 2) & 3, default_left) {
-            (0, _) => Missing::AsZero,
-            (1, true) => Missing::ZeroLeft,
-            (1, false) => Missing::ZeroRight,
-            (2, true) => Missing::Left,
-            (2, false) => Missing::Right,
-            _ => return Err(Error::invalid_model(format!("decision_type {decision}: missing type 3"))),
-        };
+        let missing = missing(decision)
+            .ok_or_else(|| Error::invalid_model(format!("decision_type {decision}: missing type 3")))?;
         Ok(Node::Split { feature, test: Test::Threshold(self.threshold[id]), missing, left, right })
     }
 }

@@ -4,7 +4,7 @@
 //! leaf is the number of the leaf. A category split lists the categories that go right.
 
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, PlainSplit, Test};
 use crate::load::document::Document;
 
 /// Buffers for the arrays of one tree.
@@ -120,7 +120,10 @@ impl TreeArrays {
     fn finish(&mut self) -> Result<()> {
         self.check_lengths()?;
         // XGBoost reads other integers by their lowest bits or as a truth value, depending on the encoding.
-        if let Some(other) = self.default_left.iter().find(|flag| !(0..=1).contains(*flag)) {
+        let bits = self.default_left.iter().fold(0, |bits, flag| bits | flag);
+        if !(0..=1).contains(&bits)
+            && let Some(other) = self.default_left.iter().find(|flag| !(0..=1).contains(*flag))
+        {
             return Err(Error::invalid_model(format!("default_left is {other}, neither 0 nor 1")));
         }
         let values = match (self.leaf_width, self.leaf_weights.is_empty()) {
@@ -175,7 +178,9 @@ impl TreeArrays {
             )));
         }
         self.segment_of.clear();
-        self.segment_of.resize(self.n_nodes(), NO_SEGMENT);
+        if segments > 0 {
+            self.segment_of.resize(self.n_nodes(), NO_SEGMENT);
+        }
         for (segment, &node) in self.categories_nodes.iter().enumerate() {
             match usize::try_from(node).ok().and_then(|node| self.segment_of.get_mut(node)) {
                 Some(entry) => *entry = segment as u32,
@@ -190,7 +195,7 @@ impl TreeArrays {
 
     /// The categories that go right at a category split.
     fn category_set(&self, node: usize) -> Result<CategorySet> {
-        let segment = self.segment_of[node];
+        let segment = self.segment_of.get(node).copied().unwrap_or(NO_SEGMENT);
         if segment == NO_SEGMENT {
             return Err(Error::invalid_model("a category split without categories"));
         }
@@ -243,6 +248,19 @@ impl NumberedTree for TreeArrays {
     fn leaf(&self, node: u32) -> Option<(u32, f64)> {
         let value = self.values.get(node as usize).filter(|_| self.leaf_width == 1)?;
         Some((node, *value))
+    }
+
+    #[inline(always)]
+    fn plain_split(&self, node: u32) -> Option<PlainSplit> {
+        let node = node as usize;
+        let feature = u32::try_from(self.split_indices[node]).ok()?;
+        if self.split_type.get(node).is_some_and(|&kind| kind == 1) {
+            return None;
+        }
+        // Children below 0 are greater than any number of a node.
+        let (left, right) = (self.left_children[node] as u32, self.right_children[node] as u32);
+        let missing = if self.default_left[node] != 0 { Missing::Left } else { Missing::Right };
+        Some(PlainSplit { feature, threshold: self.split_conditions[node].into(), missing, left, right })
     }
 
     #[inline(always)]
