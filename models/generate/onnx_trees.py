@@ -85,18 +85,50 @@ def around(values):
 
 def member(values, tracks=None):
     """`TreeEnsemble` of version 5: one split that asks for membership."""
+    return members([values], None if tracks is None else [tracks])
+
+
+def members(lists, tracks=None):
+    """`TreeEnsemble` of version 5: splits that ask for membership one after another, with one leaf for all members."""
     tensor = lambda name, of, items: helper.make_tensor(name, of, [len(items)], items)
+    k = len(lists)
     given = dict(
-        nodes_modes=tensor("m", TensorProto.UINT8, [6]), nodes_splits=tensor("s", TensorProto.FLOAT, [0.0]),
-        membership_values=tensor("v", TensorProto.FLOAT, [*values, NAN]), nodes_featureids=[0], nodes_truenodeids=[0],
-        nodes_trueleafs=[1], nodes_falsenodeids=[1], nodes_falseleafs=[1],
+        nodes_modes=tensor("m", TensorProto.UINT8, [6] * k), nodes_splits=tensor("s", TensorProto.FLOAT, [0.0] * k),
+        membership_values=tensor("v", TensorProto.FLOAT, [value for values in lists for value in [*values, NAN]]),
+        nodes_featureids=[0] * k, nodes_truenodeids=[0] * k, nodes_trueleafs=[1] * k,
+        nodes_falsenodeids=[*range(1, k), 1], nodes_falseleafs=[0] * (k - 1) + [1],
         leaf_weights=tensor("w", TensorProto.FLOAT, [1.0, 2.0]), leaf_targetids=[0, 0], tree_roots=[0], n_targets=1,
         post_transform=0, aggregate_function=1,
     )
     if tracks is not None:
-        given["nodes_missing_value_tracks_true"] = [tracks]
+        given["nodes_missing_value_tracks_true"] = tracks
     node = helper.make_node("TreeEnsemble", ["X"], ["Y"], domain="ai.onnx.ml", **given)
-    return model(node, ["Y"], ml=5), around(values)
+    return model(node, ["Y"], ml=5), around([value for values in lists for value in values])
+
+
+def equalities(depth: int, trees: int = 3):
+    """Trees of three columns whose splits ask for (in)equality and for order in turn, every branch `depth` splits long."""
+    random = np.random.RandomState(depth)
+    asked = [-2.0, 0.5, 3.0, 7.0, 100000.0, -0.0, float("inf"), float("-inf"), 0.1]
+    inner, nodes = 2**depth - 1, 2 ** (depth + 1) - 1
+    given = dict(
+        nodes_treeids=np.repeat(range(trees), nodes).tolist(), nodes_nodeids=list(range(nodes)) * trees,
+        nodes_featureids=random.randint(0, 3, nodes * trees).tolist(),
+        nodes_modes=[
+            "LEAF" if node >= inner else str(random.choice(["BRANCH_EQ", "BRANCH_NEQ", "BRANCH_LEQ", "BRANCH_GT"]))
+            for _ in range(trees) for node in range(nodes)
+        ],
+        nodes_values=[0.0 if node >= inner else float(random.choice(asked)) for _ in range(trees) for node in range(nodes)],
+        nodes_truenodeids=[0 if node >= inner else 2 * node + 1 for node in range(nodes)] * trees,
+        nodes_falsenodeids=[0 if node >= inner else 2 * node + 2 for node in range(nodes)] * trees,
+        nodes_missing_value_tracks_true=random.randint(0, 2, nodes * trees).tolist(),
+        target_treeids=np.repeat(range(trees), nodes - inner).tolist(), target_nodeids=list(range(inner, nodes)) * trees,
+        target_ids=[0] * (trees * (nodes - inner)), n_targets=1,
+        target_weights=random.randn(trees * (nodes - inner)).astype(np.float32).tolist(),
+    )
+    node = helper.make_node("TreeEnsembleRegressor", ["X"], ["Y"], domain="ai.onnx.ml", **given)
+    rows = random.choice([*asked, NAN, 0.25, 2.75, -1.75], (12, 3)).astype(np.float32)
+    return model(node, ["Y"], columns=3), rows
 
 
 def doubles():
@@ -135,6 +167,8 @@ def cases() -> dict:
         "k27_three_two_ids_base": classifier([[-0.4, 0], [-0.9, 0.1]], ids=[1, 2], labels=[10, 20, 30], base=[0.0, -5.0, 0.0]),
         "k27_three_logistic": classifier(three, "LOGISTIC", ids=[0, 1, 2], labels=[10, 20, 30]),
         "double_thresholds": doubles(), "k20_chain": chain([1, 40]), "k20_chain_fractions": chain([0.5, -2]),
+        "k19_equalities": equalities(3), "k19_equalities_deep": equalities(7),
+        "k20_member_chain": members([[1, 40], [-2, 5], [41, 42, -3]]), "k20_member_chain_missing": members([[1, 3], [2.5], [7]], [0, 1, 0]),
     }
     for mode in ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ"):
         for tracks in (0, 1):

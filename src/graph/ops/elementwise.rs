@@ -422,26 +422,29 @@ pub(super) fn run_pow(a: &Tensor, b: &Tensor, runner: &mut dyn Evaluator, out: &
 pub(super) fn run_where(condition: &Tensor, a: &Tensor, b: &Tensor, out: &mut Tensor) -> Result<()> {
     let chosen = condition.values::<bool>()?;
     let dims = broadcast(&broadcast(&condition.shape, &a.shape)?, &b.shape)?;
-    if let (Data::F32(x), Data::F32(y)) = (&a.data, &b.data)
-        && *condition.shape == *dims
-        && [a, b].iter().all(|side| side.len() == 1 || *side.shape == *dims)
-    {
-        let side = |values: &[f32], at: usize| values[if values.len() == 1 { 0 } else { at }];
-        let values = chosen.iter().enumerate().map(|(at, &first)| if first { side(x, at) } else { side(y, at) });
-        out.start(&dims)?.extend(values);
-        return Ok(());
-    }
     let conditions = broadcast_indices(&dims, &condition.shape).map(|at| chosen[at]);
     let mut indices = conditions.zip(broadcast_indices(&dims, &a.shape).zip(broadcast_indices(&dims, &b.shape)));
-    fn select<T: Element>(indices: impl Iterator<Item = (bool, (usize, usize))>, a: &[T], b: &[T], out: &mut Vec<T>) {
-        out.extend(indices.map(|(first, (i, j))| if first { a[i] } else { b[j] }));
+    let is_whole = |x: &Tensor| x.len() == 1 || *x.shape == *dims;
+    let is_plain = *condition.shape == *dims && is_whole(a) && is_whole(b);
+    let chosen = chosen.iter();
+    macro_rules! choose {
+        ($a:ident, $b:ident) => {{
+            let out = out.start(&dims)?;
+            match (&$a[..], &$b[..]) {
+                _ if !is_plain => out.extend(indices.map(|(first, (i, j))| if first { $a[i] } else { $b[j] })),
+                (&[a], &[b]) => out.extend(chosen.map(|&first| if first { a } else { b })),
+                (&[a], b) => out.extend(chosen.zip(b).map(|(&first, &b)| if first { a } else { b })),
+                (a, &[b]) => out.extend(chosen.zip(a).map(|(&first, &a)| if first { a } else { b })),
+                (a, b) => out.extend(chosen.zip(a).zip(b).map(|((&first, &a), &b)| if first { a } else { b })),
+            }
+        }};
     }
     match (&a.data, &b.data) {
-        (Data::F32(x), Data::F32(y)) => select(indices, x, y, out.start(&dims)?),
-        (Data::F64(x), Data::F64(y)) => select(indices, x, y, out.start(&dims)?),
-        (Data::I32(x), Data::I32(y)) => select(indices, x, y, out.start(&dims)?),
-        (Data::I64(x), Data::I64(y)) => select(indices, x, y, out.start(&dims)?),
-        (Data::Bool(x), Data::Bool(y)) => select(indices, x, y, out.start(&dims)?),
+        (Data::F32(x), Data::F32(y)) => choose!(x, y),
+        (Data::F64(x), Data::F64(y)) => choose!(x, y),
+        (Data::I32(x), Data::I32(y)) => choose!(x, y),
+        (Data::I64(x), Data::I64(y)) => choose!(x, y),
+        (Data::Bool(x), Data::Bool(y)) => choose!(x, y),
         (Data::Text(x), Data::Text(y)) => {
             let out = out.start_text(&dims)?;
             indices.try_for_each(|(first, (i, j))| {

@@ -165,7 +165,7 @@ pub(super) fn dict_vectorizer(x: &Tensor, out: &mut Tensor) -> Result<()> {
 
 /// A column that says of each value of another whether it is in a list: what trees ask that test equality with numbers that
 /// are no category codes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MemberColumn {
     pub(crate) feature: usize,
     /// Ascending.

@@ -3,6 +3,7 @@
 //! Where the rules are those a [`Forest`](crate::ir::Forest) can say itself (its link and labels), the ensemble is
 //! [`Tail::Regular`]. The others follow `tree_ensemble_aggregator.h` of ONNX Runtime, flag by flag.
 
+use super::broadcast::with_rows;
 use super::transform::PostTransform;
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
@@ -142,8 +143,7 @@ impl Ensemble {
         let (n_values, transform) = match &self.tail {
             Tail::Regular => (self.link(sums, runner.forest(self.forest), found), PostTransform::None),
             Tail::Regressor { n_targets, combine, base, post_transform } => {
-                let Sums { sums, scores, .. } = sums;
-                sums.chunks_exact(self.n_margins).for_each(|sums| combined(sums, *n_targets, *combine, base, scores));
+                combine_trees(&sums.sums, self.n_margins, *combine, base, &mut sums.scores);
                 // A single score is left as it is, except by PROBIT.
                 let left = *n_targets == 1 && *post_transform != PostTransform::Probit;
                 (*n_targets, if left { PostTransform::None } else { *post_transform })
@@ -231,22 +231,30 @@ fn batch(x: &Tensor, rows: usize, columns: usize, used: usize) -> Result<Batch<'
     }
 }
 
-/// Adds the scores of a regressor's targets to `scores`.
-fn combined<S: Real>(sums: &[S], n_targets: usize, combine: Combine, base: &[f64], scores: &mut Vec<S>) {
-    let target = |target: usize| {
-        let of_trees = sums.iter().copied().skip(target).step_by(n_targets).filter(|score| !score.to_f64().is_nan());
-        let score = match combine {
-            Combine::Sum => sums[target],
-            Combine::Average(trees) => sums[target] / S::from_f64(trees as f64),
-            Combine::Min => of_trees.reduce(|min, score| if score < min { score } else { min }).unwrap_or(S::ZERO),
-            Combine::Max => of_trees.reduce(|max, score| if score > max { score } else { max }).unwrap_or(S::ZERO),
-        };
-        match base.get(target) {
-            Some(&base) => score + S::from_f64(base),
-            None => score,
-        }
+/// Adds the scores of a regressor's targets, of rows of `n_margins` sums, to `scores`.
+fn combine_trees<S: Real>(sums: &[S], n_margins: usize, combine: Combine, base: &[f64], scores: &mut Vec<S>) {
+    // Of the trees that speak of the target.
+    let of_trees = |sums: &[S], is_better: fn(&S, &S) -> bool| {
+        let best = |best: S, score: &S| if is_better(score, &best) || is_nan(best) { *score } else { best };
+        let best = sums.iter().fold(S::NAN, best);
+        if is_nan(best) { S::ZERO } else { best }
     };
-    scores.extend((0..n_targets).map(target));
+    let rows = sums.chunks_exact(n_margins);
+    match combine {
+        Combine::Sum => scores.extend_from_slice(sums),
+        Combine::Average(trees) => {
+            let trees = S::from_f64(trees as f64);
+            scores.extend(sums.iter().map(|&sum| sum / trees));
+        }
+        Combine::Min => scores.extend(rows.map(|sums| of_trees(sums, S::lt))),
+        Combine::Max => scores.extend(rows.map(|sums| of_trees(sums, S::gt))),
+    }
+    with_rows(scores, base, |score, base| score + S::from_f64(base));
+}
+
+#[expect(clippy::eq_op, reason = "the one comparison that both float types share")]
+fn is_nan<T: Real>(x: T) -> bool {
+    x != x
 }
 
 /// The class of a row; `scores` then have their base values.

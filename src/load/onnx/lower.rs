@@ -1,15 +1,16 @@
-//! From the ensembles of a file to forests: every comparison becomes "at most this threshold" or "in this set", and
-//! every rule for sums, values and labels a link of the forest or a tail behind it.
+//! From the ensembles of a file to forests: their trees are written out (`written`), and every rule for sums, values and
+//! labels becomes a link of the forest or a tail behind it.
 //!
 //! What ONNX Runtime 1.31 does is the rule; [`OnnxCompat::Spec`] follows the specification where the two differ.
 
 use super::trees::{Aggregate, Mode, TreeNode, Trees};
+use super::written::{Asks, Place, Split, Writer};
 use crate::error::{Error, Result};
 use crate::graph::ops::encode::MemberColumn;
 use crate::graph::ops::forest::{Combine, Ensemble, Tail};
 use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor};
-use crate::ir::{CategorySet, Float, Forest, ForestBuilder, Labels, Link, Missing, Node, NumericProfile, Test};
+use crate::ir::{Forest, ForestBuilder, Labels, Link, Node, NumericProfile};
 use crate::load::{Limits, OnnxCompat};
 use crate::schema::Schema;
 
@@ -38,15 +39,6 @@ struct Lowering<'a> {
     written: Vec<Vec<Place>>,
 }
 
-/// A node of a tree that is written out; children are places, for true and for false.
-struct Place {
-    at: u32,
-    children: [u32; 2],
-}
-
-/// At most this many nodes of a tree for every node of the file.
-const MAX_SHARING: usize = 64;
-
 /// Lowers an ensemble for rows of `n_features` columns.
 pub(super) fn lower(trees: &Trees, n_features: usize, compat: OnnxCompat, limits: &Limits) -> Result<Lowered> {
     limits.trees(trees.roots.len())?;
@@ -57,8 +49,9 @@ pub(super) fn lower(trees: &Trees, n_features: usize, compat: OnnxCompat, limits
     if let Some(&(target, _)) = trees.weights.iter().find(|(target, _)| *target as usize >= trees.n_targets) {
         return Err(Error::invalid_model(format!("target {target}, but there are {}", trees.n_targets)));
     }
-    let mut lowering = Lowering { trees, n_features, compat, members: Vec::new(), written: Vec::new() };
-    lowering.written = lowering.write_out(limits)?;
+    let mut writer = Writer { trees, n_features, compat, members: Vec::new() };
+    let written = writer.write(limits)?;
+    let lowering = Lowering { trees, n_features, compat, members: writer.members, written };
     match &trees.classes {
         Some(classes) => lowering.classifier(classes, limits),
         None => lowering.regressor(limits),
@@ -66,45 +59,6 @@ pub(super) fn lower(trees: &Trees, n_features: usize, compat: OnnxCompat, limits
 }
 
 impl Lowering<'_> {
-    /// Writes the trees out: a node that several splits share becomes one for each.
-    fn write_out(&self, limits: &Limits) -> Result<Vec<Vec<Place>>> {
-        let mut on_path = vec![false; self.trees.nodes.len()];
-        // Sharing may not make much of little.
-        let most = self.trees.nodes.len().saturating_mul(MAX_SHARING);
-        let (mut all, mut total) = (Vec::with_capacity(self.trees.roots.len()), 0);
-        for (tree, &root) in self.trees.roots.iter().enumerate() {
-            let mut places = vec![Place { at: root, children: [0; 2] }];
-            // Nodes on the way down, and how many of their children have been written.
-            let mut path = vec![(0, 0)];
-            on_path[root as usize] = true;
-            while let Some((place, stage)) = path.last_mut() {
-                let at = places[*place].at;
-                let node = &self.trees.nodes[at as usize];
-                if node.mode == Mode::Leaf || *stage == 2 {
-                    on_path[at as usize] = false;
-                    path.pop();
-                    continue;
-                }
-                let child = [node.on_true, node.on_false][*stage];
-                if std::mem::replace(&mut on_path[child as usize], true) {
-                    return Err(Error::invalid_model("its own descendant").at(format!("tree {tree}, node {child}")));
-                }
-                let new = places.len();
-                places[*place].children[*stage] = new as u32;
-                *stage += 1;
-                places.push(Place { at: child, children: [0; 2] });
-                path.push((new, 0));
-                if places.len() > most {
-                    return Err(Error::limit("nodes of a tree whose nodes are shared", places.len(), most));
-                }
-            }
-            total += places.len();
-            limits.nodes(total)?;
-            all.push(places);
-        }
-        Ok(all)
-    }
-
     /// The leaves of a tree.
     fn leaves<'a>(&'a self, places: &'a [Place]) -> impl Iterator<Item = &'a TreeNode> + Clone + 'a {
         places.iter().map(|place| self.node(place.at)).filter(|node| node.mode == Mode::Leaf)
@@ -118,7 +72,7 @@ impl Lowering<'_> {
         NumericProfile { input: self.trees.input, sum: self.trees.sum, ..NumericProfile::ONNX }
     }
 
-    fn regressor(mut self, limits: &Limits) -> Result<Lowered> {
+    fn regressor(self, limits: &Limits) -> Result<Lowered> {
         let trees = self.trees;
         let (n_targets, single) = (trees.n_targets, trees.n_targets == 1);
         let base = if trees.base.len() == n_targets { trees.base.clone() } else { Vec::new() };
@@ -156,7 +110,7 @@ impl Lowering<'_> {
         Ok(self.finish(forest, Tail::Regressor { n_targets, combine, base, post_transform }))
     }
 
-    fn classifier(mut self, classes: &Tensor, limits: &Limits) -> Result<Lowered> {
+    fn classifier(self, classes: &Tensor, limits: &Limits) -> Result<Lowered> {
         let (trees, n_classes) = (self.trees, classes.len());
         if n_classes < 2 {
             return Err(Error::unsupported("a classifier of a single class"));
@@ -259,7 +213,7 @@ impl Lowering<'_> {
     }
 
     fn build(
-        &mut self,
+        &self,
         leaves: &Leaves,
         n_outputs: usize,
         base: Vec<f64>,
@@ -267,8 +221,6 @@ impl Lowering<'_> {
         labels: Labels,
         limits: &Limits,
     ) -> Result<Forest> {
-        // Member columns are known when all splits are lowered.
-        let tests = self.tests()?;
         let mut builder = ForestBuilder::new(&Schema::new(self.n_features + self.members.len(), n_outputs))
             .profile(self.profile())
             .base(base)
@@ -284,21 +236,15 @@ impl Lowering<'_> {
                 Leaves::Vector(_) => None,
             };
             builder.add_tree(output, 1.0, nodes.len(), |place| {
-                let Place { at, children: [on_true, on_false] } = nodes[place as usize];
-                Ok(match &tests[at as usize] {
-                    Some(split) => {
-                        let (left, right) = if split.passes_true { (on_true, on_false) } else { (on_false, on_true) };
-                        Node::Split {
-                            feature: split.feature,
-                            test: split.test.clone(),
-                            missing: split.missing,
-                            left,
-                            right,
-                        }
+                let Place { at, asks, children: [left, right] } = &nodes[place as usize];
+                Ok(match asks {
+                    Asks::Split(Split { feature, test, missing }) => {
+                        let (test, missing) = (test.clone(), *missing);
+                        Node::Split { feature: *feature, test, missing, left: *left, right: *right }
                     }
-                    None => Node::Leaf {
-                        id: self.node(at).id,
-                        values: &values[places[at as usize] as usize * width..][..width],
+                    _ => Node::Leaf {
+                        id: self.node(*at).id,
+                        values: &values[places[*at as usize] as usize * width..][..width],
                     },
                 })
             })?;
@@ -352,110 +298,4 @@ impl Lowering<'_> {
         };
         Lowered { forest, ensemble, members: self.members }
     }
-
-    /// For every node its test, `None` for leaves.
-    fn tests(&mut self) -> Result<Vec<Option<LoweredSplit>>> {
-        let trees = self.trees;
-        trees
-            .nodes
-            .iter()
-            .map(|node| if node.mode == Mode::Leaf { Ok(None) } else { self.test(node).map(Some) })
-            .collect()
-    }
-
-    fn test(&mut self, node: &TreeNode) -> Result<LoweredSplit> {
-        if node.feature as usize >= self.n_features {
-            let finding = format!("feature {}, but the rows have {}", node.feature, self.n_features);
-            return Err(Error::invalid_model(finding));
-        }
-        let never = || Test::Categories(CategorySet::default());
-        let at_most = |threshold: f64| if threshold.is_nan() { never() } else { Test::Threshold(threshold) };
-        let below = |threshold: f64| self.greatest_below(threshold).map_or_else(never, Test::Threshold);
-        // Whether a value that passes the test takes the true branch.
-        let (feature, test, passes_true) = match node.mode {
-            Mode::LessOrEqual => (node.feature, at_most(node.value), true),
-            Mode::Less => (node.feature, below(node.value), true),
-            // Not `>=`, not `>`: with a NaN threshold neither holds, though its contrary does not hold either.
-            Mode::GreaterOrEqual if node.value.is_nan() => (node.feature, never(), true),
-            Mode::Greater if node.value.is_nan() => (node.feature, never(), true),
-            Mode::GreaterOrEqual => (node.feature, below(node.value), false),
-            Mode::Greater => (node.feature, at_most(node.value), false),
-            Mode::Equal | Mode::NotEqual => {
-                let (feature, test) = self.equality(node.feature, &[node.value], false);
-                (feature, test, node.mode == Mode::Equal)
-            }
-            Mode::Member => {
-                let values = self.trees.members_of(node);
-                let (feature, test) = self.equality(node.feature, values, self.truncates(values)?);
-                (feature, test, true)
-            }
-            Mode::Leaf => return Err(Error::invalid_model("a leaf where a split is expected")),
-        };
-        let always_true = node.mode == Mode::NotEqual && self.compat == OnnxCompat::OnnxRuntime;
-        let nan_true = node.tracks_true || always_true;
-        let missing = if nan_true == passes_true { Missing::Left } else { Missing::Right };
-        Ok(LoweredSplit { feature, test, missing, passes_true })
-    }
-
-    /// The greatest value of the rows' type below `threshold`.
-    fn greatest_below(&self, threshold: f64) -> Option<f64> {
-        let below = match self.trees.input {
-            Float::F32 => {
-                let near = threshold as f32;
-                f64::from(if f64::from(near) < threshold { near } else { near.next_down() })
-            }
-            Float::F64 => threshold.next_down(),
-        };
-        (below < threshold).then_some(below)
-    }
-
-    /// Whether ONNX Runtime drops fractions before it looks a value up: it tests small whole numbers as bits of a mask
-    /// and single values as they are, but puts other lists into a set of integers.
-    fn truncates(&self, values: &[f64]) -> Result<bool> {
-        let single = values.iter().all(|value| *value == values[0]);
-        let whole = values.iter().all(|value| value.trunc() == *value);
-        let most = if self.trees.input == Float::F32 { 30.0 } else { 62.0 };
-        let masked = whole && values.iter().all(|value| (0.0..=most).contains(value));
-        if self.compat == OnnxCompat::Spec || single || masked {
-            return Ok(false);
-        }
-        if !whole {
-            return Err(Error::unsupported(
-                "membership among several values that are not whole, which ONNX Runtime refuses",
-            ));
-        }
-        Ok(true)
-    }
-
-    /// The test whether a feature equals one of `values`: by category codes if they are some, else by a member column.
-    fn equality(&mut self, feature: u32, values: &[f64], truncate: bool) -> (u32, Test) {
-        let code = |&value: &f64| {
-            let is_code = value >= 0.0 && value < f64::from(1u32 << 31) && value.trunc() == value;
-            is_code.then_some(value as u32)
-        };
-        if !truncate && let Some(codes) = values.iter().map(code).collect::<Option<Vec<_>>>() {
-            return (feature, Test::Categories(CategorySet::from_codes(&codes)));
-        }
-        let mut sorted: Vec<f64> =
-            values.iter().copied().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted.dedup();
-        let feature = feature as usize;
-        let same =
-            |column: &MemberColumn| (column.feature, column.truncate) == (feature, truncate) && column.values == sorted;
-        let at = self.members.iter().position(same).unwrap_or_else(|| {
-            self.members.push(MemberColumn { feature, values: sorted, truncate });
-            self.members.len() - 1
-        });
-        ((self.n_features + at) as u32, Test::Categories(CategorySet::from_codes(&[0])))
-    }
-}
-
-/// A split as a forest has it; left is for values that pass.
-struct LoweredSplit {
-    feature: u32,
-    test: Test,
-    missing: Missing,
-    /// Whether values that pass take the true branch.
-    passes_true: bool,
 }

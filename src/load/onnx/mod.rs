@@ -1,7 +1,7 @@
 //! ONNX: pipelines of scikit-learn and of whatever else exports `ai.onnx.ml`, as ONNX Runtime computes them.
 //!
 //! A file is decoded (`proto`), its names are resolved and its nodes lowered (`graph`, `ops`), trees among them into
-//! forests (`trees`, `lower`). A graph that is no more than one tree ensemble becomes a forest like any other; the
+//! forests (`trees`, `written`, `lower`). A graph that is no more than one tree ensemble becomes a forest like any other; the
 //! others stay graphs.
 
 mod attributes;
@@ -16,6 +16,7 @@ mod proto;
 mod tensor;
 mod text;
 mod trees;
+mod written;
 
 use prost::Message;
 
