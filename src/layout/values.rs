@@ -83,33 +83,44 @@ impl<T: Real> ValueLayout<T> {
     ///
     /// Cost: a pass over the nodes.
     pub(crate) fn new<S: Real>(layout: &RowLayout<S>, planes: Planes) -> Result<Self, Refusal> {
-        let cuts: Vec<Vec<f64>> = layout.ranks.numeric.iter().map(|feature| layout.ranks.cuts(feature)).collect();
-        let places: Vec<usize> = layout
-            .words
-            .iter()
-            .map(|word| {
-                let plane = planes.missing.iter().position(|&missing| missing == word.missing);
-                let feature = layout.ranks.numeric[word.numeric as usize].feature;
-                plane.expect("all are known") * planes.n_features + feature as usize
-            })
-            .collect();
-        let node = |(at, &RowNode { left, word, cut }): (usize, &RowNode)| {
-            let to_left = u16::try_from(left as usize - at).map_err(|_| Refusal::Nodes)?;
-            let word = usize::from(word);
-            let (cut, word) = match layout.words.get(word) {
-                _ if to_left == 0 => (T::INFINITY, 0),
-                Some(&Word { numeric, segment, .. }) => {
-                    let rank = segment as usize * WORD_SEGMENT + usize::from(cut);
-                    // Of a compiled model a cut may be any.
-                    let cut = *cuts[numeric as usize].get(rank).ok_or(Refusal::SplitKind)?;
-                    (T::from_f64(cut), places[word])
-                }
-                None => (T::ZERO, planes.first_outcome() + word - layout.words.len()),
-            };
-            Ok(ValueNode { cut, word: word as u16, to_left })
+        let (mut cuts, mut of_features) = (Vec::new(), Vec::with_capacity(layout.ranks.numeric.len()));
+        for feature in &layout.ranks.numeric {
+            let first = cuts.len();
+            cuts.extend(layout.ranks.cuts(feature).into_iter().map(T::from_f64));
+            of_features.push((feature.feature as usize, first, cuts.len() - first));
+        }
+        // Where the cuts of a word are, how many, and which value of the planes it is.
+        let of_word = |word: &Word| {
+            let (feature, first, n_cuts) = of_features[word.numeric as usize];
+            let before = (word.segment as usize * WORD_SEGMENT).min(n_cuts);
+            let plane = planes.missing.iter().position(|&missing| missing == word.missing);
+            let place = plane.expect("all are known") * planes.n_features + feature;
+            (first + before, n_cuts - before, place as u16)
         };
-        let nodes = layout.nodes.iter().enumerate().map(node).collect::<Result<_, _>>()?;
-        Ok(Self { planes, nodes })
+        let of_words: Vec<_> = layout.words.iter().map(of_word).collect();
+        let first_outcome = planes.first_outcome();
+        let (mut farthest, mut sound) = (0, true);
+        let mut nodes = Vec::with_capacity(layout.nodes.len());
+        nodes.extend(layout.nodes.iter().enumerate().map(|(at, &RowNode { left, word, cut })| {
+            let (to_left, word, cut) = (left as usize - at, usize::from(word), usize::from(cut));
+            farthest |= to_left;
+            let is_leaf = to_left == 0;
+            let (of_split, word) = match of_words.get(word) {
+                Some(&(first, n_cuts, place)) => {
+                    // Of a compiled model a cut may be any.
+                    sound &= is_leaf | (cut < n_cuts);
+                    (cuts.get(first + cut).copied().unwrap_or(T::INFINITY), place)
+                }
+                None => (T::ZERO, (first_outcome + word - of_words.len()) as u16),
+            };
+            let (cut, word) = if is_leaf { (T::INFINITY, 0) } else { (of_split, word) };
+            ValueNode { cut, word, to_left: to_left as u16 }
+        }));
+        match (sound, farthest <= usize::from(u16::MAX)) {
+            (true, true) => Ok(Self { planes, nodes }),
+            (true, false) => Err(Refusal::Nodes),
+            (false, _) => Err(Refusal::SplitKind),
+        }
     }
 
     /// Bytes the arrays hold.
