@@ -79,6 +79,14 @@ fn what_a_converter_is_known_to_lose_is_warned_of() {
     assert!(report.ok && report.checks.iter().any(|check| check.name == "conversion" && check.ok), "{report:?}");
 }
 
+#[test]
+fn an_output_that_is_the_same_for_all_rows_is_no_prediction() {
+    let path = OnnxCase::named("classes_beside_scores").path;
+    assert_eq!(Model::load(&path).unwrap().n_columns(), 3);
+    let error = Model::options().graph_output("class_labels").load(&path).unwrap_err();
+    assert!(error.is_option() && error.to_string().contains("class_labels"), "{error}");
+}
+
 #[cfg(not(feature = "neural"))]
 #[test]
 fn a_neural_network_is_refused_with_the_feature_that_loads_it() {

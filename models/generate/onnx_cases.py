@@ -239,6 +239,12 @@ def converted(convert, estimator, target) -> tuple:
     return model.SerializeToString(), X
 
 
+def early(estimator, rows, target) -> tuple:
+    """A model of the first operators that skl2onnx wrote: attributes of theirs became inputs later."""
+    model = to_onnx(estimator.fit(rows, target), initial_types=FLOATS, target_opset={"": 9, "ai.onnx.ml": 1})
+    return model.SerializeToString(), rows
+
+
 def pipelines() -> dict:
     forest = lambda **k: RandomForestClassifier(n_estimators=4, max_depth=3, random_state=0, **k)
     boosted = lambda **k: GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=0, **k)
@@ -306,6 +312,9 @@ def pipelines() -> dict:
             convert_lightgbm, lgb.LGBMRegressor(n_estimators=3, min_child_samples=5, n_jobs=1, verbose=-1), REAL),
         "converted_xgboost": lambda: converted(
             convert_xgboost, xgb.XGBClassifier(n_estimators=2, max_depth=2, num_parallel_tree=2, n_jobs=1), MULTI),
+        "early_neighbours": lambda: early(KNeighborsRegressor(3), X, REAL),
+        "classes_beside_scores": lambda: plain(
+            LogisticRegression(), X, NAMES, options={"zipmap": False, "output_class_labels": True}),
         "neighbours_weighted": lambda: plain(KNeighborsRegressor(3, weights="distance"), X, REAL),
         "ordinal_unknown": lambda: plain(
             make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), Ridge()),
@@ -385,7 +394,8 @@ def add_batch(outputs: list, session, feeds: list) -> None:
     """Where ONNX Runtime answers otherwise to all rows at once, that answer too: its own rounding is no better known."""
     if any(isinstance(value, dict) for value in feeds[0].values()):
         return
-    whole = session.run(None, {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
+    names = [output["name"] for output in outputs]
+    whole = session.run(names, {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
     for output, found in zip(outputs, whole):
         if not isinstance(found, np.ndarray) or found.dtype.kind != "f" or found.size != len(output["values"]):
             continue
@@ -441,7 +451,11 @@ def write_model(out: Path, name: str, model: bytes, rows, types, estimator) -> s
         answers = [session.run(None, feed) for feed in feeds]
     except Exception as error:
         return f"refused by ONNX Runtime: {str(error).splitlines()[0][:120]}"
-    outputs = [answer(o.name, [a[at] for a in answers], ROWS) for at, o in enumerate(session.get_outputs())]
+    # A list for one row is the same for every row.
+    is_rows = lambda value: not isinstance(value, np.ndarray) or value.ndim != 1 or value.size == 1
+    outputs = [
+        answer(o.name, [a[at] for a in answers], ROWS) for at, o in enumerate(session.get_outputs()) if is_rows(answers[0][at])
+    ]
     add_batch(outputs, session, feeds)
     case = {"inputs": columns_of(feeds, types), "outputs": outputs, "sklearn": {}}
     if estimator is not None:

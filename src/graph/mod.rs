@@ -180,6 +180,16 @@ impl Graph {
         }
     }
 
+    /// The output that predictions hold unless another is asked for: the last that depends on the rows.
+    pub(crate) fn default_output(&self) -> usize {
+        self.outputs.iter().rposition(|output| self.depends_on_rows(output)).unwrap_or(self.outputs.len() - 1)
+    }
+
+    /// Whether an output is not always the same.
+    pub(crate) fn depends_on_rows(&self, output: &OutputValue) -> bool {
+        self.constants[output.value].is_none()
+    }
+
     /// The graph that computes only `output`, ready to run.
     pub(crate) fn only(mut self, output: usize) -> Self {
         let outputs = vec![self.outputs.swap_remove(output)];

@@ -130,15 +130,15 @@ impl Link {
             }
             Self::Mirror => rows.chunks_exact_mut(width).for_each(|row| (row[0], row[1]) = (-row[0], row[0])),
             Self::MirrorLogistic => {
-                let both = |row: &mut [T]| (row[0], row[1]) = (logistic(-row[0]), logistic(row[0]));
-                rows.chunks_exact_mut(width).for_each(both);
+                rows.chunks_exact_mut(width).for_each(|row| (row[0], row[1]) = mirrored_logistic(row[0]));
             }
-            Self::SoftmaxInType => rows.chunks_exact_mut(width).for_each(|row| {
-                let max = row[arg_max(row)];
-                map(row, |x| (x - max).exp());
-                let sum = row.iter().fold(T::ZERO, |sum, &x| sum + x);
-                map(row, |x| x / sum);
-            }),
+            Self::SoftmaxInType => {
+                exps_below_greatest(rows, width);
+                for row in rows.chunks_exact_mut(width) {
+                    let sum = row.iter().fold(T::ZERO, |sum, &x| sum + x);
+                    map(row, |x| x / sum);
+                }
+            }
         }
     }
 }
@@ -190,10 +190,19 @@ impl Labels {
     }
 }
 
+#[inline(always)]
 fn logistic<T: Real>(x: T) -> T {
+    mirrored_logistic(x).1
+}
+
+/// The logistic function of `-x` and of `x`.
+#[inline(always)]
+fn mirrored_logistic<T: Real>(x: T) -> (T, T) {
     let magnitude = if x < T::ZERO { -x } else { x };
     let upper = T::ONE / (T::ONE + (-magnitude).exp());
-    if x < T::ZERO { T::ONE - upper } else { upper }
+    let lower = T::ONE - upper;
+    // Both of zero are the upper one.
+    (if x > T::ZERO { lower } else { upper }, if x < T::ZERO { lower } else { upper })
 }
 
 #[inline(always)]
@@ -215,13 +224,19 @@ pub(crate) fn arg_max<T: Real>(row: &[T]) -> usize {
     best
 }
 
+/// Of each number `exp` of how far it is below the greatest of its row.
 #[inline(always)]
-fn softmax<T: Real>(rows: &mut [T], n_outputs: usize) {
-    for row in rows.chunks_exact_mut(n_outputs) {
+fn exps_below_greatest<T: Real>(rows: &mut [T], width: usize) {
+    for row in rows.chunks_exact_mut(width) {
         let max = row[arg_max(row)];
         map(row, |x| x - max);
     }
     T::exp_all(rows);
+}
+
+#[inline(always)]
+fn softmax<T: Real>(rows: &mut [T], n_outputs: usize) {
+    exps_below_greatest(rows, n_outputs);
     for row in rows.chunks_exact_mut(n_outputs) {
         let mut sum = 0.0f64;
         for x in row.iter() {

@@ -210,7 +210,7 @@ impl ModelOptions {
         self
     }
 
-    /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last and
+    /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last that depends on the rows and
     /// [`Output::Label`] the first.
     pub fn graph_output(mut self, name: impl Into<String>) -> Self {
         self.graph_output = Some(name.into());
@@ -406,12 +406,15 @@ impl ModelOptions {
         let index = match (&self.graph_output, self.output) {
             (Some(name), Output::Value) => graph.outputs.iter().position(|output| output.name == *name),
             (Some(_), _) => return Err(Error::option("an output asked for by name and by kind")),
-            (None, Output::Value) => graph.outputs.len().checked_sub(1),
+            (None, Output::Value) => Some(graph.default_output()),
             (None, Output::Label) if schema.task != Task::Regression || graph.outputs.len() > 1 => Some(0),
             (None, Output::Label) => return Err(Error::option("labels asked of a model that is no classifier")),
             (None, _) => return Err(Error::option(format!("a pipeline has outputs only: {}", names()))),
         };
         let index = index.ok_or_else(|| Error::option(format!("no output of this name; there are: {}", names())))?;
+        if self.graph_output.is_some() && !graph.depends_on_rows(&graph.outputs[index]) {
+            return Err(Error::option(format!("output {:?} is the same for all rows", graph.outputs[index].name)));
+        }
         schema.classes = schema.classes.or_else(|| graph.outputs[index].classes.clone());
         let pipeline = graph.pipeline();
         let graph = graph.only(index);

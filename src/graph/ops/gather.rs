@@ -62,6 +62,9 @@ fn blocks_at<T: Element>(
     }
 }
 
+/// Elements that the nearest cache holds several times.
+const NEAR: usize = 1 << 10;
+
 /// Of each of `n` rows of `size` elements those at `positions`.
 fn picked<T: Element>(
     values: &[T],
@@ -71,10 +74,18 @@ fn picked<T: Element>(
     out: &mut Vec<T>,
 ) {
     let count = positions.len();
+    if count == size && positions.clone().enumerate().all(|(at, position)| at == position) {
+        out.extend_from_slice(&values[..n * size]);
+        return;
+    }
     out.resize(n * count, T::default());
-    for (row, out) in values.chunks_exact(size.max(1)).zip(out.chunks_exact_mut(count.max(1))) {
-        for (to, position) in out.iter_mut().zip(positions.clone()) {
-            *to = row[position];
+    // Column by column, of as many rows as stay in the nearest cache.
+    let rows_at_once = (NEAR / size.max(count).max(1)).max(1);
+    let rows = values[..n * size].chunks((rows_at_once * size).max(1));
+    for (rows, out) in rows.zip(out.chunks_mut((rows_at_once * count).max(1))) {
+        for (column, position) in positions.clone().enumerate() {
+            let picked = rows[position..].iter().step_by(size);
+            out[column..].iter_mut().step_by(count).zip(picked).for_each(|(to, &from)| *to = from);
         }
     }
 }

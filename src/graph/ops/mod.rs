@@ -31,7 +31,7 @@ use forest::{Ensemble, Margins};
 use linear::{Einsum, Gemm, LinearModel, Norm, Scaler};
 use reduce::Reduction;
 use svm::{Svm, SvmClassifier, Votes};
-use text::{NgramCounter, StringNormalizer, TextScratch, Tokenizer};
+use text::{MurmurHash3, NgramCounter, StringNormalizer, TextScratch, Tokenizer};
 
 /// An operator with its attributes.
 #[derive(Clone, Debug)]
@@ -158,6 +158,7 @@ pub(crate) enum Op {
     // Text.
     StringNormalizer(StringNormalizer),
     Tokenizer(Tokenizer),
+    MurmurHash3(MurmurHash3),
     TfIdfVectorizer(NgramCounter),
     // Trees.
     Ensemble(Ensemble),
@@ -361,6 +362,7 @@ impl Op {
             Self::DictVectorizer => encode::dict_vectorizer(x.get(0)?, out),
             Self::AddMembers(columns) => encode::add_members(x.get(0)?, columns, work.value(Type::F32), out),
             Self::StringNormalizer(op) => op.run(x.get(0)?, out, &mut work.text),
+            Self::MurmurHash3(op) => op.run(x.get(0)?, out),
             Self::Tokenizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::TfIdfVectorizer(op) => op.run(x.get(0)?, out, &mut work.text),
             Self::Ensemble(op) => op.run(x.get(0)?, *runner, &mut work.margins, outs),

@@ -107,6 +107,35 @@ fn no_text(x: &Tensor) -> Error {
     Error::unsupported(format!("{} where text is expected", x.ty().name()))
 }
 
+/// `MurmurHash3`: of each string its hash of 32 bits, as a number with a sign.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MurmurHash3 {
+    pub(crate) seed: u32,
+}
+
+impl MurmurHash3 {
+    pub(super) fn run(self, x: &Tensor, out: &mut Tensor) -> Result<()> {
+        let Data::Text(strings) = &x.data else { return Err(no_text(x)) };
+        out.start::<i32>(&x.shape)?.extend(strings.iter().map(|string| self.hash(string.as_bytes()) as i32));
+        Ok(())
+    }
+
+    /// A. Appleby's `MurmurHash3_x86_32`.
+    fn hash(self, bytes: &[u8]) -> u32 {
+        let mixed = |block: u32| block.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+        let (blocks, rest) = bytes.as_chunks::<4>();
+        let mut hash = blocks.iter().fold(self.seed, |hash, &block| {
+            (hash ^ mixed(u32::from_le_bytes(block))).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
+        });
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        hash ^= mixed(u32::from_le_bytes(last)) ^ bytes.len() as u32;
+        hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+        hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+        hash ^ hash >> 16
+    }
+}
+
 /// How text falls into tokens.
 #[derive(Clone, Debug)]
 pub(crate) enum Tokens {
@@ -348,6 +377,15 @@ mod tests {
 
     fn list(words: &[&str]) -> Tensor {
         Tensor::text(words.iter().collect())
+    }
+
+    #[test]
+    fn hashes_are_those_of_the_algorithm() {
+        let hash = |seed, bytes: &str| MurmurHash3 { seed }.hash(bytes.as_bytes());
+        assert_eq!((hash(0, ""), hash(1, "")), (0, 0x514e_28b7));
+        assert_eq!((hash(0, "test"), hash(0x9747_b28c, "test")), (0xba6b_d213, 0x704b_81dc));
+        assert_eq!(hash(0x9747_b28c, "Hello, world!"), 0x2488_4cba);
+        assert_eq!(hash(0x9747_b28c, "aaa"), 0x283e_0130);
     }
 
     #[test]

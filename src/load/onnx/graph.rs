@@ -201,7 +201,7 @@ impl<'a> Loader<'a> {
         }
         let inputs =
             proto.input.iter().map(|name| if name.is_empty() { Ok(None) } else { self.resolve(name).map(Some) });
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        let mut inputs = inputs.collect::<Result<Vec<_>>>()?;
         let mut attributes = Attributes::new(proto);
         match (domain, op_type) {
             (ML, "ZipMap") => return self.zip_map(proto, &inputs, &mut attributes, nodes),
@@ -213,6 +213,10 @@ impl<'a> Loader<'a> {
             _ => {}
         }
         let version = self.versions.get(domain).copied();
+        if domain.is_empty() {
+            let early = ops::early_inputs(op_type, version.unwrap_or(1), &mut attributes)?;
+            inputs.extend(early.into_iter().map(|tensor| Some(self.builder.constant("", tensor))));
+        }
         let input = inputs.first().copied().flatten().and_then(|value| self.builder.sample(value)).map(Tensor::ty);
         let op = match (domain, op_type) {
             ("", "Scan") if version.unwrap_or(0) >= 9 => Some(self.scan(&inputs, &mut attributes)?),

@@ -42,10 +42,11 @@ pub(super) fn load(bytes: &[u8], options: &LoadOptions) -> Result<LoadedModel> {
         features.extend(features_of(input, graph.inputs.len(), loaded.column_names.get(&input.value)));
     }
     options.limits.features(features.len() as u64)?;
+    let values = graph.default_output();
     let classes = graph.outputs.iter().rev().find_map(|output| output.classes.clone());
     let schema = Schema {
-        n_outputs: graph.outputs.last().map_or(1, |output| output.n_columns),
-        task: task(&loaded.samples, classes.as_ref()),
+        n_outputs: graph.outputs[values].n_columns,
+        task: task(&loaded.samples[..=values], classes.as_ref()),
         objective: String::new(),
         features,
         classes,

@@ -15,6 +15,27 @@ use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor, Type};
 use crate::strings::Strings;
 
+/// What early `version`s of an operator of the standard domain have as attributes, and later ones as inputs behind the
+/// first.
+pub(super) fn early_inputs(kind: &str, version: i64, attributes: &mut Attributes<'_>) -> Result<Vec<Tensor>> {
+    let list = |values: &[i64]| Tensor::list(values.to_vec());
+    let needed = |name: &str| Error::invalid_model(format!("no attribute {name}"));
+    Ok(match kind {
+        "Clip" if version < 11 => {
+            let bounds = [attributes.float("min")?.unwrap_or(f32::MIN), attributes.float("max")?.unwrap_or(f32::MAX)];
+            bounds.map(|bound| Tensor::list(vec![bound])).into()
+        }
+        "Slice" if version < 10 => {
+            let starts = attributes.ints("starts")?.ok_or_else(|| needed("starts"))?;
+            let ends = attributes.ints("ends")?.ok_or_else(|| needed("ends"))?;
+            [Some(starts), Some(ends), attributes.ints("axes")?].into_iter().flatten().map(list).collect()
+        }
+        "Split" if version < 13 => attributes.ints("split")?.map(list).into_iter().collect(),
+        "TopK" if version < 10 => vec![list(&[attributes.int("k")?.ok_or_else(|| needed("k"))?])],
+        _ => Vec::new(),
+    })
+}
+
 /// The operator called `kind` in the standard domain, as of `version` of its operators; `None` if it is unknown.
 pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>) -> Result<Option<Op>> {
     let axes = |attributes: &mut Attributes<'_>| Ok::<_, Error>(attributes.ints("axes")?.map(<[i64]>::to_vec));
@@ -64,7 +85,7 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
         "Or" => Op::Logic(Logic::Or),
         "Xor" => Op::Logic(Logic::Xor),
         "Where" => Op::Where,
-        "Clip" if version >= 11 => Op::Clip,
+        "Clip" => Op::Clip,
         "IsNaN" => Op::IsNan,
         "Cast" => {
             attributes.ignore(&["saturate", "round_mode"]);
@@ -93,7 +114,7 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
         "Shape" => Op::Shape { start: attributes.int("start")?.unwrap_or(0), end: attributes.int("end")? },
         "Size" => Op::Size,
         "Range" => Op::Range,
-        "Slice" if version >= 10 => Op::Slice,
+        "Slice" => Op::Slice,
         "Split" => {
             attributes.ignore(&["num_outputs"]);
             Op::Split { axis: axis(attributes, 0)? }
@@ -130,7 +151,7 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
             last: attributes.flag("select_last_index", false)?,
             greatest: kind == "ArgMax",
         },
-        "TopK" if version >= 10 => {
+        "TopK" => {
             // Sorted is one of the orders that unsorted allows.
             attributes.ignore(&["sorted"]);
             Op::TopK { axis: axis(attributes, -1)?, greatest: attributes.flag("largest", true)? }
@@ -303,6 +324,7 @@ fn svm_classifier(attributes: &mut Attributes<'_>) -> Result<SvmClassifier> {
 pub(super) fn microsoft(kind: &str, attributes: &mut Attributes<'_>) -> Result<Option<Op>> {
     Ok(match kind {
         "Solve" => Some(Op::Solve),
+        "MurmurHash3" => Some(Op::MurmurHash3(text::murmur_hash(attributes)?)),
         "Tokenizer" => Some(Op::Tokenizer(text::tokenizer(attributes)?)),
         _ => None,
     })

@@ -3,7 +3,7 @@
 use super::attributes::Attributes;
 use crate::error::{Error, Result};
 use crate::graph::ops::pattern::Pattern;
-use crate::graph::ops::text::{Case, NgramCounter, StringNormalizer, Tokenizer, Tokens, Weighting};
+use crate::graph::ops::text::{Case, MurmurHash3, NgramCounter, StringNormalizer, Tokenizer, Tokens, Weighting};
 use crate::graph::tensor::Tensor;
 
 pub(super) fn string_normalizer(attributes: &mut Attributes<'_>) -> Result<StringNormalizer> {
@@ -21,6 +21,14 @@ pub(super) fn string_normalizer(attributes: &mut Attributes<'_>) -> Result<Strin
     let stop_words = attributes.strings("stopwords")?.unwrap_or_default();
     let case_sensitive = attributes.flag("is_case_sensitive", false)?;
     Ok(StringNormalizer::new(case, case_sensitive, matches!(locale, "C" | "POSIX"), &stop_words))
+}
+
+pub(super) fn murmur_hash(attributes: &mut Attributes<'_>) -> Result<MurmurHash3> {
+    if attributes.flag("positive", true)? {
+        return Err(Error::unsupported("attribute positive, hashes without a sign"));
+    }
+    let seed = attributes.int("seed")?.unwrap_or(0);
+    Ok(MurmurHash3 { seed: u32::try_from(seed).map_err(|_| Error::invalid_model(format!("attribute seed {seed}")))? })
 }
 
 pub(super) fn tokenizer(attributes: &mut Attributes<'_>) -> Result<Tokenizer> {
