@@ -20,6 +20,8 @@ import numpy as np
 import onnxruntime as rt
 import pandas as pd
 import xgboost as xgb
+from onnx import TensorProto, helper
+from onnx.numpy_helper import from_array
 from onnxmltools import convert_lightgbm, convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType as ToolsFloats
 from skl2onnx import to_onnx
@@ -245,6 +247,21 @@ def early(estimator, rows, target) -> tuple:
     return model.SerializeToString(), rows
 
 
+def layers() -> tuple:
+    """A perceptron as PyTorch writes one: its matrices have a row for each output."""
+    random = np.random.RandomState(0)
+    matrix = lambda name, *shape: from_array((random.randn(*shape) / 2).astype(np.float32), name)
+    weights = [matrix("a", 20, 4), matrix("b", 20), matrix("c", 3, 20), matrix("d", 3)]
+    nodes = [
+        helper.make_node("Gemm", ["X", "a", "b"], ["e"], transB=1), helper.make_node("Relu", ["e"], ["f"]),
+        helper.make_node("Gemm", ["f", "c", "d"], ["g"], transB=1, alpha=0.5), helper.make_node("Softmax", ["g"], ["Y"], axis=-1),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, size]) for name, size in (("X", 4), ("Y", 3))]
+    graph = helper.make_graph(nodes, "layers", ends[:1], ends[1:], weights)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return made.SerializeToString(), X
+
+
 def pipelines() -> dict:
     forest = lambda **k: RandomForestClassifier(n_estimators=4, max_depth=3, random_state=0, **k)
     boosted = lambda **k: GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=0, **k)
@@ -313,6 +330,7 @@ def pipelines() -> dict:
         "converted_xgboost": lambda: converted(
             convert_xgboost, xgb.XGBClassifier(n_estimators=2, max_depth=2, num_parallel_tree=2, n_jobs=1), MULTI),
         "early_neighbours": lambda: early(KNeighborsRegressor(3), X, REAL),
+        "layers": layers,
         "classes_beside_scores": lambda: plain(
             LogisticRegression(), X, NAMES, options={"zipmap": False, "output_class_labels": True}),
         "neighbours_weighted": lambda: plain(KNeighborsRegressor(3, weights="distance"), X, REAL),

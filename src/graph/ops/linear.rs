@@ -146,6 +146,14 @@ pub(crate) struct Gemm {
 }
 
 impl Gemm {
+    /// The second matrix turned over for good, where it was asked to be for every product.
+    pub(crate) fn turned(&mut self, b: &Tensor) -> Option<Tensor> {
+        let mut turned = Tensor::default();
+        let is_turned = self.trans_b && b.rank() == 2 && super::shape::transpose(b, None, &mut turned).is_ok();
+        self.trans_b &= !is_turned;
+        is_turned.then_some(turned)
+    }
+
     /// `turned` is working memory.
     pub(super) fn run(
         &self,

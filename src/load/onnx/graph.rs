@@ -226,7 +226,7 @@ impl<'a> Loader<'a> {
             (MICROSOFT, _) => ops::microsoft(op_type, &mut attributes)?,
             _ => None,
         };
-        let op = op.ok_or_else(|| {
+        let mut op = op.ok_or_else(|| {
             let hint = if domain.is_empty() && !cfg!(feature = "neural") {
                 "; those of neural networks come with the feature \"neural\""
             } else {
@@ -235,6 +235,11 @@ impl<'a> Loader<'a> {
             Error::unsupported(format!("operator {} of {}{hint}", shown(op_type), shown(domain_name(domain))))
         })?;
         attributes.finish()?;
+        if let (Op::Gemm(gemm), Some(&Some(b))) = (&mut op, inputs.get(1))
+            && let Some(turned) = self.builder.as_constant(b).and_then(|b| gemm.turned(b))
+        {
+            inputs[1] = Some(self.builder.constant("", turned));
+        }
         if let (Op::Cast(to), Some(Some(value))) = (&op, inputs.first())
             && input == Some(*to)
             // Values of graphs within the graph may change their type from step to step.
