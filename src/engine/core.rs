@@ -334,9 +334,9 @@ impl Core {
         request.id.unwrap_or_else(next)
     }
 
-    /// Queues a copy of a request of at least one row, which came at `arrival`. `callback` is asked for once there is room
-    /// for it.
-    pub(crate) fn enqueue(
+    /// A copy of a request of at least one row, which came at `arrival`, to be [queued](Self::enqueue), if there is room for
+    /// one more. `callback` is asked for only then.
+    pub(crate) fn admit(
         &self,
         loaded: &Arc<Loaded>,
         request: &Request<'_>,
@@ -349,21 +349,6 @@ impl Core {
             let full = Error::overloaded(Arc::clone(&self.full));
             return self.refuse(loaded, request, batch.n_rows(), full);
         }
-        self.push(loaded, request, batch, found, arrival, callback()).or_else(|error| {
-            self.occupancy.ended(1);
-            self.refuse(loaded, request, batch.n_rows(), error)
-        })
-    }
-
-    fn push(
-        &self,
-        loaded: &Arc<Loaded>,
-        request: &Request<'_>,
-        batch: &Batch<'_>,
-        found: Option<Found>,
-        arrival: Tick,
-        callback: Option<Callback>,
-    ) -> Result<SharedJob> {
         let deadline = request.deadline.map(|at| self.clock.tick(at));
         let mut progress = Progress::default();
         let flies = found.is_some();
@@ -377,25 +362,33 @@ impl Core {
                 Payload::copy_some(batch, &found.missing, &self.pool)
             }
         };
-        let job = self.jobs.share(Job {
+        Ok(self.jobs.share(|| Job {
             n_rows: batch.n_rows(),
             flies,
             priority: request.priority,
             due: self.policy.due(arrival, request.priority as usize, deadline),
             deadline,
-            slot: Slot::new(callback),
+            slot: Slot::new(callback()),
             id: self.id_of(request),
             tag: request.tag.clone(),
             progress: Mutex::new(progress),
             loaded: Arc::clone(loaded),
             payload,
             arrival,
-        });
-        match &self.dedup {
-            Some(dedup) if flies => self.push_asking(dedup, &job)?,
-            _ => self.push_rows(&job, 0..job.payload.n_rows()).map_err(refused)?,
-        }
-        Ok(job)
+        }))
+    }
+
+    /// Queues an admitted request. It is given away: who needs it further takes a share before.
+    pub(crate) fn enqueue(&self, job: SharedJob, loaded: &Loaded, request: &Request<'_>) -> Result<()> {
+        let (n_rows, own_rows) = (job.n_rows, job.payload.n_rows());
+        let queued = match &self.dedup {
+            Some(dedup) if job.flies => self.push_asking(dedup, &job),
+            _ => self.push_rows(job, 0..own_rows).map_err(refused),
+        };
+        queued.or_else(|error| {
+            self.occupancy.ended(1);
+            self.refuse(loaded, request, n_rows, error)
+        })
     }
 
     /// Waits for the end of a queued request, but not beyond its deadline.
@@ -541,9 +534,7 @@ impl Core {
     }
 
     pub(crate) fn unqueue(&self, job: &Job) {
-        for place in std::mem::take(&mut lock(&job.progress).places) {
-            self.queue.cancel(place);
-        }
+        self.queue.cancel(|| std::mem::take(&mut lock(&job.progress).places));
     }
 
     /// Says what a worker runs from now on.

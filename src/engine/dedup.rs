@@ -6,7 +6,7 @@
 //! and these ask again: one of them leads then. So nobody's end but an answer is shared, and an error stays with the
 //! request whose rows it came from.
 //!
-//! Locks are taken in this order: a request's progress, a cell of the cache. Neither is held when the queue is locked.
+//! Locks are taken in this order: the queue's, a request's progress, a cell of the cache.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Core {
             self.finish_shared(job);
         }
         for rows in own {
-            if let Err(cause) = self.push_rows(job, rows) {
+            if let Err(cause) = self.push_rows(Arc::clone(job), rows) {
                 // A shutdown may have ended it already, as it would any follower: then that is its end.
                 if job.slot.claim() {
                     self.unqueue(job);
@@ -188,10 +188,9 @@ impl Core {
     }
 
     /// Queues rows of a request's payload.
-    pub(crate) fn push_rows(&self, job: &SharedJob, rows: Range<usize>) -> std::result::Result<(), NotQueued> {
-        let place = self.queue.push(job.arrival, entry(job, rows))?;
-        lock(&job.progress).places.push(place);
-        Ok(())
+    pub(crate) fn push_rows(&self, job: SharedJob, rows: Range<usize>) -> std::result::Result<(), NotQueued> {
+        let work = job.loaded.expected_share(rows.len());
+        self.queue.push(job.arrival, entry(job, rows), work)
     }
 
     /// Hands out rows of a batch to a request that flies, and to all who wait for them.
@@ -263,11 +262,9 @@ impl Core {
             self.finish_shared(job);
         }
         for rows in own {
-            let place = self
-                .queue
-                .readmit(job.arrival, entry(job, rows))
+            self.queue
+                .readmit(job.arrival, entry(Arc::clone(job), rows))
                 .ok_or_else(|| Error::shutdown("the engine was shut down before the request ended"))?;
-            lock(&job.progress).places.push(place);
         }
         Ok(())
     }
@@ -275,11 +272,8 @@ impl Core {
     /// Makes requests as urgent as those that have joined them.
     fn raise(&self, requests: Vec<(Waiter, Tick)>) {
         for (leader, due) in requests {
-            let places = lock(&leader.job.progress).places.clone();
-            for place in places {
-                if let Some(raised) = self.queue.raise(place, due) {
-                    lock(&leader.job.progress).places.replace(place, raised);
-                }
+            for (place, raised) in self.queue.raise(|| lock(&leader.job.progress).places.clone(), due) {
+                lock(&leader.job.progress).places.replace(place, raised);
             }
         }
     }
@@ -305,15 +299,15 @@ impl Dedup {
     }
 }
 
-fn entry(job: &SharedJob, rows: Range<usize>) -> Entry<Task> {
+fn entry(job: SharedJob, rows: Range<usize>) -> Entry<Task> {
     let n_rows = job.payload.n_rows();
     Entry {
-        item: Task { job: Arc::clone(job), first: rows.start },
         group: Group { load: job.loaded.number, rows: job.payload.kind() as u8 },
         class: job.priority as usize,
         deadline: job.deadline,
         rows: rows.len(),
         row_bytes: job.payload.bytes().div_ceil(n_rows),
+        item: Task { job, first: rows.start },
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct HandOver {
 const APART: Tick = 8;
 
 /// Nanoseconds that handing a request over takes, of two threads together.
-const WAY: Tick = 1_500;
+const WAY: Tick = 1_000;
 
 impl HandOver {
     /// `expected` is what the request that comes `now` will take, in nanoseconds.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::batcher::{Place, Tick};
 use super::payload::Payload;
+use super::queue::Item;
 use super::registry::Loaded;
 use super::request::Prediction;
 use super::slot::Slot;
@@ -36,15 +37,15 @@ pub(crate) struct Jobs(Mutex<Vec<SharedJob>>);
 const KEPT: usize = 1024;
 
 impl Jobs {
-    pub(crate) fn share(&self, job: Job) -> SharedJob {
+    pub(crate) fn share(&self, job: impl FnOnce() -> Job) -> SharedJob {
         let kept = lock(&self.0).pop();
         if let Some(mut kept) = kept
             && let Some(empty) = Arc::get_mut(&mut kept)
         {
-            empty.0 = Some(job);
+            empty.0 = Some(job());
             return kept;
         }
-        Arc::new(Kept(Some(job)))
+        Arc::new(Kept(Some(job())))
     }
 
     /// Lets go of requests, and keeps the memory of those that nobody else holds. `empty` is for use within.
@@ -89,10 +90,16 @@ pub(crate) struct Task {
     pub(crate) first: usize,
 }
 
+impl Item for Task {
+    fn placed(&self, place: Place) {
+        lock(&self.job.progress).places.push(place);
+    }
+}
+
 /// What has been computed. Parts of a large request come in any order, from several workers.
 #[derive(Default)]
 pub(crate) struct Progress {
-    /// Where it waits; set once it is queued.
+    /// Where it waits; set once that is settled.
     pub(crate) places: Places,
     pub(crate) rows_done: usize,
     /// Those of them that were in the cache or computed for another request.

@@ -244,7 +244,8 @@ impl Engine {
         if let Some(result) = self.core.run_nested(loaded, &request, &batch, &mut found) {
             return result;
         }
-        let job = self.core.enqueue(loaded, &request, &batch, found, self.core.clock.now(), || None)?;
+        let job = self.core.admit(loaded, &request, &batch, found, self.core.clock.now(), || None)?;
+        self.core.enqueue(Arc::clone(&job), loaded, &request)?;
         drop(models);
         self.core.wait(&job, request.deadline)
     }
@@ -276,7 +277,7 @@ impl Engine {
     /// What can be said before it runs: unknown model, shape, overloaded, deadline, shutdown.
     pub fn submit(&self, request: Request<'_>) -> Result<Ticket> {
         let core = Arc::clone(&self.core);
-        match self.accept(request, || None)? {
+        match self.accept(request, || None, Arc::clone)? {
             Accepted::Answered(result) => Ok(Ticket::ready(core, result)),
             Accepted::Queued(job) => Ok(Ticket::waiting(core, job)),
         }
@@ -295,7 +296,8 @@ impl Engine {
     ) -> Result<()> {
         let mut callback = Some(callback);
         let boxed = || callback.take().map(|callback| Box::new(callback) as self::core::Callback);
-        if let Accepted::Answered(result) = self.accept(request, boxed)?
+        // Who waits for nothing needs no share of the request.
+        if let Accepted::Answered(result) = self.accept(request, boxed, |_| ())?
             && let Some(callback) = callback
         {
             workers::shielded(|| callback(result));
@@ -303,11 +305,13 @@ impl Engine {
         Ok(())
     }
 
-    fn accept(
+    /// Answers or queues a request, which is told to `share` first.
+    fn accept<S>(
         &self,
         request: Request<'_>,
         callback: impl FnOnce() -> Option<self::core::Callback>,
-    ) -> Result<Accepted> {
+        share: impl FnOnce(&job::SharedJob) -> S,
+    ) -> Result<Accepted<S>> {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
         let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
@@ -319,7 +323,10 @@ impl Engine {
         if let Some(result) = self.core.run_inline(loaded, &request, &batch, Some(arrival), &mut found) {
             return Accepted::answered(result);
         }
-        Ok(Accepted::Queued(self.core.enqueue(loaded, &request, &batch, found, arrival, callback)?))
+        let job = self.core.admit(loaded, &request, &batch, found, arrival, callback)?;
+        let shared = share(&job);
+        self.core.enqueue(job, loaded, &request)?;
+        Ok(Accepted::Queued(shared))
     }
 
     /// Predicts many rows at once: straight to the kernels, on as many threads as there are workers, without the queue.
@@ -409,12 +416,12 @@ impl Engine {
 }
 
 /// What became of a request that was submitted.
-enum Accepted {
+enum Accepted<S> {
     Answered(Result<Prediction>),
-    Queued(job::SharedJob),
+    Queued(S),
 }
 
-impl Accepted {
+impl<S> Accepted<S> {
     /// A request that has ended already; not accepted if it did not run.
     fn answered(result: Result<Prediction>) -> Result<Self> {
         match result {

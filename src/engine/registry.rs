@@ -79,6 +79,12 @@ impl Loaded {
             self.calibration.iter().find(|(measured, _)| *measured >= rows).or(self.calibration.last())?;
         Some(nanos * rows.div_ceil(*measured) as u64)
     }
+
+    /// Nanoseconds that `rows` took as a part of the largest batch measured when the model was loaded.
+    pub(crate) fn expected_share(&self, rows: usize) -> Option<u64> {
+        let (measured, nanos) = self.calibration.last()?;
+        Some(nanos * rows as u64 / *measured as u64)
+    }
 }
 
 /// Bytes of what kernels read of a model.

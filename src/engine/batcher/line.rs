@@ -44,25 +44,19 @@ impl<V> Line<V> {
         self.len() == 0
     }
 
-    /// Returns its place.
-    pub(super) fn insert(&mut self, key: Key, class: usize, value: V) -> u32 {
-        let entry = Some((key, value));
-        let at = match self.vacant.pop() {
-            Some(at) => {
-                self.places[at as usize] = entry;
-                at
-            }
-            None => {
-                self.places.push(entry);
-                u32::try_from(self.places.len() - 1).expect("fewer requests than memory could hold")
-            }
-        };
+    /// Returns its place, and the value there.
+    pub(super) fn insert(&mut self, key: Key, class: usize, value: V) -> (u32, &V) {
+        let at = self.vacant.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            u32::try_from(self.places.len() - 1).expect("fewer requests than memory could hold")
+        });
         let queue = &mut self.queues[class];
         match queue.back() {
             Some((last, _)) if *last > key => self.others.push(Reverse((key, at))),
             _ => queue.push_back((key, at)),
         }
-        at
+        let (_, value) = self.places[at as usize].insert((key, value));
+        (at, value)
     }
 
     /// The least key and its place.
@@ -173,7 +167,7 @@ mod tests {
                 match (action, nth(&map)) {
                     (0, _) | (_, None) => {
                         let key = (due, number as u64);
-                        map.insert(key, (line.insert(key, class, number), number));
+                        map.insert(key, (line.insert(key, class, number).0, number));
                     }
                     (1, Some((key, at, value))) => {
                         map.remove(&key);
@@ -212,7 +206,7 @@ mod tests {
         // Whoever comes and leaves does not fill the queue behind a first that stays.
         line.insert((0, 0), 0, 0);
         for number in 1..100_000 {
-            let at = line.insert((number, number), 0, number);
+            let (at, _) = line.insert((number, number), 0, number);
             assert_eq!(line.remove((number, number), at), Some(number));
         }
         assert!(line.queues[0].len() <= 2 * KEPT);

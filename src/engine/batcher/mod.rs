@@ -59,6 +59,19 @@ impl Policy {
     pub(crate) fn due(&self, arrival: Tick, class: usize, deadline: Option<Tick>) -> Tick {
         arrival.saturating_add(nanos(self.budgets[class])).min(deadline.unwrap_or(Tick::MAX))
     }
+
+    /// Whether there is room for an entry beside what waits.
+    pub(crate) fn admit<T>(&self, waiting: &Queued, entry: &Entry<T>) -> Result<(), Refusal> {
+        let (room, bytes) = ((self.queue_rows as f64 * ROOM[entry.class]) as usize, entry.rows * entry.row_bytes);
+        // A request larger than the queue is let in when nothing else is: it is there already, and splits.
+        if waiting.rows > 0 && waiting.rows + entry.rows > room {
+            return Err(Refusal::Rows(waiting.rows, room));
+        }
+        if waiting.rows > 0 && waiting.bytes + bytes > self.queue_bytes {
+            return Err(Refusal::Bytes(waiting.bytes, self.queue_bytes));
+        }
+        Ok(())
+    }
 }
 
 /// What the batcher knows of a request; `item` is the caller's handle of it.
@@ -229,14 +242,26 @@ pub(crate) struct DynamicBatcher<T> {
     record: Record,
 }
 
-/// What waits in all lanes.
-#[derive(Debug, Default)]
-struct Queued {
-    rows: usize,
-    bytes: usize,
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queued {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
+impl std::ops::AddAssign for Queued {
+    fn add_assign(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+    }
 }
 
 impl Queued {
+    pub(crate) fn add<T>(&mut self, entry: &Entry<T>) {
+        self.rows += entry.rows;
+        self.bytes += entry.rows * entry.row_bytes;
+    }
+
     /// Rows of an entry wait no more; `of_class` counts those of its lane and class.
     fn forget(&mut self, of_class: &mut usize, rows: usize, row_bytes: usize) {
         *of_class -= rows;
@@ -272,49 +297,40 @@ impl<T: Clone> DynamicBatcher<T> {
         (self.lanes.values().map(|lane| lane.entries.len()).sum(), self.waiting.rows, self.waiting.bytes)
     }
 
-    /// Rows waiting.
-    pub(crate) fn rows(&self) -> usize {
-        self.waiting.rows
+    /// Rows and bytes waiting.
+    pub(crate) fn queued(&self) -> Queued {
+        self.waiting
     }
 
     /// Queues an entry of at least one row.
     pub(crate) fn push(&mut self, now: Tick, entry: Entry<T>) -> Result<Place, Refusal> {
-        let policy = &self.policy;
         if entry.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Refusal::Expired);
         }
-        let (room, bytes) = ((policy.queue_rows as f64 * ROOM[entry.class]) as usize, entry.rows * entry.row_bytes);
-        // A request larger than the queue is let in when nothing else is: it is there already, and splits.
-        let waiting = &self.waiting;
-        if waiting.rows > 0 && waiting.rows + entry.rows > room {
-            return Err(Refusal::Rows(waiting.rows, room));
-        }
-        if waiting.rows > 0 && waiting.bytes + bytes > policy.queue_bytes {
-            return Err(Refusal::Bytes(waiting.bytes, policy.queue_bytes));
-        }
+        self.policy.admit(&self.waiting, &entry)?;
         if let Some(deadline) = entry.deadline {
             let expected = self.expected(&entry) as u64;
             if now.saturating_add(expected) > deadline {
                 return Err(Refusal::TooLate(expected, deadline - now));
             }
         }
-        Ok(self.insert(now, entry))
+        Ok(self.insert(now, entry).0)
     }
 
-    /// Queues an entry of a request that was accepted earlier, whatever there is room for: `arrival` is when it came.
-    pub(crate) fn insert(&mut self, arrival: Tick, entry: Entry<T>) -> Place {
+    /// Queues an entry that was accepted earlier, whatever there is room for: `arrival` is when it came. Returns where it
+    /// stands, and its item there.
+    pub(crate) fn insert(&mut self, arrival: Tick, entry: Entry<T>) -> (Place, &T) {
         let due = self.policy.due(arrival, entry.class, entry.deadline);
         let (group, key) = (entry.group, (due, self.arrivals));
         self.arrivals += 1;
-        self.waiting.rows += entry.rows;
-        self.waiting.bytes += entry.rows * entry.row_bytes;
+        self.waiting.add(&entry);
         let lane = self.lanes.entry(group).or_default();
         if !std::mem::replace(&mut lane.is_listed, true) {
             self.listed.push(group);
         }
         lane.rows[entry.class] += entry.rows;
-        let at = lane.entries.insert(key, entry.class, Waiting { entry, arrival, taken: 0 });
-        Place { group, key, at }
+        let (at, waiting) = lane.entries.insert(key, entry.class, Waiting { entry, arrival, taken: 0 });
+        (Place { group, key, at }, &waiting.entry.item)
     }
 
     /// Makes an entry that has rows waiting due earlier: somebody more urgent waits for it, too. Nothing if it is due by

@@ -170,7 +170,7 @@ proptest! {
                 }
                 Step::Pass(ticks) => now += ticks,
             }
-            prop_assert_eq!(batcher.rows(), oracle.rows());
+            prop_assert_eq!(batcher.queued().rows, oracle.rows());
         }
         // Nothing is left behind: it all runs, or is handed back.
         let left = batcher.drain();
@@ -203,7 +203,7 @@ proptest! {
             }
             if now >= BUDGETS[3] {
                 // Rows that are queued: all but its own may stand before it.
-                ahead.get_or_insert(batcher.rows() - 3);
+                ahead.get_or_insert(batcher.queued().rows - 3);
             }
             prop_assert_eq!(batcher.poll(now, &mut batch), Next::Run);
             batches_after_budget += usize::from(ahead.is_some());
