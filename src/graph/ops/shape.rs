@@ -142,9 +142,32 @@ pub(super) fn transpose(x: &Tensor, perm: Option<&[i64]>, out: &mut Tensor) -> R
     match (&x.data, &*x.shape) {
         (Data::F32(values), [n, m]) if strides[0] == 1 => turn(values, *n, *m, out.fill(&dims, 0.0)?),
         (Data::F64(values), [n, m]) if strides[0] == 1 => turn(values, *n, *m, out.fill(&dims, 0.0)?),
+        (Data::F32(values), _) => permute(values, &dims, &strides, out.fill(&dims, 0.0)?),
+        (Data::F64(values), _) => permute(values, &dims, &strides, out.fill(&dims, 0.0)?),
         _ => take(x, &dims, strided(&dims, &strides), out)?,
     }
     Ok(())
+}
+
+/// A value of shape `dims` that lies in memory with `strides`, the longest dimension at a time.
+fn permute<T: Copy>(x: &[T], dims: &Dims, strides: &[usize; 16], out: &mut [T]) {
+    let Some(longest) = (0..dims.len()).max_by_key(|&axis| dims[axis]) else {
+        out.copy_from_slice(x);
+        return;
+    };
+    let mut to_strides = [1; 16];
+    for axis in (0..dims.len() - 1).rev() {
+        to_strides[axis] = to_strides[axis + 1] * dims[axis + 1];
+    }
+    let (len, mut starts) = (dims[longest], *dims);
+    starts[longest] = 1;
+    if len == 0 {
+        return;
+    }
+    for (from, to) in strided(&starts, strides).zip(strided(&starts, &to_strides)) {
+        let from = x[from..].iter().step_by(strides[longest].max(1)).take(len);
+        out[to..].iter_mut().step_by(to_strides[longest]).zip(from).for_each(|(to, &from)| *to = from);
+    }
 }
 
 /// Turns a matrix of `n` rows over, tile by tile, so that what lies far apart is in the cache while it is needed.
