@@ -27,12 +27,11 @@ impl PostTransform {
             Self::Softmax => {
                 below_greatest(scores, width);
                 runner.function(Function::Exp, scores);
-                scores.chunks_exact_mut(width.max(1)).for_each(|row| {
-                    let sum = row.iter().fold(0.0, |sum, x| sum + x);
-                    row.iter_mut().for_each(|x| *x /= sum);
-                });
+                over_sum(scores, width);
             }
-            Self::SoftmaxZero => scores.chunks_exact_mut(width.max(1)).for_each(softmax_zero),
+            Self::SoftmaxZero => {
+                scores.chunks_mut(ROWS * width.max(1)).for_each(|scores| softmaxes_zero(scores, width, runner));
+            }
         }
     }
 }
@@ -45,13 +44,41 @@ fn below_greatest(scores: &mut [f32], width: usize) {
     }
 }
 
+/// Divides each score by the sum of its row.
+fn over_sum(scores: &mut [f32], width: usize) {
+    for row in scores.chunks_exact_mut(width.max(1)) {
+        let sum = row.iter().fold(0.0, |sum, x| sum + x);
+        row.iter_mut().for_each(|x| *x /= sum);
+    }
+}
+
+/// Rows of a softmax that leaves zeros what they are.
+const ROWS: usize = 64;
+
+/// The [`softmax_zero`] of rows of `width` scores.
+fn softmaxes_zero(scores: &mut [f32], width: usize, runner: &mut dyn Evaluator) {
+    if !scores.iter().all(|score| score.abs() > NEARLY_ZERO || score.to_bits() == 0) {
+        return scores.chunks_exact_mut(width.max(1)).for_each(softmax_zero);
+    }
+    for row in scores.chunks_exact_mut(width.max(1)) {
+        let max = row.iter().fold(f32::MIN, |max, &x| if x > max { x } else { max });
+        // Of which `exp` is zero.
+        row.iter_mut().for_each(|x| *x = if *x == 0.0 { f32::NEG_INFINITY } else { *x - max });
+    }
+    runner.function(Function::Exp, scores);
+    over_sum(scores, width);
+}
+
+/// Greatest magnitude that counts as zero there.
+const NEARLY_ZERO: f32 = 1e-7;
+
 /// A softmax that leaves zeros what they are.
 fn softmax_zero(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::MIN, f32::max);
     let at_zero = expf(-max);
     let mut sum = 0.0f32;
     for score in row.iter_mut() {
-        if score.abs() > 1e-7 {
+        if score.abs() > NEARLY_ZERO {
             *score = expf(*score - max);
             sum += *score;
         } else {
@@ -95,5 +122,20 @@ mod tests {
         assert_eq!(bits(vec![0.1, 0.9, -2.0]), [0x3e98_ed60, 0x3f2a_2c44, 0x3d15_d0bc]);
         let expected = [0x3c92_e8a9, 0x39ac_34e7, 0x3a96_43db, 0x3ac0_f1b4, 0x3f7a_a799];
         assert_eq!(bits(vec![3.0, -1.0, 0.25, 0.5, 7.0]), expected);
+    }
+
+    #[test]
+    fn softmaxes_that_leave_zeros_have_the_same_bits_in_a_batch() {
+        let values = [0.0, 1.5, -2.25, 0.0, 90.0, -90.0, f32::INFINITY, -1e-6, 3.0];
+        for (width, odd) in [(1, 0.5), (3, 0.5), (7, 0.5), (3, -0.0), (3, 1e-8), (3, f32::NAN)] {
+            let mut rows: Vec<f32> = (0..150 * width).map(|at| values[at * 31 % 71 % values.len()]).collect();
+            rows[80 * width] = odd;
+            let mut expected = rows.clone();
+            expected.chunks_exact_mut(width).for_each(softmax_zero);
+            PostTransform::SoftmaxZero.apply(&mut rows, width, &mut Reference(&[]));
+            for (found, expected) in rows.iter().zip(expected) {
+                assert!(found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan());
+            }
+        }
     }
 }
