@@ -1,6 +1,7 @@
 //! What tests of categories say of a row: for each class of a feature, which of the tests of a block send it right.
 
 use super::row::RowLayout;
+use super::tops::TILES;
 
 /// Which of the 64 tiles of a block a row's category sends right, for each of a tile's three tests: a bit a tile.
 pub(crate) type Masks = [u64; 3];
@@ -32,25 +33,38 @@ impl ClassMasks {
 
     /// Of these tests. None, if there are no such tests.
     ///
-    /// Cost: for each test a look at all classes of its feature.
+    /// Cost: for each test a look at all classes of its feature, eight at a time.
     pub(super) fn new<S>(layout: &RowLayout<S>, tests: &[CategoryTest], n_blocks: usize) -> Self {
         if tests.is_empty() {
             return Self { n_blocks: 0, first_classes: Vec::new(), masks: Vec::new() };
         }
         let mut first_classes = Vec::with_capacity(layout.outcomes.len());
         let mut masks = vec![[0; 3]; Self::n_masks(layout, n_blocks)];
-        let mut classes = masks.chunks_exact_mut(n_blocks);
         let mut n_classes = 0;
         for (coded, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+            let of_feature = &mut masks[n_classes * n_blocks..][..coded.n_classes * n_blocks];
             first_classes.push(n_classes);
             n_classes += coded.n_classes;
             let words = outcomes.first_word..outcomes.first_word + outcomes.n_tests;
-            let of_feature = tests.iter().filter(|test| words.contains(&usize::from(test.word)));
-            let of_feature: Vec<_> = of_feature.collect();
-            let by_class = outcomes.by_class.chunks_exact(outcomes.n_tests.max(1));
-            for (masks, outcomes) in classes.by_ref().take(coded.n_classes).zip(by_class) {
-                for &&CategoryTest { block, tests, lane, word } in &of_feature {
-                    masks[block][tests] |= u64::from(outcomes[usize::from(word) - words.start]) << lane;
+            let tests = tests.iter().filter(|test| words.contains(&usize::from(test.word)));
+            let mut tests: Vec<_> = tests.collect();
+            tests.sort_by_key(|test| (test.block, test.tests));
+            // A bit for each of eight classes, by test.
+            let mut bits = vec![0u8; outcomes.n_tests];
+            let eights = outcomes.by_class.chunks((8 * outcomes.n_tests).max(1));
+            for (of_classes, masks) in eights.zip(of_feature.chunks_mut(8 * n_blocks)) {
+                bits.fill(0);
+                for (class, outcomes) in of_classes.chunks_exact(outcomes.n_tests).enumerate() {
+                    bits.iter_mut().zip(outcomes).for_each(|(bits, outcome)| *bits |= outcome << class);
+                }
+                for together in tests.chunk_by(|a, b| (a.block, a.tests) == (b.block, b.tests)) {
+                    let mut of_lanes = [0; TILES];
+                    for test in together {
+                        of_lanes[test.lane] = bits[usize::from(test.word) - words.start];
+                    }
+                    for (masks, mask) in masks.chunks_exact_mut(n_blocks).zip(by_class(&of_lanes)) {
+                        masks[together[0].block][together[0].tests] = mask;
+                    }
                 }
             }
         }
@@ -72,5 +86,37 @@ impl ClassMasks {
     /// Bytes the arrays hold.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.masks) + size_of_val(&*self.first_classes)
+    }
+}
+
+/// For each of eight classes the bits that the lanes have of it.
+fn by_class(of_lanes: &[u8; TILES]) -> [u64; 8] {
+    let mut by_class = [[0; TILES / 8]; 8];
+    for (at, lanes) in of_lanes.as_chunks::<8>().0.iter().enumerate() {
+        // The lanes' bytes as a matrix of bits, turned over: halves of 1, 2 and 4 bits change places.
+        let mut turned = u64::from_le_bytes(*lanes);
+        for (shift, half) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0xf0f0_f0f0)] {
+            let differing = (turned ^ (turned >> shift)) & half;
+            turned ^= differing ^ (differing << shift);
+        }
+        for (lanes, of_class) in by_class.iter_mut().zip(turned.to_le_bytes()) {
+            lanes[at] = of_class;
+        }
+    }
+    by_class.map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_turned_into_masks_of_classes() {
+        for (lane, class) in (0..TILES).flat_map(|lane| (0..8).map(move |class| (lane, class))) {
+            let mut of_lanes = [0; TILES];
+            of_lanes[lane] = 1 << class;
+            let expected: [u64; 8] = std::array::from_fn(|at| u64::from(at == class) << lane);
+            assert_eq!(by_class(&of_lanes), expected);
+        }
     }
 }
