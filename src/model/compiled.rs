@@ -29,7 +29,8 @@ impl Model {
     /// same bits. Options that shape trees (iterations, dropout, input cast) are in it, other options are given when it
     /// is loaded.
     ///
-    /// The file is put in its place when it is complete, so that models loaded from an older one stay sound.
+    /// The file is put in its place when it is complete, so that models loaded from an older one stay sound. Loading one of
+    /// 8 MB or more takes a second thread for the checksums while it lasts, where there is a second CPU.
     ///
     /// Cost: about that of loading the model from its source, without parsing.
     ///
