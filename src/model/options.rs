@@ -210,8 +210,8 @@ impl ModelOptions {
         self
     }
 
-    /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last that depends on the rows and
-    /// [`Output::Label`] the first.
+    /// The output of an ONNX graph that predictions hold, by its name. By default [`Output::Value`] is the last that depends
+    /// on the rows and [`Output::Label`] the first.
     pub fn graph_output(mut self, name: impl Into<String>) -> Self {
         self.graph_output = Some(name.into());
         self
