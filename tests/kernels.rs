@@ -8,7 +8,7 @@ use common::{Case, every_kernel};
 use proptest::prelude::*;
 use sawmill::{
     Aggregate, BasePosition, CategoryRule, CategorySet, Comparison, Float, Forest, ForestBuilder, Isa, KernelKind,
-    Labels, Link, Missing, Model, Node, NumericProfile, Precision, Schema, Test, TreeSpec,
+    Labels, Link, Missing, Model, Node, NumericProfile, Precision, Predictions, Schema, Scratch, Test, TreeSpec,
 };
 
 /// A split before its children are numbered: a feature, a test, a missing rule, and which open leaf it replaces.
@@ -336,6 +336,35 @@ fn every_kernel_on_categories_alone() {
             )
         };
         Shape { n_features: 3, n_trees, split: &split, ..Shape::default() }.check(name, 1, fits);
+    }
+}
+
+#[test]
+fn models_that_share_a_scratch_answer_as_they_do_alone() {
+    let categories = |random: &mut Random, _, _| {
+        let set: Vec<u32> = (0..1 + random.below(8)).map(|_| random.below(20) as u32).collect();
+        (random.below(3) as u32, Test::Categories(CategorySet::from_codes(&set)), Missing::Left)
+    };
+    let of_categories = Shape { n_features: 3, n_trees: 40, split: &categories, ..Shape::default() };
+    let of_numbers = Shape { n_trees: 40, ..Shape::default() };
+    for kind in KernelKind::ALL {
+        let load = |shape: &Shape<'_>| {
+            let forest = shape.forest(NumericProfile::XGBOOST);
+            Model::options().kernel(*kind).from_forest(Schema::new(shape.n_features, shape.n_outputs), forest).ok()
+        };
+        let models: Vec<_> = [&of_categories, &of_numbers].into_iter().filter_map(load).collect();
+        let (mut out, mut scratch) = (Predictions::default(), Scratch::default());
+        for _ in 0..2 {
+            for model in &models {
+                let rows = model.sample_rows(20, 3);
+                for row in rows.rows() {
+                    let (row, mut alone) = (row.to_slice().unwrap(), Predictions::default());
+                    model.predict_into(row, &mut out, &mut scratch).unwrap();
+                    model.predict_into(row, &mut alone, &mut Scratch::default()).unwrap();
+                    assert_eq!(out, alone, "{}", kind.name());
+                }
+            }
+        }
     }
 }
 

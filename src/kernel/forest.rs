@@ -255,6 +255,8 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             for (row, (words, sums)) in of_rows.enumerate() {
                 match at_once {
                     Some(AtOnce::Tops(tops)) => {
+                        // Of another model there may be some.
+                        masks.clear();
                         if !tops.masks.is_empty() {
                             let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
                             self.level.run(MaskRow { ranks, masks, profile, block, row, of_row });

@@ -139,7 +139,7 @@ fn class_of<T: Input>(feature: &CodedFeature, profile: NumericProfile, x: T) -> 
     if is_nan(x) { feature.nan } else { profile.category(x.to_f64()).map_or(0, |code| feature.class(code)) }
 }
 
-/// Gathers what a row's classes say of the tests of all blocks.
+/// Gathers in `of_row`, which is empty, what a row's classes say of the tests of all blocks.
 pub(crate) struct MaskRow<'a, T> {
     pub(crate) ranks: &'a Ranks,
     pub(crate) masks: &'a ClassMasks,
@@ -155,7 +155,6 @@ impl<T: Input> Work for MaskRow<'_, T> {
     #[inline(always)]
     fn work<L: Level>(self, _: L) {
         let Self { ranks, masks, profile, block, row, of_row } = self;
-        of_row.clear();
         of_row.resize(masks.n_blocks, [0; 3]);
         for (coded, feature) in ranks.coded.iter().enumerate() {
             let class = class_of(feature, profile, block.value(block.row(row)[feature.feature as usize]));
