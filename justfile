@@ -27,6 +27,13 @@ test:
     cargo test --features full,neural --test networks
     cargo test --release --locked --test models --test kernels --test invariance
 
+# Tests on 64-bit ARM, emulated: all but those of the program (needs qemu-user and gcc-aarch64-linux-gnu).
+arm *arguments:
+    rustup target add aarch64-unknown-linux-gnu
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        cargo test --locked --target aarch64-unknown-linux-gnu {{arguments}}
+
 # The engine's concurrency, in every order of events.
 loom:
     RUSTFLAGS="--cfg loom" cargo test --release --locked --lib --target-dir target/loom models::

@@ -88,6 +88,7 @@ pub(crate) struct CutTable<'a, T> {
     pub(crate) pivots: &'a [T],
     /// Cuts and pivots, each rounded down to an f32, if they are distinct: a search among them is off by at most the
     /// cut that it ends at.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "wide registers gain by it"))]
     pub(crate) narrow: Option<Narrow<'a>>,
 }
 
@@ -100,6 +101,7 @@ pub(crate) struct Narrow<'a> {
 
 impl<'a> Narrow<'a> {
     /// Cuts and pivots.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "see `CutTable`"))]
     #[inline(always)]
     pub(crate) fn table(self) -> (&'a [f32], &'a [f32]) {
         self.cuts.of(self.feature)

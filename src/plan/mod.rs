@@ -236,15 +236,15 @@ const LEAST_BESIDE_QUICK: usize = 24;
 /// What operators of pipelines compute with, on an instruction set.
 pub(crate) fn calculator(isa: Isa) -> Box<dyn Calculate> {
     #[cfg(target_arch = "x86_64")]
-    {
-        use crate::kernel::{avx2::Avx2, avx512::Avx512};
-        match (isa, Avx2::detect(), Avx512::detect()) {
-            (Isa::Avx512, _, Some(level)) => return Box::new(level),
-            (Isa::Avx2, Some(level), _) => return Box::new(level),
-            _ => {}
-        }
-    }
-    Box::new(Portable)
+    use crate::kernel::{avx2::Avx2, avx512::Avx512};
+    let of_machine: Option<Box<dyn Calculate>> = match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => Avx512::detect().map(|level| Box::new(level) as _),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => Avx2::detect().map(|level| Box::new(level) as _),
+        _ => None,
+    };
+    of_machine.unwrap_or_else(|| Box::new(Portable))
 }
 
 /// Plans `forest`.
