@@ -155,15 +155,19 @@ impl<S: Real> CircuitLayout<S> {
         if tests.ranks.coded.iter().any(|coded| coded.n_classes >= MAX_CLASSES) {
             return Err(Refusal::Classes);
         }
+        let of_chosen = || (0..forest.n_trees()).filter(|&tree| chosen(tree));
+        let n_splits = of_chosen().map(|tree| forest.splits_of(tree).len()).sum::<usize>();
+        let n_leaves = of_chosen().map(|tree| forest.leaves_of(tree).len()).sum::<usize>();
         let mut layout = Self {
             ranks: tests.ranks.clone(),
             groups: Array::new(),
             runs: Array::new(),
             instructions: Array::new(),
             operands: Array::new(),
-            tests: Array::new(),
+            // With some padding.
+            tests: Vec::with_capacity(n_splits + n_splits / 4).into(),
             sets: Array::new(),
-            leaves: Array::new(),
+            leaves: Vec::with_capacity(2 * n_leaves).into(),
             trees: Array::new(),
             slots: 0,
             max_sets: 0,
@@ -203,11 +207,12 @@ impl<S: Real> CircuitLayout<S> {
         let first_leaf = self.leaves.len() as u32;
         let table = program.leaves.len().next_power_of_two().max(16);
         let weight = S::from_f64(tree.weight);
-        let width = if tree.target == Target::All { forest.n_outputs() } else { 1 };
+        let (width, leaf_values) = (forest.tree_width(), forest.leaf_values());
         for output in 0..width {
-            let values = program.leaves.iter().map(|&leaf| S::from_f64(forest.leaf(leaf)[output]) * weight);
-            let padding = table - program.leaves.len();
-            self.leaves.edit().extend(values.chain(std::iter::repeat_n(S::ZERO, padding)));
+            let value = |&leaf: &u32| S::from_f64(leaf_values[leaf as usize * width + output]) * weight;
+            let leaves = self.leaves.edit();
+            leaves.extend(program.leaves.iter().map(value));
+            leaves.resize(leaves.len() + table - program.leaves.len(), S::ZERO);
         }
         self.trees.edit().push(CircuitTree { slot: 0, table: table as u16, first_leaf, target: tree.target });
     }
@@ -252,8 +257,8 @@ impl<S: Real> CircuitLayout<S> {
                     let operands = program.operands(&program.ops[op as usize]);
                     all_operands.extend(operands.iter().map(|&operand| slots[usize::from(operand)]));
                 }
-                all_tests.extend(program.splits[splits.clone()].iter().map(
-                    |split| match split.map(|at| tests.of(at)) {
+                all_tests.extend(program.splits[splits.clone()].iter().map(|split| {
+                    match split.map(|at| tests.of(at as usize)) {
                         // Padding: both sides are the same leaf, so that any outcome is right.
                         None => ByteTest::default(),
                         Some(Asked::Byte(test)) => test,
@@ -268,8 +273,8 @@ impl<S: Real> CircuitLayout<S> {
                             let column = self.ranks.n_columns + results - 1;
                             ByteTest { column: column as u32, from: u32::from_ne_bytes([1; 4]) }
                         }
-                    },
-                ));
+                    }
+                }));
             }
         }
         self.slots = self.slots.max(*n_slots);

@@ -38,15 +38,8 @@ pub(crate) enum Tile {
     Levels8,
 }
 
-/// The tiles of a split for each level, by how many levels they have.
-const BY_LEVEL: [(u32, Tile); 6] = [
-    (3, Tile::Levels3),
-    (4, Tile::Levels4),
-    (5, Tile::Levels5),
-    (6, Tile::Levels6),
-    (7, Tile::Levels7),
-    (8, Tile::Levels8),
-];
+/// The tiles of a split for each level: of three levels, and so on.
+const BY_LEVEL: [Tile; 6] = [Tile::Levels3, Tile::Levels4, Tile::Levels5, Tile::Levels6, Tile::Levels7, Tile::Levels8];
 
 impl Tile {
     pub(crate) const ALL: [Self; 14] = [
@@ -93,6 +86,8 @@ pub(super) fn heights(forest: &Forest) -> Vec<Height> {
 /// A program. The last operation is the root's.
 pub(super) struct Program<'a> {
     forest: &'a Forest,
+    /// All of the forest's.
+    all_splits: &'a [Split],
     heights: &'a [Height],
     /// Whether tiles may be padded.
     padded: bool,
@@ -100,9 +95,9 @@ pub(super) struct Program<'a> {
     /// What the operations select from: the operations whose results those are.
     pub(super) operands: Vec<u16>,
     /// The forest's indices of the splits of the operations; `None` where padding stands.
-    pub(super) splits: Vec<Option<usize>>,
+    pub(super) splits: Vec<Option<u32>>,
     /// The forest's index of each numbered leaf.
-    pub(super) leaves: Vec<usize>,
+    pub(super) leaves: Vec<u32>,
     /// Whether padding stands anywhere.
     has_padding: bool,
     /// Splits that test sets.
@@ -126,7 +121,8 @@ impl<'a> Program<'a> {
     /// A program without operations.
     pub(super) fn empty(forest: &'a Forest, heights: &'a [Height]) -> Self {
         let (ops, operands, splits, leaves, chain) = Default::default();
-        Self { forest, heights, padded: false, ops, operands, splits, leaves, has_padding: false, n_sets: 0, chain }
+        let (all_splits, padded, has_padding, n_sets) = (forest.splits(), false, false, 0);
+        Self { forest, all_splits, heights, padded, ops, operands, splits, leaves, has_padding, n_sets, chain }
     }
 
     /// Writes the program of a tree over whatever was here.
@@ -178,7 +174,7 @@ impl<'a> Program<'a> {
             if let Some(result) = self.emit_levels(index) {
                 break result;
             }
-            let split = &self.forest.splits()[index];
+            let split = &self.all_splits[index];
             let Height { levels, splits } = self.heights[index];
             let least = |levels: u32| if self.padded { [1, 2, 5][levels as usize - 1] } else { (1 << levels) - 1 };
             if levels <= 3 && splits >= least(levels) {
@@ -210,11 +206,11 @@ impl<'a> Program<'a> {
     /// A perfect subtree that asks the same of all nodes of a level, as one tile; nothing for any other.
     fn emit_levels(&mut self, root: usize) -> Option<u16> {
         let Height { levels, splits } = self.heights[root];
-        let &(_, tile) = BY_LEVEL.iter().find(|by_level| by_level.0 == levels)?;
-        let forest = self.forest;
-        let same = |a: usize, b: usize| forest.ask_the_same(&forest.splits()[a], &forest.splits()[b]);
+        let &tile = BY_LEVEL.get(levels.checked_sub(3)? as usize)?;
+        let (forest, all_splits) = (self.forest, self.all_splits);
+        let same = |a: usize, b: usize| forest.ask_the_same(&all_splits[a], &all_splits[b]);
         let children = |split: usize| {
-            let Split { left, right, .. } = forest.splits()[split];
+            let Split { left, right, .. } = all_splits[split];
             [left, right].map(|child| match child.position() {
                 Position::Split(index) | Position::Leaf(index) => index,
             })
@@ -253,10 +249,10 @@ impl<'a> Program<'a> {
     /// A split over two subtrees, neither a leaf, with as many levels below it as make a dense tile.
     fn emit_join(&mut self, root: Child) -> u16 {
         let Position::Split(index) = root.position() else { unreachable!("a split") };
-        let split = &self.forest.splits()[index];
+        let split = &self.all_splits[index];
         let inner = |child: Child| match child.position() {
             Position::Split(child) => {
-                let Split { left, right, .. } = self.forest.splits()[child];
+                let Split { left, right, .. } = self.all_splits[child];
                 [left, right].iter().filter(|child| matches!(child.position(), Position::Split(_))).count()
             }
             Position::Leaf(_) => 0,
@@ -286,7 +282,7 @@ impl<'a> Program<'a> {
                 *below = match child.position() {
                     Position::Split(index) => {
                         self.note(index);
-                        [self.forest.splits()[index].left, self.forest.splits()[index].right]
+                        [self.all_splits[index].left, self.all_splits[index].right]
                     }
                     Position::Leaf(_) => {
                         self.has_padding = true;
@@ -301,14 +297,15 @@ impl<'a> Program<'a> {
 
     /// Writes what the next split of an operation is.
     fn note(&mut self, split: usize) {
-        self.splits.push(Some(split));
-        self.n_sets += usize::from(matches!(self.forest.splits()[split].test, SplitTest::Set(_)));
+        // The number of splits is bounded.
+        self.splits.push(Some(split as u32));
+        self.n_sets += usize::from(matches!(self.all_splits[split].test, SplitTest::Set(_)));
     }
 
     /// Numbers leaves; the number of the first.
     fn number(&mut self, leaves: impl IntoIterator<Item = usize>) -> u8 {
         let first = self.leaves.len();
-        self.leaves.extend(leaves);
+        self.leaves.extend(leaves.into_iter().map(|leaf| leaf as u32));
         // A program of more leaves is discarded.
         first as u8
     }

@@ -83,7 +83,9 @@ impl<T: Real> ValueLayout<T> {
     ///
     /// Cost: a pass over the nodes.
     pub(crate) fn new<S: Real>(layout: &RowLayout<S>, planes: Planes) -> Result<Self, Refusal> {
-        let (mut cuts, mut of_features) = (Vec::new(), Vec::with_capacity(layout.ranks.numeric.len()));
+        // An outcome of 1 is greater than this.
+        let mut cuts = vec![T::ZERO];
+        let mut of_features = Vec::with_capacity(layout.ranks.numeric.len());
         for feature in &layout.ranks.numeric {
             let first = cuts.len();
             cuts.extend(layout.ranks.cuts(feature).into_iter().map(T::from_f64));
@@ -97,22 +99,19 @@ impl<T: Real> ValueLayout<T> {
             let place = plane.expect("all are known") * planes.n_features + feature;
             (first + before, n_cuts - before, place as u16)
         };
-        let of_words: Vec<_> = layout.words.iter().map(of_word).collect();
+        let mut of_words: Vec<_> = layout.words.iter().map(of_word).collect();
         let first_outcome = planes.first_outcome();
+        of_words.extend((0..layout.n_outcomes()).map(|outcome| (0, 1, (first_outcome + outcome) as u16)));
         let (mut farthest, mut sound) = (0, true);
         let mut nodes = Vec::with_capacity(layout.nodes.len());
         nodes.extend(layout.nodes.iter().enumerate().map(|(at, &RowNode { left, word, cut })| {
-            let (to_left, word, cut) = (left as usize - at, usize::from(word), usize::from(cut));
+            let (to_left, cut) = (left as usize - at, usize::from(cut));
             farthest |= to_left;
             let is_leaf = to_left == 0;
-            let (of_split, word) = match of_words.get(word) {
-                Some(&(first, n_cuts, place)) => {
-                    // Of a compiled model a cut may be any.
-                    sound &= is_leaf | (cut < n_cuts);
-                    (cuts.get(first + cut).copied().unwrap_or(T::INFINITY), place)
-                }
-                None => (T::ZERO, (first_outcome + word - of_words.len()) as u16),
-            };
+            let (first, n_cuts, word) = of_words.get(usize::from(word)).copied().unwrap_or_default();
+            // Of a compiled model a cut may be any.
+            sound &= is_leaf | (cut < n_cuts);
+            let of_split = cuts.get(first + cut).copied().unwrap_or(T::INFINITY);
             let (cut, word) = if is_leaf { (T::INFINITY, 0) } else { (of_split, word) };
             ValueNode { cut, word, to_left: to_left as u16 }
         }));
