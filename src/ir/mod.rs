@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use real::Real;
 
-pub(crate) use build::numbered::{NumberedTree, PlainSplit};
+pub(crate) use build::numbered::{NumberedNode, NumberedTree, PlainSplit};
 pub use build::{ForestBuilder, Node, Test, Tree as TreeSpec};
 pub use facts::Facts;
 pub use link::{Labels, Link};

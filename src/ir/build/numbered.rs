@@ -6,13 +6,29 @@ use super::{FlatTree, ForestBuilder, Node, Start, Test};
 use crate::error::Result;
 use crate::ir::{Child, Missing, Split, SplitTest};
 
-/// Of one tree; reused from tree to tree.
+/// The nodes of one tree; reused from tree to tree.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    /// By node, what it becomes.
-    places: Vec<Child>,
-    /// By node, one more than the splits above it, once it has been met.
-    above: Vec<u32>,
+    nodes: Vec<Met>,
+}
+
+/// A node that may have been met.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    /// What it becomes.
+    place: Child,
+    /// One more than the splits above it, once it has been met.
+    above: u32,
+}
+
+/// A node of which nothing is known to be wrong but, perhaps, its children.
+pub(crate) enum NumberedNode {
+    /// The end of a path, without a linear model.
+    Leaf { id: u32, value: f64 },
+    /// A split that compares with a threshold.
+    Split(PlainSplit),
+    /// Any other.
+    Other,
 }
 
 /// A split that compares with a threshold.
@@ -31,11 +47,8 @@ pub(crate) trait NumberedTree {
 
     fn is_leaf(&self, node: u32) -> bool;
 
-    /// Number and value of a leaf, if it is an ordinary one.
-    fn leaf(&self, node: u32) -> Option<(u32, f64)>;
-
-    /// A split, if it compares with a threshold and nothing is wrong with it but, perhaps, its children.
-    fn plain_split(&self, node: u32) -> Option<PlainSplit>;
+    /// Calls `each` with every node by its number, in their order, as long as that returns something.
+    fn try_each(&self, each: impl FnMut(u32, NumberedNode) -> Option<()>) -> Option<()>;
 
     /// Any node.
     ///
@@ -57,7 +70,7 @@ impl ForestBuilder {
         let Start { target, first_split, first_leaf, .. } = start;
         match depth {
             Some(depth) => {
-                let root = self.numbered.places[0];
+                let root = self.numbered.nodes[0].place;
                 self.nodes.trees.push(FlatTree { root, target, weight, depth, first_split, first_leaf });
                 Ok(())
             }
@@ -80,25 +93,23 @@ impl ForestBuilder {
         if n_leaves != n_splits + 1 {
             return None;
         }
-        let Buffers { places, above } = buffers;
         let nodes = &mut self.nodes;
         nodes.splits.reserve(n_splits);
         nodes.leaf_ids.reserve(n_leaves);
         nodes.leaf_values.reserve(n_leaves);
         let (mut deepest, mut greatest) = (1, (0, 0));
-        for id in 0..tree.n_nodes() as u32 {
-            if tree.is_leaf(id) {
-                let (id, value) = tree.leaf(id)?;
-                nodes.leaf_ids.push(id);
-                nodes.leaf_values.push(value);
-                continue;
-            }
-            let (feature, test, missing, left, right) = match tree.plain_split(id) {
-                Some(PlainSplit { threshold, .. }) if threshold.is_nan() => return None,
-                Some(PlainSplit { feature, threshold, missing, left, right }) => {
+        tree.try_each(|id, node| {
+            let (feature, test, missing, left, right) = match node {
+                NumberedNode::Leaf { id, value } => {
+                    nodes.leaf_ids.push(id);
+                    nodes.leaf_values.push(value);
+                    return Some(());
+                }
+                NumberedNode::Split(PlainSplit { threshold, .. }) if threshold.is_nan() => return None,
+                NumberedNode::Split(PlainSplit { feature, threshold, missing, left, right }) => {
                     (feature, SplitTest::Threshold(threshold), missing, left, right)
                 }
-                None => match tree.node(id) {
+                NumberedNode::Other => match tree.node(id) {
                     Ok(Node::Split { feature, test: Test::Categories(set), missing, left, right }) => {
                         nodes.sets.push(set);
                         (feature, SplitTest::Set(nodes.sets.len() as u32 - 1), missing, left, right)
@@ -106,17 +117,18 @@ impl ForestBuilder {
                     _ => return None,
                 },
             };
-            let depth = above[id as usize] + 1;
+            let depth = buffers.nodes[id as usize].above + 1;
             let mut place = |child: u32| {
-                let met = above.get_mut(child as usize).filter(|met| child > id && **met == 0)?;
-                *met = depth;
-                Some(places[child as usize])
+                let met = buffers.nodes.get_mut(child as usize).filter(|met| child > id && met.above == 0)?;
+                met.above = depth;
+                Some(met.place)
             };
             let (left, right) = (place(left)?, place(right)?);
             deepest = deepest.max(depth);
             greatest = if feature > greatest.0 { (feature, id) } else { greatest };
             nodes.splits.push(Split { feature, left, right, missing, test });
-        }
+            Some(())
+        })?;
         if n_splits > 0 {
             self.uses_feature(greatest.0, start.tree, greatest.1);
         }
@@ -128,22 +140,19 @@ impl Buffers {
     /// Says what each node will be; how many splits and leaves there are.
     fn part(&mut self, start: &Start, tree: &impl NumberedTree) -> (usize, usize) {
         let n_nodes = tree.n_nodes();
-        self.above.clear();
-        self.above.resize(n_nodes, 0);
-        if let Some(root) = self.above.first_mut() {
-            *root = 1;
-        }
-        self.places.resize(n_nodes, Child(0));
-        let (mut n_splits, mut n_leaves) = (0, 0);
-        for (id, place) in (0..).zip(&mut self.places) {
+        let mut n_splits = 0;
+        self.nodes.clear();
+        self.nodes.extend((0..n_nodes as u32).map(|id| {
             let is_leaf = tree.is_leaf(id);
-            let (split, leaf) = (start.first_split + n_splits as u32, start.first_leaf + n_leaves as u32);
+            let (split, leaf) = (start.first_split + n_splits, start.first_leaf + id - n_splits);
+            n_splits += u32::from(!is_leaf);
             // The number of nodes is bounded, and that of their places.
-            *place = Child(if is_leaf { !(leaf as i32) } else { split as i32 });
-            n_splits += usize::from(!is_leaf);
-            n_leaves += usize::from(is_leaf);
+            Met { place: Child(if is_leaf { !(leaf as i32) } else { split as i32 }), above: 0 }
+        }));
+        if let Some(root) = self.nodes.first_mut() {
+            root.above = 1;
         }
-        (n_splits, n_leaves)
+        (n_splits as usize, n_nodes - n_splits as usize)
     }
 }
 
@@ -174,20 +183,17 @@ mod tests {
             matches!(self.0[node as usize], Node::Leaf { .. })
         }
 
-        fn leaf(&self, node: u32) -> Option<(u32, f64)> {
-            match self.0[node as usize] {
-                Node::Leaf { id, values: &[value] } => Some((id, value)),
-                _ => None,
-            }
-        }
-
-        fn plain_split(&self, node: u32) -> Option<PlainSplit> {
-            match self.0[node as usize] {
-                Node::Split { feature, test: Test::Threshold(threshold), missing, left, right } => {
-                    Some(PlainSplit { feature, threshold, missing, left, right })
-                }
-                _ => None,
-            }
+        fn try_each(&self, mut each: impl FnMut(u32, NumberedNode) -> Option<()>) -> Option<()> {
+            (0..).zip(self.0).try_for_each(|(number, node)| {
+                let node = match *node {
+                    Node::Leaf { id, values: &[value] } => NumberedNode::Leaf { id, value },
+                    Node::Split { feature, test: Test::Threshold(threshold), missing, left, right } => {
+                        NumberedNode::Split(PlainSplit { feature, threshold, missing, left, right })
+                    }
+                    _ => NumberedNode::Other,
+                };
+                each(number, node)
+            })
         }
 
         fn node(&self, node: u32) -> Result<Node<'_>> {

@@ -6,7 +6,7 @@
 
 use super::text::{Lines, number, numbers};
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, PlainSplit, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedNode, NumberedTree, PlainSplit, Test};
 
 /// Buffers for the lines of one tree.
 #[derive(Default)]
@@ -207,28 +207,31 @@ impl NumberedTree for TreeBlock {
     }
 
     #[inline(always)]
-    fn leaf(&self, node: u32) -> Option<(u32, f64)> {
-        let leaf = node as usize + 1 - self.num_leaves;
-        let value = self.leaf_value.get(leaf).filter(|_| !self.is_linear)?;
-        Some((leaf as u32, *value))
-    }
-
-    #[inline(always)]
-    fn plain_split(&self, node: u32) -> Option<PlainSplit> {
-        let (node, splits) = (node as usize, self.num_leaves - 1);
-        let decision = self.decision_type[node];
-        if decision & 1 != 0 {
-            return None;
-        }
+    fn try_each(&self, mut each: impl FnMut(u32, NumberedNode) -> Option<()>) -> Option<()> {
+        let splits = self.num_leaves - 1;
+        // Of one length, as far as the compiler knows too.
+        let (left, right) = (&self.left_child[..splits], &self.right_child[..splits]);
+        let (features, thresholds) = (&self.split_feature[..splits], &self.threshold[..splits]);
+        let decisions = &self.decision_type[..splits];
         // A leaf that is not there is no node either.
         let child = |child: i32| if child < 0 { (splits + !child as usize) as u32 } else { child as u32 };
-        let (left, right) = (self.left_child[node], self.right_child[node]);
-        if left.max(right) >= splits as i32 {
-            return None;
+        let plain_split = |node: usize| {
+            if decisions[node] & 1 != 0 || left[node].max(right[node]) >= splits as i32 {
+                return None;
+            }
+            let (feature, missing) = (u32::try_from(features[node]).ok()?, missing(decisions[node])?);
+            let (left, right) = (child(left[node]), child(right[node]));
+            Some(PlainSplit { feature, threshold: thresholds[node], missing, left, right })
+        };
+        for node in 0..splits {
+            each(node as u32, plain_split(node).map_or(NumberedNode::Other, NumberedNode::Split))?;
         }
-        let (left, right) = (child(left), child(right));
-        let feature = u32::try_from(self.split_feature[node]).ok()?;
-        Some(PlainSplit { feature, threshold: self.threshold[node], missing: missing(decision)?, left, right })
+        for (leaf, &value) in self.leaf_value.iter().enumerate() {
+            let found =
+                if self.is_linear { NumberedNode::Other } else { NumberedNode::Leaf { id: leaf as u32, value } };
+            each((splits + leaf) as u32, found)?;
+        }
+        Some(())
     }
 
     #[inline(always)]

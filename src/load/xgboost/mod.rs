@@ -181,7 +181,7 @@ impl Learner {
         Ok(())
     }
 
-    fn schema(&self, options: &LoadOptions, name: &str, objective: Objective, n_outputs: usize) -> Result<Schema> {
+    fn schema(&mut self, options: &LoadOptions, name: &str, objective: Objective, n_outputs: usize) -> Result<Schema> {
         let n_features = options.limits.features(self.num_feature)?;
         for (what, found) in [
             ("feature_names", self.feature_names.len()),
@@ -192,6 +192,7 @@ impl Learner {
                 return Err(Error::invalid_model(format!("{found} {what}, but num_feature is {n_features}")));
             }
         }
+        let mut names = std::mem::take(&mut self.feature_names).into_iter();
         let feature = |index: usize| {
             let kind = match self.feature_types.get(index).map(String::as_str) {
                 Some("c") => FeatureKind::Category,
@@ -203,7 +204,7 @@ impl Learner {
                     .map_err(|error| error.at(format!("categories of feature {index}")))?,
                 None => None,
             };
-            Ok(Feature { name: self.feature_names.get(index).cloned(), kind, categories })
+            Ok(Feature { name: names.next(), kind, categories })
         };
         let features = (0..n_features).map(feature).collect::<Result<_>>()?;
         Ok(Schema { features, n_outputs, task: objective.task(), objective: name.to_owned(), classes: None })

@@ -4,7 +4,7 @@
 //! leaf is the number of the leaf. A category split lists the categories that go right.
 
 use crate::error::{Error, Result};
-use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedTree, PlainSplit, Test};
+use crate::ir::{CategorySet, ForestBuilder, Missing, Node, NumberedNode, NumberedTree, PlainSplit, Test};
 use crate::load::document::Document;
 
 /// Buffers for the arrays of one tree.
@@ -58,6 +58,8 @@ impl TreeArrays {
 
     /// Reads the tree that stands at position `index` in the file.
     pub(super) fn read<D: Document>(&mut self, document: &mut D, index: usize) -> Result<()> {
+        // Trees whose leaves are vectors are among their like.
+        let may_be_vectors = index == 0 || self.leaf_width > 1;
         self.clear();
         let mut base_weights = None;
         document.object(|document, key| match key {
@@ -72,7 +74,7 @@ impl TreeArrays {
             "categories_segments" => document.numbers(&mut self.categories_segments),
             "categories_sizes" => document.numbers(&mut self.categories_sizes),
             "leaf_weights" => document.numbers(&mut self.leaf_weights),
-            "base_weights" => {
+            "base_weights" if may_be_vectors => {
                 base_weights = Some(document.pass()?);
                 Ok(())
             }
@@ -245,22 +247,26 @@ impl NumberedTree for TreeArrays {
     }
 
     #[inline(always)]
-    fn leaf(&self, node: u32) -> Option<(u32, f64)> {
-        let value = self.values.get(node as usize).filter(|_| self.leaf_width == 1)?;
-        Some((node, *value))
-    }
-
-    #[inline(always)]
-    fn plain_split(&self, node: u32) -> Option<PlainSplit> {
-        let node = node as usize;
-        let feature = u32::try_from(self.split_indices[node]).ok()?;
-        if self.split_type.get(node).is_some_and(|&kind| kind == 1) {
-            return None;
-        }
-        // Children below 0 are greater than any number of a node.
-        let (left, right) = (self.left_children[node] as u32, self.right_children[node] as u32);
-        let missing = if self.default_left[node] != 0 { Missing::Left } else { Missing::Right };
-        Some(PlainSplit { feature, threshold: self.split_conditions[node].into(), missing, left, right })
+    fn try_each(&self, mut each: impl FnMut(u32, NumberedNode) -> Option<()>) -> Option<()> {
+        let n_nodes = self.n_nodes();
+        // Of one length, as far as the compiler knows too.
+        let (left, right) = (&self.left_children[..n_nodes], &self.right_children[..n_nodes]);
+        let (features, default_left) = (&self.split_indices[..n_nodes], &self.default_left[..n_nodes]);
+        let (values, kinds) = (&self.values[..n_nodes], &self.split_type);
+        (0..n_nodes).try_for_each(|node| {
+            let found = if left[node] == -1 {
+                NumberedNode::Leaf { id: node as u32, value: values[node] }
+            } else if features[node] < 0 || kinds.get(node).is_some_and(|&kind| kind == 1) {
+                NumberedNode::Other
+            } else {
+                // Children below 0 are greater than any number of a node.
+                let (left, right) = (left[node] as u32, right[node] as u32);
+                let missing = if default_left[node] != 0 { Missing::Left } else { Missing::Right };
+                let feature = features[node] as u32;
+                NumberedNode::Split(PlainSplit { feature, threshold: values[node], missing, left, right })
+            };
+            each(node as u32, found)
+        })
     }
 
     #[inline(always)]

@@ -88,6 +88,7 @@ impl<R: Read> Ubjson<R> {
     }
 
     /// The next marker, which stays. `N` is a no-op and skipped.
+    #[inline]
     fn peek(&mut self) -> Result<u8> {
         loop {
             if self.at == self.end {
@@ -132,11 +133,17 @@ impl<R: Read> Ubjson<R> {
     }
 
     fn length(&mut self) -> Result<usize> {
-        let marker = self.marker()?;
-        if !matches!(marker, b'i' | b'U' | b'I' | b'l' | b'L') {
-            return Err(self.unexpected(marker, "a length"));
-        }
-        let length: i64 = self.scalar(marker)?;
+        let length = match self.window[self.at..self.end].first_chunk() {
+            // As XGBoost writes all of them.
+            Some(&[b'L', a, b, c, d, e, f, g, h]) => {
+                self.at += 9;
+                i64::from_be_bytes([a, b, c, d, e, f, g, h])
+            }
+            _ => match self.marker()? {
+                marker @ (b'i' | b'U' | b'I' | b'l' | b'L') => self.scalar(marker)?,
+                marker => return Err(self.unexpected(marker, "a length")),
+            },
+        };
         let left = self.left();
         // Every element takes a byte or more, so no honest length is greater than what is left of the file.
         usize::try_from(length)
@@ -286,15 +293,22 @@ impl<R: Read> Document for Ubjson<R> {
             return Err(self.unexpected(marker, "an object"));
         }
         self.enter()?;
-        let (mut keys, mut ends) = (String::new(), Vec::new());
+        // Room for those of a tree.
+        let (mut keys, mut ends) = (String::with_capacity(256), Vec::with_capacity(32));
+        let (mut before, mut ascending) = (0, true);
         while self.peek()? != b'}' {
             let start = keys.len();
             self.string(&mut keys)?;
+            ascending &= ends.is_empty() || keys[before..start] < keys[start..];
+            before = start;
             ends.push(keys.len());
             field(self, &keys[start..])?;
         }
         self.at += 1;
         self.depth -= 1;
+        if ascending {
+            return Ok(());
+        }
         let mut start = 0;
         let key = |end| &keys[std::mem::replace(&mut start, end)..end];
         let mut keys: Vec<&str> = ends.into_iter().map(key).collect();
