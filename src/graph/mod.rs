@@ -11,6 +11,7 @@ mod bind;
 mod build;
 mod control;
 mod fold;
+mod fuse;
 pub(crate) mod ops;
 mod pipeline;
 mod slots;

@@ -188,6 +188,14 @@ impl Tensor {
         Ok(values)
     }
 
+    /// As [`start`](Self::start), with elements of any value, each of which is to be overwritten.
+    pub(crate) fn overwritten<T: Element>(&mut self, shape: &[usize]) -> Result<&mut [T]> {
+        self.set_shape(shape)?;
+        let values = T::vec(&mut self.data);
+        values.resize(shape.iter().product(), T::default());
+        Ok(values)
+    }
+
     fn set_shape(&mut self, shape: &[usize]) -> Result<()> {
         let total = checked_total(shape)?;
         if total > self.room {

@@ -1,4 +1,5 @@
 //! Products of matrices and their like, as pipelines ask for them, and the definition of what their sums are.
+#![allow(clippy::needless_range_loop, reason = "as in kernels, which inline this")]
 
 use super::real::Real;
 
@@ -24,6 +25,10 @@ pub(crate) struct Product<'a, T> {
     /// So many terms are added up before their sum is added to that of the terms before.
     pub(crate) part: usize,
     pub(crate) term: Term,
+    /// Added to the sums of each column in the end; none for nothing.
+    pub(crate) offsets: Option<&'a [T]>,
+    /// Whether what is then below zero becomes zero.
+    pub(crate) rectified: bool,
 }
 
 impl Term {
@@ -53,6 +58,29 @@ impl<T: Real> Product<'_, T> {
             let first = parts.next().unwrap_or(T::ZERO);
             *out = parts.fold(first, |sum, part| sum + part);
         }
+        self.finish_rows(out);
+    }
+
+    /// What becomes of the sums of whole rows in the end.
+    #[inline(always)]
+    pub(crate) fn finish_rows(&self, out: &mut [T]) {
+        let m = self.size.2;
+        if let Some(offsets) = self.offsets {
+            let offsets = &offsets[..m];
+            let mut first = 0;
+            while first < out.len() {
+                let sums = &mut out[first..][..m];
+                for column in 0..m {
+                    sums[column] += offsets[column];
+                }
+                first += m;
+            }
+        }
+        if self.rectified {
+            for at in 0..out.len() {
+                out[at] = rectified(out[at]);
+            }
+        }
     }
 
     /// How far apart the elements of `b` are that stand for neighbouring terms, and for neighbouring columns.
@@ -60,4 +88,10 @@ impl<T: Real> Product<'_, T> {
         let (_, k, m) = self.size;
         if self.turned { (1, k) } else { (m, 1) }
     }
+}
+
+/// Zero for what is below it; NaN stays, which `max` would lose.
+#[inline(always)]
+pub(crate) fn rectified<T: Real>(x: T) -> T {
+    if x < T::ZERO { T::ZERO } else { x }
 }

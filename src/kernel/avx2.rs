@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::bytes::Bytes;
-use super::level::{COUNTED, Chunk, Level, Work};
+use super::level::{COUNTED, Chunk, Level, PANEL, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::tops::Tiles;
@@ -65,6 +65,19 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
+    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>, sums: &mut Tile<R, V>) {
+        // SAFETY: the features are there (see `run`).
+        unsafe {
+            if R == 1 {
+                sum_products::<R, V, V>(&terms, 0, sums);
+            } else {
+                // As many registers as there are hold no more.
+                (0..V).for_each(|v| sum_products::<R, V, 1>(&terms, v, sums));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
         // SAFETY: the features are there (see `run`); 16 bytes.
         std::array::from_fn(|at| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[at].as_ptr().cast())) })
@@ -108,6 +121,50 @@ impl Level for Avx2 {
             }
         }
         outside
+    }
+}
+
+/// See [`Level::sum_products`]: `C` times [`PANEL`] of a tile's columns, from place `first` on.
+// BENEFIT: two thirds of the time of loops over arrays.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn sum_products<const R: usize, const V: usize, const C: usize>(
+    terms: &Terms<'_>,
+    first: usize,
+    sums: &mut Tile<R, V>,
+) {
+    let Terms { rows, k, columns, stride, range } = terms;
+    let rows = &rows[..(R - 1) * k + range.end];
+    let columns = &columns[first * PANEL..][..(range.end - 1) * stride + C * PANEL];
+    let mut lanes = [[[_mm256_setzero_ps(); 2]; C]; R];
+    for at in range.clone() {
+        let mut of_term = [[_mm256_setzero_ps(); 2]; C];
+        for v in 0..C {
+            for half in 0..2 {
+                // SAFETY: the slice ends with the last vector of the last term.
+                of_term[v][half] =
+                    unsafe { _mm256_loadu_ps(columns.as_ptr().add(at * stride + v * PANEL + half * PANEL / 2)) };
+            }
+        }
+        for row in 0..R {
+            // SAFETY: the slice ends with the last term of the last row.
+            let factor = _mm256_set1_ps(unsafe { *rows.get_unchecked(row * k + at) });
+            for v in 0..C {
+                for half in 0..2 {
+                    lanes[row][v][half] = _mm256_fmadd_ps(factor, of_term[v][half], lanes[row][v][half]);
+                }
+            }
+        }
+    }
+    for row in 0..R {
+        for v in 0..C {
+            let (low, high) = sums[row][first + v].split_at_mut(PANEL / 2);
+            // SAFETY: 8 values each.
+            unsafe {
+                _mm256_storeu_ps(low.as_mut_ptr(), lanes[row][v][0]);
+                _mm256_storeu_ps(high.as_mut_ptr(), lanes[row][v][1]);
+            }
+        }
     }
 }
 

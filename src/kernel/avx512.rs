@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::CHUNK;
 use super::bytes::Bytes;
-use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Work};
+use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, Narrow};
@@ -123,6 +123,12 @@ impl Level for Avx512 {
     fn transpose_f64(self, values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
         // SAFETY: as in `run`.
         unsafe { transpose_f64(values, stride, first, panel) }
+    }
+
+    #[inline(always)]
+    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>, sums: &mut Tile<R, V>) {
+        // SAFETY: as in `run`.
+        unsafe { sum_products(terms, sums) }
     }
 
     #[inline(always)]
@@ -393,6 +399,36 @@ fn load_ps(values: &[f32], block: usize) -> __m512 {
 fn load_pd(values: &[f64], block: usize) -> __m512d {
     // SAFETY: the slice is as long as the load.
     unsafe { _mm512_loadu_pd(values[8 * block..][..8].as_ptr()) }
+}
+
+// BENEFIT: a thirtieth of the time of loops over arrays, which the compiler leaves scalar at this size.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn sum_products<const R: usize, const V: usize>(terms: Terms<'_>, sums: &mut Tile<R, V>) {
+    let Terms { rows, k, columns, stride, range } = terms;
+    let rows = &rows[..(R - 1) * k + range.end];
+    let columns = &columns[..(range.end - 1) * stride + V * PANEL];
+    let mut lanes = [[_mm512_setzero_ps(); V]; R];
+    for at in range {
+        let mut of_term = [_mm512_setzero_ps(); V];
+        for v in 0..V {
+            // SAFETY: the slice ends with the last vector of the last term.
+            of_term[v] = unsafe { _mm512_loadu_ps(columns.as_ptr().add(at * stride + v * PANEL)) };
+        }
+        for row in 0..R {
+            // SAFETY: the slice ends with the last term of the last row.
+            let factor = _mm512_set1_ps(unsafe { *rows.get_unchecked(row * k + at) });
+            for v in 0..V {
+                lanes[row][v] = _mm512_fmadd_ps(factor, of_term[v], lanes[row][v]);
+            }
+        }
+    }
+    for row in 0..R {
+        for v in 0..V {
+            // SAFETY: 16 values.
+            unsafe { _mm512_storeu_ps(sums[row][v].as_mut_ptr(), lanes[row][v]) };
+        }
+    }
 }
 
 #[inline]

@@ -2,6 +2,7 @@
 
 use super::level::{Level, Work};
 use super::product::Job;
+use super::tiles;
 use crate::ir::function::{Function, powers};
 use crate::ir::product::Product;
 
@@ -19,7 +20,11 @@ pub(crate) trait Calculate: Send + Sync {
 
 impl<L: Level> Calculate for L {
     fn product_f32(&self, product: &Product<'_, f32>, panel: &mut Vec<f32>, out: &mut [f32]) {
-        self.run(Job { product, panel, out });
+        if tiles::fills(product) {
+            self.run(tiles::Job { product, panel, out });
+        } else {
+            self.run(Job { product, panel, out });
+        }
     }
 
     fn product_f64(&self, product: &Product<'_, f64>, panel: &mut Vec<f64>, out: &mut [f64]) {

@@ -7,6 +7,8 @@
 
 #![allow(unsafe_code, reason = "prefetching")]
 
+use std::ops::Range;
+
 use super::CHUNK;
 use super::bytes::Bytes;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
@@ -31,6 +33,22 @@ pub(crate) const COUNTED: usize = 16;
 
 /// Adjacent columns of a chunk of rows.
 pub(crate) type Panel<T> = [[T; CHUNK]; PANEL];
+
+/// Terms of the sums of a tile.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms<'a> {
+    /// Rows, `k` factors each.
+    pub(crate) rows: &'a [f32],
+    pub(crate) k: usize,
+    /// Factors of adjacent columns, those of neighbouring terms `stride` apart.
+    pub(crate) columns: &'a [f32],
+    pub(crate) stride: usize,
+    /// Which terms; one at least.
+    pub(crate) range: Range<usize>,
+}
+
+/// Sums of `R` rows in [`PANEL`] columns times `V`.
+pub(crate) type Tile<const R: usize, const V: usize> = [[[f32; PANEL]; V]; R];
 
 /// What [`Level::run`] calls.
 pub(crate) trait Work {
@@ -97,6 +115,12 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn transpose_f64(self, values: &[f64], stride: usize, first: usize, panel: &mut Panel<f64>) {
         transpose(values, stride, first, panel);
+    }
+
+    /// Writes the sums of products, term by term, each fused with the addition.
+    #[inline(always)]
+    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>, sums: &mut Tile<R, V>) {
+        sum_products(&terms, sums);
     }
 
     /// As many registers of the bytes of a row as [`select`](Self::select) fetches from, or fewer that hold as much.
@@ -253,6 +277,23 @@ fn add_leaves<S: Copy + std::ops::AddAssign>(sums: &mut [[S; CHUNK]], at: &[Chun
     for (sums, at) in sums.iter_mut().zip(at) {
         for (sum, &at) in sums.iter_mut().zip(&at.0) {
             *sum += leaves[usize::from(at) & mask];
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_products<const R: usize, const V: usize>(terms: &Terms<'_>, sums: &mut Tile<R, V>) {
+    for row in 0..R {
+        for v in 0..V {
+            let mut lanes = [0.0f32; PANEL];
+            for at in terms.range.clone() {
+                let factor = terms.rows[row * terms.k + at];
+                let columns = &terms.columns[at * terms.stride + v * PANEL..][..PANEL];
+                for lane in 0..PANEL {
+                    lanes[lane] = factor.mul_add(columns[lane], lanes[lane]);
+                }
+            }
+            sums[row][v] = lanes;
         }
     }
 }

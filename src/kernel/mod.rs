@@ -25,6 +25,7 @@ mod rank;
 mod row;
 pub(crate) mod stage;
 mod steps;
+mod tiles;
 mod tops;
 mod values;
 pub(crate) mod walk;

@@ -1,5 +1,5 @@
-//! Products of matrices and their like. Lanes are rows, or columns where there are few rows: each sum is taken term by term, as
-//! [`Product::eval`] has it, whatever is computed beside it.
+//! Products of matrices and their like, but for those that `tiles.rs` takes. Lanes are rows, or columns where there are few rows:
+//! each sum is taken term by term, as [`Product::eval`] has it, whatever is computed beside it.
 
 use super::CHUNK;
 use super::level::{Level, PANEL, Work};
@@ -44,6 +44,7 @@ impl<T: Input> Job<'_, T> {
         } else {
             lanes_of_rows(level, self.product, add, self.panel, self.out);
         }
+        self.product.finish_rows(self.out);
     }
 }
 
@@ -57,8 +58,9 @@ fn lanes_of_rows<L: Level, T: Input>(
     out: &mut [T],
 ) {
     let (n, k, m) = product.size;
-    panel.resize(k.next_multiple_of(PANEL) * CHUNK, T::ZERO);
-    let (columns, _) = panel.as_chunks_mut::<CHUNK>();
+    let room = k.next_multiple_of(PANEL) * CHUNK;
+    panel.resize(room.max(panel.len()), T::ZERO);
+    let (columns, _) = panel[..room].as_chunks_mut::<CHUNK>();
     for first in (0..n).step_by(CHUNK) {
         let count = CHUNK.min(n - first);
         let rows = &product.a[first * k..][..count * k];
@@ -244,13 +246,16 @@ mod tests {
 
     fn equals_the_reference<T: Real>(multiply: impl Fn(&Product<'_, T>, &mut Vec<T>, &mut [T])) {
         let mut panel = Vec::new();
-        for n in [1, 2, 3, 4, 15, 16, 17, 33, 64, 65, 130] {
-            for k in [1, 2, 5, 64] {
-                for m in [1, 3, 4, 5, 15, 16, 17, 40] {
+        for n in [1, 2, 3, 4, 6, 7, 15, 16, 17, 33, 64, 65, 130] {
+            for k in [0, 1, 2, 5, 64] {
+                for m in [1, 3, 4, 5, 15, 16, 17, 40, 64, 133] {
                     for (turned, part) in [(false, 256), (true, 256), (false, 3), (true, 2), (false, usize::MAX)] {
                         let (a, b) = (numbers::<T>(n * k, 1), numbers::<T>(k * m, 2));
                         let term = if part == 3 { Term::SquaredDifference } else { Term::Product };
-                        let product = Product { a: &a, b: &b, size: (n, k, m), turned, part, term };
+                        let (size, offsets) = ((n, k, m), numbers::<T>(m, 3));
+                        let offsets = Some(&*offsets).filter(|_| part != 2);
+                        let rectified = part == usize::MAX;
+                        let product = Product { a: &a, b: &b, size, turned, part, term, offsets, rectified };
                         let (mut found, mut expected) = (vec![T::NAN; n * m], vec![T::NAN; n * m]);
                         multiply(&product, &mut panel, &mut found);
                         product.eval(&mut expected);

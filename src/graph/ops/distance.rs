@@ -29,7 +29,8 @@ pub(super) fn squared(x: &Inputs<'_>, runner: &mut dyn Evaluator, outs: &mut [Te
 
 fn pairs<T: Number>(those: &[T], of: &[T], size: (usize, usize, usize), runner: &mut dyn Evaluator, out: &mut [T]) {
     if !out.is_empty() {
-        let product = Product { a: of, b: those, size, turned: true, part: usize::MAX, term: Term::SquaredDifference };
+        let (part, term) = (usize::MAX, Term::SquaredDifference);
+        let product = Product { a: of, b: those, size, turned: true, part, term, offsets: None, rectified: false };
         T::multiply(runner, &product, out);
     }
 }

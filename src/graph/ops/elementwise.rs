@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type};
 use crate::ir::function::Function;
+use crate::ir::product::rectified;
 use crate::ir::real::Real;
 
 /// An operator of one argument.
@@ -201,8 +202,7 @@ impl Unary {
             Self::Neg => map(x, values, out, |x| -x),
             Self::Not => out.copy(x),
             Self::Reciprocal => map(x, values, out, |x| T::ONE / x),
-            // Not `max`, which loses NaN.
-            Self::Relu => map(x, values, out, |x| if x < T::ZERO { T::ZERO } else { x }),
+            Self::Relu => map(x, values, out, rectified),
             Self::Round => map(x, values, out, |x| x.round_even()),
             Self::Sigmoid => map(x, values, out, logistic),
             Self::Sign => map(x, values, out, |x| x.sign()),
@@ -223,6 +223,20 @@ impl Unary {
             Self::Relu => Some(x.max(0)),
             _ => None,
         }
+    }
+
+    /// Whether it can follow at once on what comes before it.
+    pub(crate) fn is_activation(self) -> bool {
+        self == Self::Relu || self.function().is_some()
+    }
+
+    /// Of each f32, in its place, for what the evaluator computes.
+    pub(super) fn in_place(self, values: &mut Tensor, runner: &mut dyn Evaluator) -> Result<()> {
+        let (Data::F32(values), Some(function)) = (&mut values.data, self.function()) else {
+            return Err(no_type(values));
+        };
+        runner.function(function, values);
+        Ok(())
     }
 
     /// What the evaluator computes of it.

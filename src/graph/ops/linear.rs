@@ -7,14 +7,14 @@
 use super::Inputs;
 use super::broadcast::{broadcast, broadcast_indices, map, with_rows};
 use super::cast::run_cast;
-use super::elementwise::Float;
+use super::elementwise::{Float, Unary};
 use super::transform::{self, PostTransform};
 use crate::error::{Error, Result};
 use crate::graph::Evaluator;
 use crate::graph::tensor::{Data, Element, Tensor, Type, checked_total};
 use crate::ir::function::{Function, probit};
 use crate::ir::link::arg_max;
-use crate::ir::product::{Product, Term};
+use crate::ir::product::{Product, Term, rectified};
 
 /// Numbers that matrices hold.
 pub(crate) trait Number: Float {
@@ -123,26 +123,33 @@ fn mat_mul_of<T: Number>(
         shape[rank] = size;
         rank += 1;
     }
-    let out = out.fill::<T>(&shape[..rank], T::ZERO)?;
-    if out.is_empty() || k == 0 {
+    let out = out.overwritten::<T>(&shape[..rank])?;
+    if out.is_empty() {
         return Ok(());
     }
     let part = part_of_sums::<T>(k, m, constant);
     let pairs = broadcast_indices(&batches, a_outer).zip(broadcast_indices(&batches, b_outer));
     for ((i, j), out) in pairs.zip(out.chunks_exact_mut(n * m)) {
         let (a, b) = (&x[i * n * k..][..n * k], &y[j * k * m..][..k * m]);
-        T::multiply(runner, &Product { a, b, size: (n, k, m), turned: false, part, term: Term::Product }, out);
+        T::multiply(runner, &product(a, b, (n, k, m), false, part), out);
     }
     Ok(())
 }
 
+/// A product as it stands.
+fn product<'a, T>(a: &'a [T], b: &'a [T], size: (usize, usize, usize), turned: bool, part: usize) -> Product<'a, T> {
+    Product { a, b, size, turned, part, term: Term::Product, offsets: None, rectified: false }
+}
+
 /// `alpha · a · b + beta · c`, with `a` or `b` turned over if asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gemm {
     pub(crate) alpha: f32,
     pub(crate) beta: f32,
     pub(crate) trans_a: bool,
     pub(crate) trans_b: bool,
+    /// What becomes of the sums; on f32 only.
+    pub(crate) activation: Option<Unary>,
 }
 
 impl Gemm {
@@ -163,8 +170,14 @@ impl Gemm {
         out: &mut Tensor,
     ) -> Result<()> {
         match x.get(0)?.ty() {
-            Type::F32 => self.run_of::<f32>(x, runner, turned, out),
-            Type::F64 => self.run_of::<f64>(x, runner, turned, out),
+            Type::F32 => {
+                self.run_of::<f32>(x, runner, turned, out)?;
+                match self.activation {
+                    None | Some(Unary::Relu) => Ok(()),
+                    Some(activation) => activation.in_place(out, runner),
+                }
+            }
+            Type::F64 if self.activation.is_none() => self.run_of::<f64>(x, runner, turned, out),
             ty => Err(Error::unsupported(format!("a product of {}", ty.name()))),
         }
     }
@@ -186,7 +199,12 @@ impl Gemm {
         }
         let (x, y) = (a.values::<T>()?, b.values::<T>()?);
         let part = part_of_sums::<T>(k, m, constant);
-        let sums = out.fill::<T>(&[n, m], T::ZERO)?;
+        let alpha = T::from_f64(self.alpha.into());
+        let c = c.map(|c| Ok::<_, Error>((c, c.values::<T>()?))).transpose()?;
+        // What is added to each column, and what comes behind, is part of the product where nothing lies between.
+        let is_row = |c: &Tensor| c.len() == m && c.shape.last() == Some(&m) && c.rank() <= 2;
+        let is_whole = alpha == T::ONE && c.is_none_or(|(c, _)| self.beta == 1.0 && is_row(c));
+        let sums = out.overwritten::<T>(&[n, m])?;
         let x = if self.trans_a {
             turned_a.start::<T>(&[n, k])?.extend((0..n * k).map(|at| x[at % k * n + at / k]));
             turned_a.values::<T>()?
@@ -194,16 +212,21 @@ impl Gemm {
             x
         };
         if !sums.is_empty() {
-            let product = Product { a: x, b: y, size: (n, k, m), turned: self.trans_b, part, term: Term::Product };
+            let mut product = product(x, y, (n, k, m), self.trans_b, part);
+            if is_whole {
+                product.offsets = c.map(|(_, values)| values);
+                product.rectified = self.activation == Some(Unary::Relu);
+            }
             T::multiply(runner, &product, sums);
         }
-        let alpha = T::from_f64(self.alpha.into());
+        if is_whole {
+            return Ok(());
+        }
         if alpha != T::ONE {
             sums.iter_mut().for_each(|sum| *sum = *sum * alpha);
         }
-        if let Some(c) = c {
+        if let Some((c, values)) = c {
             let beta = T::from_f64(self.beta.into());
-            let values = c.values::<T>()?;
             let dims = broadcast(&c.shape, &[n, m])?;
             if *dims != [n, m] {
                 return Err(Error::shape(format!("{:?} added to a product of shape [{n}, {m}]", c.shape)));
@@ -215,6 +238,9 @@ impl Gemm {
                     *sum += values[at] * beta;
                 }
             }
+        }
+        if self.activation == Some(Unary::Relu) {
+            sums.iter_mut().for_each(|sum| *sum = rectified(*sum));
         }
         Ok(())
     }
@@ -252,8 +278,7 @@ impl LinearModel {
         }
         let (a, b) = (as_f32(x, narrow)?, &*self.coefficients);
         let part = part_of_sums::<f32>(columns, self.n_targets, false);
-        let product = Product { a, b, size: (rows, columns, self.n_targets), turned: true, part, term: Term::Product };
-        runner.product_f32(&product, out);
+        runner.product_f32(&product(a, b, (rows, columns, self.n_targets), true, part), out);
         // A sum has a zero added even where there is no intercept.
         match *self.intercepts {
             [] => out.iter_mut().for_each(|score| *score += 0.0),
@@ -561,7 +586,7 @@ mod tests {
         assert_eq!(out, Tensor::new(&[2, 2], vec![7f32, 10.0, 15.0, 22.0]));
         mat_mul(&a, &Tensor::list(vec![1f32, 1.0]), true, runner, &mut out).unwrap();
         assert_eq!(out, Tensor::list(vec![3f32, 7.0]));
-        let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true };
+        let gemm = Gemm { alpha: 2.0, beta: 1.0, trans_a: true, trans_b: true, activation: None };
         let slots = [a.clone(), Tensor::list(vec![0f32, 1.0])];
         let x = Inputs { values: &[Some(0), Some(0), Some(1)], constants: &[None, None], slots: &slots };
         gemm.run(&x, runner, &mut Tensor::default(), &mut out).unwrap();
@@ -584,7 +609,7 @@ mod tests {
         let (a, ones) = ([1e8f32, 1.0, 1.0, -1e8, 1.0, 1.0], [1.0; 6]);
         let sum = |part| {
             let mut sum = [f32::NAN];
-            Product { a: &a, b: &ones, size: (1, 6, 1), turned: false, part, term: Term::Product }.eval(&mut sum);
+            product(&a, &ones, (1, 6, 1), false, part).eval(&mut sum);
             sum[0]
         };
         assert_eq!((sum(6), sum(3)), (2.0, 0.0));

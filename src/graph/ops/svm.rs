@@ -56,7 +56,16 @@ impl Vectors {
         sums.clear();
         sums.resize(n * self.count, 0.0);
         let size = (n, self.width, self.count);
-        let product = Product { a: rows, b: &self.numbers, size, turned: false, part: usize::MAX, term };
+        let product = Product {
+            a: rows,
+            b: &self.numbers,
+            size,
+            turned: false,
+            part: usize::MAX,
+            term,
+            offsets: None,
+            rectified: false,
+        };
         runner.product_f32(&product, sums);
     }
 }
@@ -152,7 +161,7 @@ impl Svm {
 fn weighted(rows: &[f32], coefficients: &[f32], m: usize, runner: &mut dyn Evaluator, out: &mut [f32]) {
     let size = (out.len() / m, coefficients.len() / m, m);
     let (a, b, part, term) = (rows, coefficients, usize::MAX, Term::Product);
-    runner.product_f32(&Product { a, b, size, turned: true, part, term }, out);
+    runner.product_f32(&Product { a, b, size, turned: true, part, term, offsets: None, rectified: false }, out);
 }
 
 /// Working memory.

@@ -136,6 +136,7 @@ impl<'a> Loader<'a> {
             return Err(Error::invalid_model("a graph without outputs"));
         }
         let (nodes, folded) = if fold { self.builder.fold_into_trees(nodes, &outputs)? } else { (nodes, Vec::new()) };
+        let nodes = self.builder.fuse_layers(nodes, &outputs);
         let samples = outputs.iter().map(|output| self.builder.sample(output.value).cloned()).collect();
         let column_names = self.column_names;
         Ok(LoadedNodes { graph: self.builder.finish(nodes, outputs), column_names, samples, folded })

@@ -171,6 +171,7 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
             beta: attributes.float("beta")?.unwrap_or(1.0),
             trans_a: attributes.flag("transA", false)?,
             trans_b: attributes.flag("transB", false)?,
+            activation: None,
         }),
         "Einsum" => Op::Einsum(einsum(attributes.string("equation")?.unwrap_or_default())?),
         "SequenceConstruct" => Op::Sequence,
