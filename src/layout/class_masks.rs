@@ -47,8 +47,17 @@ impl ClassMasks {
             n_classes += coded.n_classes;
             let words = outcomes.first_word..outcomes.first_word + outcomes.n_tests;
             let tests = tests.iter().filter(|test| words.contains(&usize::from(test.word)));
-            let mut tests: Vec<_> = tests.collect();
-            tests.sort_by_key(|test| (test.block, test.tests));
+            let mut tests: Vec<_> = tests.copied().collect();
+            tests.sort_unstable_by_key(|test| (test.block, test.tests, test.lane));
+            // Lanes and the numbers of what they test, looked at for every eight classes.
+            let lanes: Vec<_> =
+                tests.iter().map(|test| (test.lane as u8, test.word - outcomes.first_word as u16)).collect();
+            let mut places = 0..0;
+            let together = tests.chunk_by(|a, b| (a.block, a.tests) == (b.block, b.tests)).map(|together| {
+                places = places.end..places.end + together.len();
+                (together[0].block, together[0].tests, places.clone())
+            });
+            let together: Vec<_> = together.collect();
             // A bit for each of eight classes, by test.
             let mut bits = vec![0u8; outcomes.n_tests];
             let eights = outcomes.by_class.chunks((8 * outcomes.n_tests).max(1));
@@ -57,13 +66,13 @@ impl ClassMasks {
                 for (class, outcomes) in of_classes.chunks_exact(outcomes.n_tests).enumerate() {
                     bits.iter_mut().zip(outcomes).for_each(|(bits, outcome)| *bits |= outcome << class);
                 }
-                for together in tests.chunk_by(|a, b| (a.block, a.tests) == (b.block, b.tests)) {
+                for (block, at, places) in &together {
                     let mut of_lanes = [0; TILES];
-                    for test in together {
-                        of_lanes[test.lane] = bits[usize::from(test.word) - words.start];
+                    for &(lane, test) in &lanes[places.clone()] {
+                        of_lanes[usize::from(lane)] = bits[usize::from(test)];
                     }
                     for (masks, mask) in masks.chunks_exact_mut(n_blocks).zip(by_class(&of_lanes)) {
-                        masks[together[0].block][together[0].tests] = mask;
+                        masks[*block][*at] = mask;
                     }
                 }
             }
@@ -91,19 +100,24 @@ impl ClassMasks {
 
 /// For each of eight classes the bits that the lanes have of it.
 fn by_class(of_lanes: &[u8; TILES]) -> [u64; 8] {
-    let mut by_class = [[0; TILES / 8]; 8];
-    for (at, lanes) in of_lanes.as_chunks::<8>().0.iter().enumerate() {
-        // The lanes' bytes as a matrix of bits, turned over: halves of 1, 2 and 4 bits change places.
-        let mut turned = u64::from_le_bytes(*lanes);
-        for (shift, half) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0xf0f0_f0f0)] {
-            let differing = (turned ^ (turned >> shift)) & half;
-            turned ^= differing ^ (differing << shift);
-        }
-        for (lanes, of_class) in by_class.iter_mut().zip(turned.to_le_bytes()) {
-            lanes[at] = of_class;
+    let (eights, _) = of_lanes.as_chunks();
+    let mut turned: [u64; 8] = std::array::from_fn(|at| u64::from_le_bytes(eights[at]));
+    // The bytes of eight lanes as a matrix of bits, turned over: halves of 1, 2 and 4 bits change places.
+    for (shift, half) in [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0xf0f0_f0f0)] {
+        for lanes in &mut turned {
+            let differing = (*lanes ^ (*lanes >> shift)) & half;
+            *lanes ^= differing ^ (differing << shift);
         }
     }
-    by_class.map(u64::from_le_bytes)
+    // The same of all of them as a matrix of bytes.
+    for (step, half) in [(1, 0x00ff_00ff_00ff_00ff), (2, 0x0000_ffff_0000_ffff), (4, 0xffff_ffff)] {
+        for at in (0..8).filter(|at| at & step == 0) {
+            let (upper, lower) = (turned[at], turned[at + step]);
+            turned[at] = (upper & half) | ((lower & half) << (8 * step));
+            turned[at + step] = ((upper >> (8 * step)) & half) | (lower & !half);
+        }
+    }
+    turned
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::circuit::Refusal;
 use super::classes::MAX_CLASSES;
 use super::ranks::{Column, Ranks, SEGMENT};
 use crate::ir::real::Real;
-use crate::ir::{Forest, Missing, Target};
+use crate::ir::{Forest, Missing, Split, Target};
 use crate::store::Array;
 
 /// Walks in flight.
@@ -170,7 +170,8 @@ impl<S: Real> RowLayout<S> {
                 let split = level_order[place].as_split();
                 let is_leaf = split.is_none();
                 let split = split.unwrap_or(splits.start);
-                (level_order[end], level_order[end + 1]) = (all_splits[split].left, all_splits[split].right);
+                let Split { left, right, .. } = all_splits[split];
+                level_order[end..end + 2].copy_from_slice(&[left, right]);
                 let (word, cut) = compared[tests.number(split)];
                 let node = RowNode { left: (root + end) as u32, word, cut };
                 end += if is_leaf { 0 } else { 2 };
