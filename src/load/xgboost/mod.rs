@@ -66,7 +66,7 @@ struct Learner {
     /// gblinear's weights: a row for every feature, then one of biases; a column for every output.
     weights: Option<Vec<f32>>,
     feature_names: Vec<String>,
-    feature_types: Vec<String>,
+    feature_kinds: Vec<FeatureKind>,
     /// For every feature its categories, if the file has them: since 3.1, of models trained on data frames.
     categories: Vec<categories::Column>,
     best_iteration: Option<usize>,
@@ -90,7 +90,7 @@ impl Learner {
             weight_drop: Vec::new(),
             weights: None,
             feature_names: Vec::new(),
-            feature_types: Vec::new(),
+            feature_kinds: Vec::new(),
             categories: Vec::new(),
             best_iteration: None,
         }
@@ -185,7 +185,7 @@ impl Learner {
         let n_features = options.limits.features(self.num_feature)?;
         for (what, found) in [
             ("feature_names", self.feature_names.len()),
-            ("feature_types", self.feature_types.len()),
+            ("feature_types", self.feature_kinds.len()),
             ("lists of categories", self.categories.len()),
         ] {
             if found != 0 && found != n_features {
@@ -194,10 +194,7 @@ impl Learner {
         }
         let mut names = std::mem::take(&mut self.feature_names).into_iter();
         let feature = |index: usize| {
-            let kind = match self.feature_types.get(index).map(String::as_str) {
-                Some("c") => FeatureKind::Category,
-                _ => FeatureKind::Numeric,
-            };
+            let kind = self.feature_kinds.get(index).copied().unwrap_or(FeatureKind::Numeric);
             let categories = match self.categories.get(index) {
                 Some(column) => column
                     .categories(self.version)

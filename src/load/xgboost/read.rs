@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::ir::NumberedTree;
 use crate::load::Limits;
 use crate::load::document::Document;
+use crate::schema::FeatureKind;
 
 /// Reads the top-level object, of about `n_nodes` nodes.
 pub(super) fn model<D: Document>(document: &mut D, n_nodes: usize, limits: &Limits) -> Result<Learner> {
@@ -61,7 +62,12 @@ impl Reader<'_> {
                 _ => document.skip(),
             }),
             "feature_names" => texts(document, &mut self.learner.feature_names),
-            "feature_types" => texts(document, &mut self.learner.feature_types),
+            "feature_types" => document.array(|document| {
+                let is_category = document.text()? == "c";
+                let kind = if is_category { FeatureKind::Category } else { FeatureKind::Numeric };
+                self.learner.feature_kinds.push(kind);
+                Ok(())
+            }),
             "gradient_booster" => self.booster(document),
             "learner_model_param" => {
                 let learner = &mut self.learner;

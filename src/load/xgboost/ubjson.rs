@@ -23,8 +23,11 @@ pub(super) struct Ubjson<R> {
     depth: usize,
 }
 
-/// Bytes of a window, unless a single value has more.
-const WINDOW: usize = 256 << 10;
+/// Bytes of a window, unless a single value has more: the nearer caches hold them.
+const WINDOW: usize = 2 * BLOCK;
+
+/// Bytes that are read at once, or several times as many: whoever hashes them does so quickest.
+const BLOCK: usize = 64 << 10;
 
 impl<R: Read> Ubjson<R> {
     /// Of `size` bytes of `source`.
@@ -51,7 +54,8 @@ impl<R: Read> Ubjson<R> {
                 self.window.resize(2 * self.end, 0);
             }
             let room = self.window.len() - self.end;
-            let room = &mut self.window[self.end..][..room.min(self.unread)];
+            let blocks = if room < BLOCK { room } else { room - room % BLOCK };
+            let room = &mut self.window[self.end..][..blocks.min(self.unread)];
             self.source.read_exact(room).map_err(Error::io)?;
             self.unread -= room.len();
             self.end += room.len();
