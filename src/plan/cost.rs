@@ -22,20 +22,17 @@ pub(super) struct Work {
 
 impl Work {
     /// Of the trees that `chosen` names.
-    pub(super) fn of(forest: &Forest, chosen: impl Fn(usize) -> bool) -> Self {
-        let trees = || (0..forest.n_trees()).filter(|&tree| chosen(tree));
+    pub(super) fn of(forest: &Forest, mut chosen: impl FnMut(usize) -> bool) -> Self {
         let mut uses = vec![false; forest.n_features()];
-        for tree in trees() {
-            for split in &forest.splits()[forest.splits_of(tree)] {
-                uses[split.feature as usize] = true;
-            }
+        let mut work = Self { features: 0.0, splits: 0.0, trees: 0.0, visits: 0.0 };
+        for tree in (0..forest.n_trees()).filter(|&tree| chosen(tree)) {
+            let splits = &forest.splits()[forest.splits_of(tree)];
+            splits.iter().for_each(|split| uses[split.feature as usize] = true);
+            work.splits += splits.len() as f64;
+            work.trees += 1.0;
+            work.visits += f64::from(forest.trees()[tree].depth);
         }
-        Self {
-            features: uses.iter().filter(|&&used| used).count() as f64,
-            splits: trees().map(|tree| forest.splits_of(tree).len()).sum::<usize>() as f64,
-            trees: trees().count() as f64,
-            visits: trees().map(|tree| f64::from(forest.trees()[tree].depth)).sum(),
-        }
+        Self { features: uses.iter().filter(|&&used| used).count() as f64, ..work }
     }
 
     /// A row of a batch, in circuits.

@@ -314,8 +314,12 @@ struct LaidOut<'a> {
 
 impl<'a> LaidOut<'a> {
     fn new(forest: &'a Forest) -> Self {
-        let refusals = (0..forest.n_trees()).map(|tree| circuit::refusal(forest, tree)).collect();
-        let work = Work::of(forest, |_| true);
+        let mut refusals = Vec::with_capacity(forest.n_trees());
+        // The splits of a tree are looked at for both while they are near.
+        let work = Work::of(forest, |tree| {
+            refusals.push(circuit::refusal(forest, tree));
+            true
+        });
         Self { forest, refusals, work, tests: OnceCell::new() }
     }
 
