@@ -1,5 +1,5 @@
-//! Neural networks of `models/onnx_networks`, as PyTorch exported them: tract computes what ONNX Runtime answered.
-#![cfg(feature = "neural")]
+//! Neural networks of `models/onnx_networks`, as PyTorch exported them, answer as ONNX Runtime did; tract computes those whose
+//! operators are not known here.
 
 #[path = "common/onnx.rs"]
 mod onnx_case;
@@ -10,10 +10,19 @@ use sawmill::{Column, Model, Rows};
 /// Greatest distance to ONNX Runtime, relative to the greatest number of the output: f32 sums in another order.
 const TOLERANCE: f64 = 1e-6;
 
+/// The one that tract runs.
+const FOREIGN: &str = "convolution";
+
+/// Those that this build loads.
+fn cases() -> Vec<OnnxCase> {
+    let is_known = |case: &OnnxCase| cfg!(feature = "neural") || case.name != FOREIGN;
+    OnnxCase::networks().into_iter().filter(is_known).collect()
+}
+
 #[test]
 fn networks_answer_as_onnx_runtime_did() {
-    let cases = OnnxCase::networks();
-    assert!(cases.len() >= 6);
+    let cases = cases();
+    assert!(cases.len() >= 10);
     for case in &cases {
         for output in &case.outputs {
             let name = output["name"].as_str().unwrap();
@@ -28,7 +37,7 @@ fn networks_answer_as_onnx_runtime_did() {
 
 #[test]
 fn a_batch_of_a_network_answers_as_its_rows_do() {
-    for case in OnnxCase::networks() {
+    for case in cases() {
         let model = Model::load(&case.path).unwrap();
         let whole = case.predict(&model).unwrap();
         let width = whole.n_columns();
@@ -46,8 +55,33 @@ fn a_batch_of_a_network_answers_as_its_rows_do() {
 }
 
 #[test]
+fn layers_are_joined() {
+    let steps = |name: &str| {
+        let model = Model::load(OnnxCase::named_network(name).path).unwrap();
+        let steps = model.pipeline().unwrap().steps.clone();
+        steps.into_iter().map(|step| step.operator).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        steps("perceptron_binary"),
+        ["Gemm", "BatchNormalization", "LeakyRelu", "Gemm", "LayerNormalization", "Sigmoid", "Mul", "Gemm, Sigmoid"]
+    );
+    assert!(steps("operators").contains(&"MatMul, Add, Gelu".to_owned()), "{:?}", steps("operators"));
+}
+
+#[cfg(not(feature = "neural"))]
+#[test]
+fn an_operator_that_is_not_known_is_refused_with_the_feature_that_may_run_it() {
+    let error = Model::load(OnnxCase::named_network(FOREIGN).path).unwrap_err();
+    assert!(error.is_unsupported());
+    let text = error.to_string();
+    assert!(text.contains("operator Conv of ai.onnx"), "{text}");
+    assert!(text.ends_with("those of neural networks come with the feature \"neural\""), "{text}");
+}
+
+#[cfg(feature = "neural")]
+#[test]
 fn a_pipeline_says_that_tract_runs_it() {
-    let model = Model::load(OnnxCase::named_network("perceptron").path).unwrap();
+    let model = Model::load(OnnxCase::named_network(FOREIGN).path).unwrap();
     let step = &model.pipeline().unwrap().steps[0];
     assert_eq!(step.operator, "neural network");
     assert!(step.detail.ends_with("operators, run by tract"), "{}", step.detail);

@@ -87,16 +87,6 @@ fn an_output_that_is_the_same_for_all_rows_is_no_prediction() {
     assert!(error.is_option() && error.to_string().contains("class_labels"), "{error}");
 }
 
-#[cfg(not(feature = "neural"))]
-#[test]
-fn a_neural_network_is_refused_with_the_feature_that_loads_it() {
-    let error = Model::load(onnx_case::networks().join("perceptron.onnx")).unwrap_err();
-    assert!(error.is_unsupported());
-    let text = error.to_string();
-    assert!(text.contains("operator BatchNormalization of ai.onnx"), "{text}");
-    assert!(text.ends_with("those of neural networks come with the feature \"neural\""), "{text}");
-}
-
 fn coverage(rows: &BTreeMap<String, String>, loaded: usize) -> String {
     let failures: BTreeMap<String, String> =
         serde_json::from_slice(&fs::read(folder().join("not_exported.json")).unwrap()).unwrap();

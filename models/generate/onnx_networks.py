@@ -17,6 +17,8 @@ warnings.filterwarnings("ignore")
 import numpy as np
 import onnxruntime as rt
 import torch
+from onnx import TensorProto, helper, save
+from onnx.numpy_helper import from_array
 from torch import nn
 
 rt.set_default_logger_severity(4)
@@ -99,6 +101,38 @@ class Block(nn.Module):
         return x + self.feed(self.second(x))
 
 
+class Activations(nn.Module):
+    """Layers of every activation that PyTorch has, side by side, behind both normalisations; `early` leaves out what opset 9
+    has no operators for. Not LogSigmoid, of which it makes the logarithm of an approximation: its last digits show."""
+
+    def __init__(self, early: bool = False):
+        super().__init__()
+        kinds = [
+            nn.ReLU(), nn.LeakyReLU(0.2), nn.PReLU(4), nn.ELU(0.7), nn.SELU(), nn.SiLU(), nn.GELU(),
+            nn.GELU(approximate="tanh"), nn.Softplus(), nn.Softsign(), nn.Sigmoid(), nn.Tanh(), nn.ReLU6(), nn.Hardtanh(-0.4, 0.6),
+            nn.Softmax(dim=-1), nn.LogSoftmax(dim=-1), nn.Tanhshrink(),
+        ]
+        late = [nn.CELU(0.7), nn.Hardsigmoid(), nn.Hardswish(), nn.Mish()]
+        self.first = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16, affine=False), nn.Linear(16, 16), nn.LayerNorm(16))
+        self.branches = nn.ModuleList(nn.Sequential(nn.Linear(16, 4), kind) for kind in kinds + ([] if early else late))
+        self.last = nn.Sequential(nn.LayerNorm(4 * len(self.branches), elementwise_affine=False), nn.Dropout(0.1))
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last(torch.cat([branch(x) for branch in self.branches], dim=1))
+
+
+class Convolution(nn.Module):
+    """An operator that is none of tables: columns as a signal."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 1))
+
+    def forward(self, x):
+        return self.layers(x.unsqueeze(1))
+
+
 def train(module, inputs, loss, steps: int = 60):
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
@@ -128,6 +162,10 @@ def cases():
         "autoencoder": lambda: of(Autoencoder, [x], lambda p: mse(p[0], x)),
         "transformer": lambda: of(lambda: Transformer(3), [x, codes], picked),
         "transformer_dynamo": lambda: of(lambda: Transformer(3), [x, codes], picked),
+        "activations": lambda: of(Activations, [x], lambda p: mse(p[:, :1], y)),
+        "activations_dynamo": lambda: of(Activations, [x], lambda p: mse(p[:, :1], y)),
+        "activations_early": lambda: of(lambda: Activations(early=True), [x], lambda p: mse(p[:, :1], y)),
+        "convolution": lambda: of(Convolution, [x], lambda p: mse(p, y)),
         "one_row": lambda: of(lambda: Perceptron(1, nn.Identity()), [x], lambda p: mse(p, y)),
     }
 
@@ -136,7 +174,7 @@ def export(name: str, module, inputs, path: Path):
     names = ["numbers", "codes"][: len(inputs)]
     outputs = ["reconstruction", "error"] if name == "autoencoder" else ["output"]
     sample = tuple(part[:1] for part in inputs) if name == "one_row" else tuple(part[:3] for part in inputs)
-    if name == "transformer_dynamo":
+    if name.endswith("dynamo"):
         rows = torch.export.Dim("rows")
         torch.onnx.export(
             module, sample, str(path), input_names=names, output_names=outputs, dynamo=True, external_data=False,
@@ -145,14 +183,53 @@ def export(name: str, module, inputs, path: Path):
         return
     axes = {} if name == "one_row" else {each: {0: "rows"} for each in names + outputs}
     torch.onnx.export(
-        module, sample, str(path), input_names=names, output_names=outputs, dynamic_axes=axes, opset_version=17, dynamo=False,
+        module, sample, str(path), input_names=names, output_names=outputs, dynamic_axes=axes, dynamo=False,
+        opset_version=9 if name.endswith("early") else 17,
     )
 
 
+def operators(path: Path):
+    """What PyTorch does not write, or writes otherwise: operators with their defaults, three dimensions, both ways of Gelu."""
+    numbers = lambda *shape: np.round(np.random.RandomState(1).randn(*shape), 3).astype(np.float32)
+    constants = {
+        "shape": np.array([0, 2, 3], np.int64), "back": np.array([0, -1], np.int64), "slopes": numbers(2, 1),
+        "factors": numbers(2), "offsets": numbers(2) + 1, "means": numbers(2), "variances": numbers(2) ** 2 + 1, "of_all": numbers(2, 3),
+        "of_last": numbers(3), "hidden": numbers(6, 40), "shift": numbers(1, 40), "out": numbers(40, 5),
+    }
+    node, ends = helper.make_node, []
+    def end(op, inputs=("numbers",), **attributes):
+        ends.append(f"end_{len(ends)}")
+        return node(op, list(inputs), [ends[-1]], **attributes)
+    nodes = [
+        node("Reshape", ["numbers", "shape"], ["cube"]),
+        end("Elu"), end("Selu"), end("Celu"), end("LeakyRelu"), end("HardSigmoid"), end("HardSwish"), end("ThresholdedRelu"),
+        end("Softplus"), end("Softsign"), end("Mish"), end("Erf"), end("Gelu"), end("Gelu", approximate="tanh"),
+        node("PRelu", ["cube", "slopes"], ["rectified"]), end("Reshape", ["rectified", "back"]),
+        node("BatchNormalization", ["cube", "factors", "offsets", "means", "variances"], ["by_channel"], epsilon=0.01),
+        end("Reshape", ["by_channel", "back"]),
+        node("LayerNormalization", ["cube", "of_all"], ["by_row"], axis=1), end("Reshape", ["by_row", "back"]),
+        node("LayerNormalization", ["cube", "of_last", "of_last"], ["by_part"]), end("Reshape", ["by_part", "back"]),
+        node("LogSoftmax", ["cube"], ["logs"], axis=1), end("Reshape", ["logs", "back"]),
+        node("MatMul", ["numbers", "hidden"], ["product"]), node("Add", ["shift", "product"], ["shifted"]),
+        node("Gelu", ["shifted"], ["active"]), end("Gemm", ["active", "out"], alpha=0.5),
+        node("Concat", ends, ["output"], axis=1),
+    ]
+    of = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width])
+    graph = helper.make_graph(
+        nodes, "operators", [of("numbers", 6)], [of("output", None)],
+        [from_array(values, name) for name, values in constants.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+
+
 def write(name: str, folder: Path):
-    module, inputs = cases()[name]()
     path = folder / f"{name}.onnx"
-    export(name, module, inputs, path)
+    if name == "operators":
+        inputs = [torch.from_numpy(X)]
+        operators(path)
+    else:
+        module, inputs = cases()[name]()
+        export(name, module, inputs, path)
     options = rt.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = rt.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -180,7 +257,7 @@ def main():
     parser.add_argument("--only")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in cases():
+    for name in [*cases(), "operators"]:
         if arguments.only in (None, name):
             write(name, arguments.out)
             print(name, file=sys.stderr)

@@ -24,6 +24,34 @@ pub(crate) enum Function {
     MlasExp,
     MlasLogistic,
     MlasTanh,
+    MlasErf,
+    /// `slope * x` below zero.
+    LeakyRelu {
+        slope: f32,
+    },
+    /// Zero for what is not above the threshold.
+    ThresholdedRelu {
+        threshold: f32,
+    },
+    /// `factor * (exp(x / width) - 1)` below zero, then all of it times `scale`.
+    Elu {
+        factor: f32,
+        width: f32,
+        scale: f32,
+    },
+    /// `x` times the normal distribution's cumulative function.
+    Gelu,
+    /// That by an approximation with `tanh`.
+    GeluTanh,
+    /// `slope * x + offset` between 0 and 1.
+    HardLogistic {
+        slope: f32,
+        offset: f32,
+    },
+    /// `x` times the [`HardLogistic`](Self::HardLogistic) of slope 1/6 and offset 0.5.
+    HardSwish,
+    /// `x / (1 + |x|)`.
+    Softsign,
 }
 
 impl Function {
@@ -53,6 +81,22 @@ impl Function {
             Self::MlasExp => map(values, mlas::exp),
             Self::MlasLogistic => map(values, mlas::logistic),
             Self::MlasTanh => map(values, mlas::tanh),
+            Self::MlasErf => map(values, mlas::erf),
+            Self::LeakyRelu { slope } => map(values, |x| if x < 0.0 { slope * x } else { x }),
+            Self::ThresholdedRelu { threshold } => map(values, |x| if x > threshold { x } else { 0.0 }),
+            Self::Elu { factor, width, scale } => map(values, |x| {
+                let below = factor * (mlas::exp(x / width) - 1.0);
+                scale * if x < 0.0 { below } else { x }
+            }),
+            Self::Gelu => map(values, |x| 0.5 * x * (mlas::erf(x * std::f32::consts::FRAC_1_SQRT_2) + 1.0)),
+            Self::GeluTanh => map(values, |x| {
+                // The square root of 2 / pi.
+                let inner = 0.797_884_6 * x * (0.044_715 * x * x + 1.0);
+                0.5 * x * (mlas::tanh(inner) + 1.0)
+            }),
+            Self::HardLogistic { slope, offset } => map(values, |x| (slope * x + offset).clamp(0.0, 1.0)),
+            Self::HardSwish => map(values, |x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
+            Self::Softsign => map(values, |x| x / (1.0 + x.abs())),
         }
     }
 }

@@ -91,6 +91,15 @@ mod tests {
             Function::MlasExp,
             Function::MlasLogistic,
             Function::MlasTanh,
+            Function::MlasErf,
+            Function::LeakyRelu { slope: 0.1 },
+            Function::ThresholdedRelu { threshold: 0.7 },
+            Function::Elu { factor: 1.6, width: 0.7, scale: 1.1 },
+            Function::Gelu,
+            Function::GeluTanh,
+            Function::HardLogistic { slope: 0.2, offset: 0.5 },
+            Function::HardSwish,
+            Function::Softsign,
         ] {
             let (mut found, mut expected) = (xs.clone(), xs.clone());
             level.function(function, &mut found);

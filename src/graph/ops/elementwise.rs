@@ -10,7 +10,7 @@ use crate::ir::product::rectified;
 use crate::ir::real::Real;
 
 /// An operator of one argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unary {
     Abs,
     Ceil,
@@ -18,7 +18,11 @@ pub(crate) enum Unary {
     Erf,
     Exp,
     Floor,
+    /// Of f32 only.
+    Function(Function),
     Log,
+    /// `x * tanh(softplus(x))`.
+    Mish,
     Neg,
     Not,
     Reciprocal,
@@ -162,6 +166,11 @@ pub(crate) fn logistic<T: Float>(x: T) -> T {
     if x < T::ZERO { T::ONE - upper } else { upper }
 }
 
+/// `ln(1 + exp(x))`.
+fn softplus<T: Float>(x: T) -> T {
+    if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() }
+}
+
 /// The error function: W. J. Cody, "Rational Chebyshev approximations for the error function", relative error below
 /// 1.2e-7 in the form of Numerical Recipes' `erfc`, refined by a series near 0.
 fn erf(x: f64) -> f64 {
@@ -198,7 +207,9 @@ impl Unary {
             Self::Erf => map(x, values, out, |x| T::from_f64(erf(x.to_f64()))),
             Self::Exp => map(x, values, out, |x| x.exp()),
             Self::Floor => map(x, values, out, |x| x.floor()),
+            Self::Function(_) => Err(no_type(x)),
             Self::Log => map(x, values, out, |x| x.ln()),
+            Self::Mish => map(x, values, out, |x| x * Float::tanh(softplus(x))),
             Self::Neg => map(x, values, out, |x| -x),
             Self::Not => out.copy(x),
             Self::Reciprocal => map(x, values, out, |x| T::ONE / x),
@@ -207,9 +218,7 @@ impl Unary {
             Self::Sigmoid => map(x, values, out, logistic),
             Self::Sign => map(x, values, out, |x| x.sign()),
             Self::Sin => map(x, values, out, |x| x.sin()),
-            Self::Softplus => {
-                map(x, values, out, |x| if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() })
-            }
+            Self::Softplus => map(x, values, out, softplus),
             Self::Sqrt => map(x, values, out, |x| x.sqrt()),
             Self::Tanh => map(x, values, out, |x| x.tanh()),
         }
@@ -242,7 +251,9 @@ impl Unary {
     /// What the evaluator computes of it.
     fn function(self) -> Option<Function> {
         match self {
+            Self::Erf => Some(Function::MlasErf),
             Self::Exp => Some(Function::MlasExp),
+            Self::Function(function) => Some(function),
             Self::Log => Some(Function::Log),
             Self::Sigmoid => Some(Function::MlasLogistic),
             Self::Tanh => Some(Function::MlasTanh),
@@ -330,6 +341,21 @@ impl Binary {
             self.run_pair(so_far, inputs.get(index)?, out)?;
         }
         Ok(())
+    }
+}
+
+/// Below zero, the product with the slope; slopes broadcast to the shape of `x`.
+pub(super) fn run_prelu(x: &Tensor, slope: &Tensor, out: &mut Tensor) -> Result<()> {
+    fn prelu<T: Float>((x, xs): (&Tensor, &[T]), (slope, slopes): (&Tensor, &[T]), out: &mut Tensor) -> Result<()> {
+        if *broadcast(&x.shape, &slope.shape)? != *x.shape {
+            return Err(Error::shape(format!("slopes of shape {:?} for a value of shape {:?}", slope.shape, x.shape)));
+        }
+        zip((&x.shape, xs), (&slope.shape, slopes), out, |x, slope| if x < T::ZERO { x * slope } else { x })
+    }
+    match (&x.data, &slope.data) {
+        (Data::F32(xs), Data::F32(slopes)) => prelu((x, xs), (slope, slopes), out),
+        (Data::F64(xs), Data::F64(slopes)) => prelu((x, xs), (slope, slopes), out),
+        _ => Err(no_pair(x, slope)),
     }
 }
 

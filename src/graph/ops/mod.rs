@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod linear;
 #[cfg(feature = "neural")]
 pub(crate) mod network;
+mod normalization;
 pub(crate) mod pattern;
 pub(crate) mod reduce;
 pub(crate) mod shape;
@@ -39,6 +40,7 @@ pub(crate) enum Op {
     // Rows in their place, element by element.
     Unary(Unary),
     Binary(Binary),
+    PRelu,
     Mean,
     Pow,
     Compare(Compare),
@@ -125,6 +127,13 @@ pub(crate) enum Op {
     LpNormalization {
         axis: i64,
         p: i64,
+    },
+    BatchNormalization {
+        epsilon: f32,
+    },
+    LayerNormalization {
+        axis: i64,
+        epsilon: f32,
     },
     // Linear algebra and linear models.
     MatMul,
@@ -262,6 +271,7 @@ impl Op {
         match self {
             Self::Unary(op) => op.run(x.get(0)?, *runner, out),
             Self::Binary(op) => op.run(x, work.value(x.get(0)?.ty()), out),
+            Self::PRelu => elementwise::run_prelu(x.get(0)?, x.get(1)?, out),
             Self::Mean => elementwise::run_mean(x, work.value(x.get(0)?.ty()), out),
             Self::Pow => elementwise::run_pow(x.get(0)?, x.get(1)?, *runner, out),
             Self::Compare(op) => op.run(x.get(0)?, x.get(1)?, out),
@@ -331,6 +341,8 @@ impl Op {
             }
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, *runner, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
+            Self::BatchNormalization { epsilon } => normalization::batch(x, *epsilon, work.value(x.get(0)?.ty()), out),
+            Self::LayerNormalization { axis, epsilon } => normalization::layer(x, *axis, *epsilon, out),
             Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), *runner, out),
             Self::Gemm(op) => op.run(x, *runner, work.value(x.get(0)?.ty()), out),
             Self::Einsum(op) => op.run(x, out),

@@ -451,9 +451,10 @@ pub(super) fn softmax(
             let place = |at: usize| (row * size + at) * after + column;
             let max = Reduction::Max.float((0..size).map(|at| values[place(at)]));
             let sum = (0..size).fold(T::ZERO, |sum, at| sum + (values[place(at)] - max).exp());
+            let of_sum = if log { sum.ln() } else { sum };
             for at in 0..size {
                 let value = &mut values[place(at)];
-                *value = if log { *value - max - sum.ln() } else { (*value - max).exp() / sum };
+                *value = if log { *value - max - of_sum } else { (*value - max).exp() / of_sum };
             }
         }
     }

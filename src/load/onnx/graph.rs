@@ -236,6 +236,10 @@ impl<'a> Loader<'a> {
             Error::unsupported(format!("operator {} of {}{hint}", shown(op_type), shown(domain_name(domain))))
         })?;
         attributes.finish()?;
+        let normalizes = matches!(op, Op::BatchNormalization { .. } | Op::LayerNormalization { .. });
+        if normalizes && proto.output.iter().skip(1).any(|name| !name.is_empty()) {
+            return Err(Error::unsupported("outputs beside the normalised values"));
+        }
         if let (Op::Gemm(gemm), Some(&Some(b))) = (&mut op, inputs.get(1))
             && let Some(turned) = self.builder.as_constant(b).and_then(|b| gemm.turned(b))
         {

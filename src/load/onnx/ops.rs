@@ -13,6 +13,7 @@ use crate::graph::ops::reduce::Reduction;
 use crate::graph::ops::svm::{KernelKind, Svm, SvmClassifier, SvmKernel, Vectors};
 use crate::graph::ops::transform::PostTransform;
 use crate::graph::tensor::{Data, Tensor, Type};
+use crate::ir::function::Function;
 use crate::strings::Strings;
 
 /// What early `version`s of an operator of the standard domain have as attributes, and later ones as inputs behind the
@@ -41,27 +42,62 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
     let axes = |attributes: &mut Attributes<'_>| Ok::<_, Error>(attributes.ints("axes")?.map(<[i64]>::to_vec));
     let axis = |attributes: &mut Attributes<'_>, default| Ok::<_, Error>(attributes.int("axis")?.unwrap_or(default));
     let unary = |op| Ok(Some(Op::Unary(op)));
+    let function = |function| Ok(Some(Op::Unary(Unary::Function(function))));
     let binary = |op| Ok(Some(Op::Binary(op)));
     let compare = |op| Ok(Some(Op::Compare(op)));
     Ok(Some(match kind {
         "Abs" => return unary(Unary::Abs),
         "Ceil" => return unary(Unary::Ceil),
         "Cos" => return unary(Unary::Cos),
+        "Celu" => {
+            let alpha = attributes.float("alpha")?.unwrap_or(1.0);
+            return function(Function::Elu { factor: alpha, width: alpha, scale: 1.0 });
+        }
+        "Elu" => {
+            let factor = attributes.float("alpha")?.unwrap_or(1.0);
+            return function(Function::Elu { factor, width: 1.0, scale: 1.0 });
+        }
         "Erf" => return unary(Unary::Erf),
         "Exp" => return unary(Unary::Exp),
         "Floor" => return unary(Unary::Floor),
+        "Gelu" => match attributes.string("approximate")?.unwrap_or("none") {
+            "none" => return function(Function::Gelu),
+            "tanh" => return function(Function::GeluTanh),
+            other => return Err(Error::unsupported(format!("approximation {other:?}"))),
+        },
+        "HardSigmoid" => {
+            let slope = attributes.float("alpha")?.unwrap_or(0.2);
+            let offset = attributes.float("beta")?.unwrap_or(0.5);
+            return function(Function::HardLogistic { slope, offset });
+        }
+        "HardSwish" => return function(Function::HardSwish),
+        "LeakyRelu" => {
+            return function(Function::LeakyRelu { slope: attributes.float("alpha")?.unwrap_or(0.01) });
+        }
         "Log" => return unary(Unary::Log),
+        "Mish" => return unary(Unary::Mish),
         "Neg" => return unary(Unary::Neg),
         "Not" => return unary(Unary::Not),
         "Reciprocal" => return unary(Unary::Reciprocal),
         "Relu" => return unary(Unary::Relu),
         "Round" => return unary(Unary::Round),
+        "Selu" => {
+            let factor = attributes.float("alpha")?.unwrap_or(1.673_263_2);
+            let scale = attributes.float("gamma")?.unwrap_or(1.050_701);
+            return function(Function::Elu { factor, width: 1.0, scale });
+        }
         "Sigmoid" => return unary(Unary::Sigmoid),
         "Sign" => return unary(Unary::Sign),
         "Sin" => return unary(Unary::Sin),
         "Softplus" => return unary(Unary::Softplus),
+        "Softsign" => return function(Function::Softsign),
         "Sqrt" => return unary(Unary::Sqrt),
         "Tanh" => return unary(Unary::Tanh),
+        "ThresholdedRelu" => {
+            let threshold = attributes.float("alpha")?.unwrap_or(1.0);
+            return function(Function::ThresholdedRelu { threshold });
+        }
+        "PRelu" => Op::PRelu,
         "Add" | "Sum" => return binary(Binary::Add),
         "Div" => return binary(Binary::Div),
         "Max" => return binary(Binary::Max),
@@ -165,6 +201,20 @@ pub(super) fn standard(kind: &str, version: i64, attributes: &mut Attributes<'_>
             Op::Softmax { axis, flatten, log: kind == "LogSoftmax" }
         }
         "LpNormalization" => Op::LpNormalization { axis: axis(attributes, -1)?, p: attributes.int("p")?.unwrap_or(2) },
+        "BatchNormalization" => {
+            attributes.ignore(&["momentum"]);
+            if attributes.flag("training_mode", false)? || !attributes.flag("spatial", true)? || version < 7 {
+                return Err(Error::unsupported("batch normalisation but that of a trained model by channels"));
+            }
+            Op::BatchNormalization { epsilon: attributes.float("epsilon")?.unwrap_or(1e-5) }
+        }
+        "LayerNormalization" => {
+            if attributes.int("stash_type")?.unwrap_or(1) != 1 {
+                return Err(Error::unsupported("a stash_type other than f32"));
+            }
+            let epsilon = attributes.float("epsilon")?.unwrap_or(1e-5);
+            Op::LayerNormalization { axis: axis(attributes, -1)?, epsilon }
+        }
         "MatMul" => Op::MatMul,
         "Gemm" => Op::Gemm(Gemm {
             alpha: attributes.float("alpha")?.unwrap_or(1.0),
