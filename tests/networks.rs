@@ -63,8 +63,9 @@ fn layers_are_joined() {
     };
     assert_eq!(
         steps("perceptron_binary"),
-        ["Gemm", "BatchNormalization", "LeakyRelu", "Gemm", "LayerNormalization", "Sigmoid", "Mul", "Gemm, Sigmoid"]
+        ["Gemm, BatchNormalization, LeakyRelu", "Gemm", "LayerNormalization", "Sigmoid, Mul", "Gemm, Sigmoid"]
     );
+    assert!(steps("activations").contains(&"Gemm, Div, Erf, Add, Mul, Mul".to_owned()), "{:?}", steps("activations"));
     assert!(steps("operators").contains(&"MatMul, Add, Gelu".to_owned()), "{:?}", steps("operators"));
 }
 

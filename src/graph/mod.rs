@@ -24,6 +24,7 @@ pub use pipeline::{Pipeline, Step};
 use crate::error::{Error, Result};
 use crate::ir::eval::Storage;
 use crate::ir::function::{Function, powers};
+use crate::ir::normalization::Normalization;
 use crate::ir::product::Product;
 use crate::ir::{Float, Forest};
 use crate::rows::{Batch, Dense};
@@ -48,6 +49,8 @@ pub(crate) trait Evaluator {
     fn function(&mut self, function: Function, values: &mut [f32]);
     /// Powers of all numbers, in place, by the exponents of their columns.
     fn powers(&mut self, rows: &mut [f32], exponents: &[f32]);
+    /// Normalises rows in their place.
+    fn normalize(&mut self, normalization: &Normalization<'_>, rows: &mut [f32]);
 }
 
 /// A loaded pipeline.
@@ -333,6 +336,10 @@ impl Evaluator for Reference<'_> {
 
     fn powers(&mut self, rows: &mut [f32], exponents: &[f32]) {
         powers(rows, exponents);
+    }
+
+    fn normalize(&mut self, normalization: &Normalization<'_>, rows: &mut [f32]) {
+        normalization.apply(rows);
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Function {
     MlasLogistic,
     MlasTanh,
     MlasErf,
+    /// `x` times its logistic function.
+    MlasSilu,
     /// `slope * x` below zero.
     LeakyRelu {
         slope: f32,
@@ -82,6 +84,7 @@ impl Function {
             Self::MlasLogistic => map(values, mlas::logistic),
             Self::MlasTanh => map(values, mlas::tanh),
             Self::MlasErf => map(values, mlas::erf),
+            Self::MlasSilu => map(values, |x| x * mlas::logistic(x)),
             Self::LeakyRelu { slope } => map(values, |x| if x < 0.0 { slope * x } else { x }),
             Self::ThresholdedRelu { threshold } => map(values, |x| if x > threshold { x } else { 0.0 }),
             Self::Elu { factor, width, scale } => map(values, |x| {

@@ -15,6 +15,7 @@ pub(crate) mod eval;
 pub(crate) mod facts;
 pub(crate) mod function;
 pub(crate) mod link;
+pub(crate) mod normalization;
 pub(crate) mod product;
 pub(crate) mod quantise;
 pub(crate) mod real;

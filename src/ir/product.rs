@@ -27,6 +27,8 @@ pub(crate) struct Product<'a, T> {
     pub(crate) term: Term,
     /// Added to the sums of each column in the end; none for nothing.
     pub(crate) offsets: Option<&'a [T]>,
+    /// For each column the factor of what that gives, and what is added again; none for nothing.
+    pub(crate) scaled: Option<(&'a [T], &'a [T])>,
     /// Whether what is then below zero becomes zero.
     pub(crate) rectified: bool,
 }
@@ -72,6 +74,17 @@ impl<T: Real> Product<'_, T> {
                 let sums = &mut out[first..][..m];
                 for column in 0..m {
                     sums[column] += offsets[column];
+                }
+                first += m;
+            }
+        }
+        if let Some((factors, shifts)) = self.scaled {
+            let (factors, shifts) = (&factors[..m], &shifts[..m]);
+            let mut first = 0;
+            while first < out.len() {
+                let sums = &mut out[first..][..m];
+                for column in 0..m {
+                    sums[column] = sums[column] * factors[column] + shifts[column];
                 }
                 first += m;
             }

@@ -65,16 +65,20 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
-    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>, sums: &mut Tile<R, V>) {
+    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>) -> Tile<R, V> {
+        let mut sums = [[[0.0; PANEL]; V]; R];
         // SAFETY: the features are there (see `run`).
         unsafe {
             if R == 1 {
-                sum_products::<R, V, V>(&terms, 0, sums);
+                sum_products::<R, V, V>(&terms, 0, &mut sums);
             } else {
                 // As many registers as there are hold no more.
-                (0..V).for_each(|v| sum_products::<R, V, 1>(&terms, v, sums));
+                for v in 0..V {
+                    sum_products::<R, V, 1>(&terms, v, &mut sums);
+                }
             }
         }
+        sums
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ use super::level::{Level, Work};
 use super::product::Job;
 use super::tiles;
 use crate::ir::function::{Function, powers};
+use crate::ir::normalization::Normalization;
 use crate::ir::product::Product;
 
 /// Computes on an instruction set.
@@ -16,6 +17,8 @@ pub(crate) trait Calculate: Send + Sync {
     fn function(&self, function: Function, values: &mut [f32]);
     /// Powers of all numbers, in place, by the exponents of their columns.
     fn powers(&self, rows: &mut [f32], exponents: &[f32]);
+    /// Normalises rows in their place.
+    fn normalize(&self, normalization: &Normalization<'_>, rows: &mut [f32]);
 }
 
 impl<L: Level> Calculate for L {
@@ -37,6 +40,10 @@ impl<L: Level> Calculate for L {
 
     fn powers(&self, rows: &mut [f32], exponents: &[f32]) {
         self.run(Powers { rows, exponents });
+    }
+
+    fn normalize(&self, normalization: &Normalization<'_>, rows: &mut [f32]) {
+        self.run(Normalize { normalization, rows });
     }
 }
 
@@ -68,6 +75,20 @@ impl Work for Powers<'_> {
     }
 }
 
+struct Normalize<'a> {
+    normalization: &'a Normalization<'a>,
+    rows: &'a mut [f32],
+}
+
+impl Work for Normalize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn work<L: Level>(self, _: L) {
+        self.normalization.apply(self.rows);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +113,7 @@ mod tests {
             Function::MlasLogistic,
             Function::MlasTanh,
             Function::MlasErf,
+            Function::MlasSilu,
             Function::LeakyRelu { slope: 0.1 },
             Function::ThresholdedRelu { threshold: 0.7 },
             Function::Elu { factor: 1.6, width: 0.7, scale: 1.1 },
@@ -115,6 +137,16 @@ mod tests {
         powers(&mut expected, &exponents);
         let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         assert_eq!(bits(found), bits(expected));
+        for width in [1, 3, 16, 23, 64] {
+            let factors: Vec<f32> = (0..width).map(|at| at as f32 * 0.3 - 1.0).collect();
+            let normalization =
+                Normalization { width, epsilon: 1e-5, factors: Some(&factors), offsets: Some(&factors) };
+            let mut found: Vec<f32> = (0..5 * width).map(|at| ((at * at) as f32).sin() * 3.0 + 1.0).collect();
+            let mut expected = found.clone();
+            level.normalize(&normalization, &mut found);
+            normalization.apply(&mut expected);
+            assert_eq!(bits(found), bits(expected));
+        }
     }
 
     #[test]

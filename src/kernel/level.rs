@@ -117,10 +117,10 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         transpose(values, stride, first, panel);
     }
 
-    /// Writes the sums of products, term by term, each fused with the addition.
+    /// The sums of products, term by term, each fused with the addition.
     #[inline(always)]
-    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>, sums: &mut Tile<R, V>) {
-        sum_products(&terms, sums);
+    fn sum_products<const R: usize, const V: usize>(self, terms: Terms<'_>) -> Tile<R, V> {
+        sum_products(&terms)
     }
 
     /// As many registers of the bytes of a row as [`select`](Self::select) fetches from, or fewer that hold as much.
@@ -282,7 +282,8 @@ fn add_leaves<S: Copy + std::ops::AddAssign>(sums: &mut [[S; CHUNK]], at: &[Chun
 }
 
 #[inline(always)]
-fn sum_products<const R: usize, const V: usize>(terms: &Terms<'_>, sums: &mut Tile<R, V>) {
+fn sum_products<const R: usize, const V: usize>(terms: &Terms<'_>) -> Tile<R, V> {
+    let mut sums = [[[0.0; PANEL]; V]; R];
     for row in 0..R {
         for v in 0..V {
             let mut lanes = [0.0f32; PANEL];
@@ -296,6 +297,7 @@ fn sum_products<const R: usize, const V: usize>(terms: &Terms<'_>, sums: &mut Ti
             sums[row][v] = lanes;
         }
     }
+    sums
 }
 
 /// Rows of more values than this lie too far apart for the processor to see where they go on.

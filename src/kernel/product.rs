@@ -255,7 +255,9 @@ mod tests {
                         let (size, offsets) = ((n, k, m), numbers::<T>(m, 3));
                         let offsets = Some(&*offsets).filter(|_| part != 2);
                         let rectified = part == usize::MAX;
-                        let product = Product { a: &a, b: &b, size, turned, part, term, offsets, rectified };
+                        let (factors, shifts) = (numbers::<T>(m, 4), numbers::<T>(m, 5));
+                        let scaled = Some((&*factors, &*shifts)).filter(|_| part > 3);
+                        let product = Product { a: &a, b: &b, size, turned, part, term, offsets, scaled, rectified };
                         let (mut found, mut expected) = (vec![T::NAN; n * m], vec![T::NAN; n * m]);
                         multiply(&product, &mut panel, &mut found);
                         product.eval(&mut expected);

@@ -119,13 +119,11 @@ fn tile<L: Level, const R: usize, const V: usize>(
 ) {
     let (_, k, m) = product.size;
     let mut end = product.part.min(k);
-    let mut total: Tile<R, V> = [[[0.0; PANEL]; V]; R];
-    level.sum_products(Terms { range: 0..end, ..terms.clone() }, &mut total);
+    let mut total: Tile<R, V> = level.sum_products(Terms { range: 0..end, ..terms.clone() });
     while end < k {
         let start = end;
         end = start.saturating_add(product.part).min(k);
-        let mut sums: Tile<R, V> = [[[0.0; PANEL]; V]; R];
-        level.sum_products(Terms { range: start..end, ..terms.clone() }, &mut sums);
+        let sums: Tile<R, V> = level.sum_products(Terms { range: start..end, ..terms.clone() });
         for row in 0..R {
             for v in 0..V {
                 for lane in 0..PANEL {
@@ -135,6 +133,8 @@ fn tile<L: Level, const R: usize, const V: usize>(
         }
     }
     let offsets = product.offsets.map(|offsets| &offsets[first..][..V * PANEL]);
+    let scaled =
+        product.scaled.map(|(factors, shifts)| (&factors[first..][..V * PANEL], &shifts[first..][..V * PANEL]));
     for row in 0..R {
         let out = &mut out[row * m + first..][..V * PANEL];
         for v in 0..V {
@@ -142,6 +142,11 @@ fn tile<L: Level, const R: usize, const V: usize>(
             if let Some(offsets) = offsets {
                 for lane in 0..PANEL {
                     sums[lane] += offsets[v * PANEL + lane];
+                }
+            }
+            if let Some((factors, shifts)) = scaled {
+                for lane in 0..PANEL {
+                    sums[lane] = sums[lane] * factors[v * PANEL + lane] + shifts[v * PANEL + lane];
                 }
             }
             if product.rectified {

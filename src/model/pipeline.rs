@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::tensor::{Data, Tensor};
 use crate::graph::{Evaluator, Graph, Pipeline, Reference, State, not_rows};
 use crate::ir::function::Function;
+use crate::ir::normalization::Normalization;
 use crate::ir::product::Product;
 use crate::ir::{Facts, Forest};
 use crate::kernel::{BLOCK_ROWS, Buffers, Calculate};
@@ -77,6 +78,10 @@ impl Evaluator for Kernels<'_> {
 
     fn powers(&mut self, rows: &mut [f32], exponents: &[f32]) {
         self.calculator.powers(rows, exponents);
+    }
+
+    fn normalize(&mut self, normalization: &Normalization<'_>, rows: &mut [f32]) {
+        self.calculator.normalize(normalization, rows);
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn squared(x: &Inputs<'_>, runner: &mut dyn Evaluator, outs: &mut [Te
 fn pairs<T: Number>(those: &[T], of: &[T], size: (usize, usize, usize), runner: &mut dyn Evaluator, out: &mut [T]) {
     if !out.is_empty() {
         let (part, term) = (usize::MAX, Term::SquaredDifference);
-        let product = Product { a: of, b: those, size, turned: true, part, term, offsets: None, rectified: false };
+        let product =
+            Product { a: of, b: those, size, turned: true, part, term, offsets: None, scaled: None, rectified: false };
         T::multiply(runner, &product, out);
     }
 }

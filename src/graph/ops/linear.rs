@@ -138,10 +138,11 @@ fn mat_mul_of<T: Number>(
 
 /// A product as it stands.
 fn product<'a, T>(a: &'a [T], b: &'a [T], size: (usize, usize, usize), turned: bool, part: usize) -> Product<'a, T> {
-    Product { a, b, size, turned, part, term: Term::Product, offsets: None, rectified: false }
+    Product { a, b, size, turned, part, term: Term::Product, offsets: None, scaled: None, rectified: false }
 }
 
-/// `alpha · a · b + beta · c`, with `a` or `b` turned over if asked.
+/// `alpha · a · b + beta · c`, with `a` or `b` turned over if asked. Two more inputs, of which the file does not know, are
+/// factors of the columns of that, and what is added again: the normalisation of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gemm {
     pub(crate) alpha: f32,
@@ -184,12 +185,12 @@ impl Gemm {
 
     fn run_of<T: Number>(
         &self,
-        x: &Inputs<'_>,
+        inputs: &Inputs<'_>,
         runner: &mut dyn Evaluator,
         turned_a: &mut Tensor,
         out: &mut Tensor,
     ) -> Result<()> {
-        let (a, b, c, constant) = (x.get(0)?, x.get(1)?, x.optional(2), x.is_constant(1));
+        let (a, b, c, constant) = (inputs.get(0)?, inputs.get(1)?, inputs.optional(2), inputs.is_constant(1));
         let ([a0, a1], [b0, b1]) = (&*a.shape, &*b.shape) else {
             return Err(Error::shape(format!("no product of shapes {:?} and {:?}", a.shape, b.shape)));
         };
@@ -204,6 +205,14 @@ impl Gemm {
         // What is added to each column, and what comes behind, is part of the product where nothing lies between.
         let is_row = |c: &Tensor| c.len() == m && c.shape.last() == Some(&m) && c.rank() <= 2;
         let is_whole = alpha == T::ONE && c.is_none_or(|(c, _)| self.beta == 1.0 && is_row(c));
+        let (factors, shifts) = (inputs.optional(3), inputs.optional(4));
+        let scaled = match factors.zip(shifts) {
+            Some((factors, shifts)) if !is_whole || factors.len() != m || shifts.len() != m => {
+                return Err(Error::invalid_model("a product that is not normalised as it stands"));
+            }
+            Some((factors, shifts)) => Some((factors.values::<T>()?, shifts.values::<T>()?)),
+            None => None,
+        };
         let sums = out.overwritten::<T>(&[n, m])?;
         let x = if self.trans_a {
             turned_a.start::<T>(&[n, k])?.extend((0..n * k).map(|at| x[at % k * n + at / k]));
@@ -215,6 +224,7 @@ impl Gemm {
             let mut product = product(x, y, (n, k, m), self.trans_b, part);
             if is_whole {
                 product.offsets = c.map(|(_, values)| values);
+                product.scaled = scaled;
                 product.rectified = self.activation == Some(Unary::Relu);
             }
             T::multiply(runner, &product, sums);

@@ -14,7 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod linear;
 #[cfg(feature = "neural")]
 pub(crate) mod network;
-mod normalization;
+pub(crate) mod normalization;
 pub(crate) mod pattern;
 pub(crate) mod reduce;
 pub(crate) mod shape;
@@ -342,7 +342,7 @@ impl Op {
             Self::Softmax { axis, flatten, log } => reduce::softmax(x.get(0)?, *axis, *flatten, *log, *runner, out),
             Self::LpNormalization { axis, p } => reduce::lp_normalization(x.get(0)?, *axis, *p, out),
             Self::BatchNormalization { epsilon } => normalization::batch(x, *epsilon, work.value(x.get(0)?.ty()), out),
-            Self::LayerNormalization { axis, epsilon } => normalization::layer(x, *axis, *epsilon, out),
+            Self::LayerNormalization { axis, epsilon } => normalization::layer(x, *axis, *epsilon, *runner, out),
             Self::MatMul => linear::mat_mul(x.get(0)?, x.get(1)?, x.is_constant(1), *runner, out),
             Self::Gemm(op) => op.run(x, *runner, work.value(x.get(0)?.ty()), out),
             Self::Einsum(op) => op.run(x, out),

@@ -3,7 +3,9 @@
 use super::Inputs;
 use super::elementwise::{Float, no_type};
 use crate::error::{Error, Result};
-use crate::graph::tensor::{Data, Tensor, axis};
+use crate::graph::Evaluator;
+use crate::graph::tensor::{Data, Tensor, Type, axis};
+use crate::ir::normalization::Normalization;
 
 /// `BatchNormalization` of a trained model: inputs are `x`, and for each channel (its second dimension) factor, offset, mean
 /// and variance. These are brought together first, as ONNX Runtime does; `channels` is where.
@@ -25,13 +27,9 @@ fn batch_of<T: Float>(inputs: &Inputs<'_>, epsilon: f32, channels: &mut Tensor, 
         values if values.len() == n_channels => Ok(values),
         values => Err(Error::shape(format!("{} numbers for {n_channels} channels", values.len()))),
     };
-    let (factors, offsets, means, variances) = (of_channels(1)?, of_channels(2)?, of_channels(3)?, of_channels(4)?);
-    let epsilon = T::from_f64(epsilon.into());
+    let of_channels = [of_channels(1)?, of_channels(2)?, of_channels(3)?, of_channels(4)?];
     let channels = channels.start::<T>(&[2 * n_channels])?;
-    channels.extend(factors.iter().zip(variances).map(|(&f, &variance)| T::ONE / (variance + epsilon).sqrt() * f));
-    for channel in 0..n_channels {
-        channels.push(offsets[channel] - means[channel] * channels[channel]);
-    }
+    bring_together(of_channels, epsilon, channels);
     let (factors, offsets) = channels.split_at(n_channels);
     let values = x.values::<T>()?;
     let out = out.overwritten::<T>(&x.shape)?;
@@ -51,42 +49,45 @@ fn batch_of<T: Float>(inputs: &Inputs<'_>, epsilon: f32, channels: &mut Tensor, 
     Ok(())
 }
 
-/// `LayerNormalization`: `x`, from dimension `at` on, less its mean and over its deviation, times factors, and offset.
-pub(super) fn layer(x: &Inputs<'_>, at: i64, epsilon: f32, out: &mut Tensor) -> Result<()> {
-    match x.get(0)?.data {
-        Data::F32(_) => layer_of::<f32>(x, at, epsilon, out),
-        Data::F64(_) => layer_of::<f64>(x, at, epsilon, out),
-        _ => Err(no_type(x.get(0)?)),
+/// Adds to `channels` what each channel is multiplied by, then what is added to each, of factors, offsets, means and
+/// variances.
+pub(crate) fn bring_together<T: Float>(
+    [factors, offsets, means, variances]: [&[T]; 4],
+    epsilon: f32,
+    channels: &mut Vec<T>,
+) {
+    let epsilon = T::from_f64(epsilon.into());
+    channels.extend(factors.iter().zip(variances).map(|(&f, &variance)| T::ONE / (variance + epsilon).sqrt() * f));
+    for channel in 0..factors.len() {
+        channels.push(offsets[channel] - means[channel] * channels[channel]);
     }
 }
 
-fn layer_of<T: Float>(inputs: &Inputs<'_>, at: i64, epsilon: f32, out: &mut Tensor) -> Result<()> {
+/// `LayerNormalization`: `x`, from dimension `at` on, less its mean and over its deviation, times factors, and offset.
+pub(super) fn layer(
+    inputs: &Inputs<'_>,
+    at: i64,
+    epsilon: f32,
+    runner: &mut dyn Evaluator,
+    out: &mut Tensor,
+) -> Result<()> {
     let x = inputs.get(0)?;
+    if x.ty() != Type::F32 {
+        return Err(no_type(x));
+    }
     let at = axis(at, x.rank())?;
-    let size = x.shape[at..].iter().product::<usize>();
-    let of_elements = |index: usize| match inputs.optional(index).map(Tensor::values::<T>).transpose()? {
-        Some(values) if values.len() != size => {
-            Err(Error::shape(format!("{} numbers for {size} elements", values.len())))
+    let width = x.shape[at..].iter().product::<usize>();
+    let of_elements = |index: usize| match inputs.optional(index).map(Tensor::values::<f32>).transpose()? {
+        Some(values) if values.len() != width => {
+            Err(Error::shape(format!("{} numbers for {width} elements", values.len())))
         }
         values => Ok(values),
     };
-    let (factors, offsets) = (of_elements(1)?, of_elements(2)?);
-    let (values, out) = (x.values::<T>()?, out.overwritten::<T>(&x.shape)?);
-    if out.is_empty() {
-        return Ok(());
-    }
-    let (epsilon, count) = (T::from_f64(epsilon.into()), T::from_f64(size as f64));
-    for (row, out) in values.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
-        let mean = T::sum(row) / count;
-        out.iter_mut().zip(row).for_each(|(out, &x)| *out = (x - mean) * (x - mean));
-        let deviation = (T::sum(out) / count + epsilon).sqrt();
-        out.iter_mut().zip(row).for_each(|(out, &x)| *out = (x - mean) / deviation);
-        if let Some(factors) = factors {
-            out.iter_mut().zip(factors).for_each(|(out, &factor)| *out = *out * factor);
-        }
-        if let Some(offsets) = offsets {
-            out.iter_mut().zip(offsets).for_each(|(out, &offset)| *out += offset);
-        }
+    let normalization = Normalization { width, epsilon, factors: of_elements(1)?, offsets: of_elements(2)? };
+    let out = out.start::<f32>(&x.shape)?;
+    out.extend_from_slice(x.values()?);
+    if !out.is_empty() {
+        runner.normalize(&normalization, out);
     }
     Ok(())
 }

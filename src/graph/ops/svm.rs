@@ -64,6 +64,7 @@ impl Vectors {
             part: usize::MAX,
             term,
             offsets: None,
+            scaled: None,
             rectified: false,
         };
         runner.product_f32(&product, sums);
@@ -161,7 +162,10 @@ impl Svm {
 fn weighted(rows: &[f32], coefficients: &[f32], m: usize, runner: &mut dyn Evaluator, out: &mut [f32]) {
     let size = (out.len() / m, coefficients.len() / m, m);
     let (a, b, part, term) = (rows, coefficients, usize::MAX, Term::Product);
-    runner.product_f32(&Product { a, b, size, turned: true, part, term, offsets: None, rectified: false }, out);
+    runner.product_f32(
+        &Product { a, b, size, turned: true, part, term, offsets: None, scaled: None, rectified: false },
+        out,
+    );
 }
 
 /// Working memory.

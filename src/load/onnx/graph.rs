@@ -240,6 +240,9 @@ impl<'a> Loader<'a> {
         if normalizes && proto.output.iter().skip(1).any(|name| !name.is_empty()) {
             return Err(Error::unsupported("outputs beside the normalised values"));
         }
+        if matches!(op, Op::Gemm(_)) && inputs.len() > 3 {
+            return Err(Error::invalid_model(format!("{} inputs", inputs.len())));
+        }
         if let (Op::Gemm(gemm), Some(&Some(b))) = (&mut op, inputs.get(1))
             && let Some(turned) = self.builder.as_constant(b).and_then(|b| gemm.turned(b))
         {
