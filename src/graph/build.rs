@@ -111,11 +111,8 @@ impl GraphBuilder {
     /// # Errors
     /// What the node says of types it does not know, and anything at all that it says of constants.
     pub(crate) fn rehearse(&mut self, node: Node) -> Result<Option<Node>> {
-        let mut read = vec![false; self.known.len()];
-        node.reads(&mut read);
-        let bodies = node.writes();
-        let is_read = |&value: &usize| read[value] && !bodies.contains(&value);
-        let read: Vec<usize> = (0..read.len()).filter(is_read).collect();
+        let (bodies, mut read) = (node.writes(), node.reads());
+        read.retain(|value| !bodies.contains(value));
         if read.iter().any(|&value| self.sample(value).is_none()) {
             return Ok(Some(node));
         }
@@ -163,7 +160,7 @@ pub(super) fn wanted(nodes: &[Node], outputs: &[OutputValue], n_values: usize) -
     outputs.iter().for_each(|output| wanted[output.value] = true);
     for node in nodes.iter().rev() {
         if node.outputs.iter().flatten().any(|&value| wanted[value]) {
-            node.reads(&mut wanted);
+            node.reads().into_iter().for_each(|value| wanted[value] = true);
         }
     }
     wanted

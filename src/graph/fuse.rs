@@ -39,15 +39,11 @@ impl GraphBuilder {
         fused
     }
 
-    /// For each value how many nodes and outputs read it.
+    /// For each value how often nodes and outputs read it.
     fn readers(&self, nodes: &[Node], outputs: &[OutputValue]) -> Vec<usize> {
         let mut readers = vec![0; self.n_values()];
         outputs.iter().for_each(|output| readers[output.value] += 1);
-        for node in nodes {
-            let mut read = vec![false; self.n_values()];
-            node.reads(&mut read);
-            (0..read.len()).filter(|&value| read[value]).for_each(|value| readers[value] += 1);
-        }
+        nodes.iter().flat_map(Node::reads).for_each(|value| readers[value] += 1);
         readers
     }
 

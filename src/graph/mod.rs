@@ -288,15 +288,16 @@ impl Node {
         control.bodies().iter().flat_map(of_body).collect()
     }
 
-    /// Marks the values that the node reads.
-    fn reads(&self, wanted: &mut [bool]) {
-        self.inputs.iter().flatten().for_each(|&value| wanted[value] = true);
+    /// The values that the node and graphs within it read.
+    fn reads(&self) -> Vec<usize> {
+        let mut read: Vec<usize> = self.inputs.iter().flatten().copied().collect();
         if let Op::Control(control) = &self.op {
             for body in control.bodies() {
-                body.outputs.iter().for_each(|&value| wanted[value] = true);
-                body.nodes.iter().for_each(|node| node.reads(wanted));
+                read.extend(&body.outputs);
+                read.extend(body.nodes.iter().flat_map(Self::reads));
             }
         }
+        read
     }
 }
 

@@ -98,14 +98,11 @@ impl Lives {
                     body.inputs.iter().chain(&body.outputs).for_each(|&value| self.read(value));
                 }
             }
-            let mut read = vec![false; self.of.len()];
-            node.reads(&mut read);
-            let outer = |value: usize, lives: &Self| lives.of[value].is_some_and(|life| life.first < begin);
-            (0..read.len()).filter(|&value| read[value]).for_each(|value| {
-                if outer(value, self) {
+            for value in node.reads() {
+                if self.of[value].is_some_and(|life| life.first < begin) {
                     self.read(value);
                 }
-            });
+            }
             // Outputs are written when all has been read.
             node.outputs.iter().flatten().for_each(|&value| self.read(value));
         }
