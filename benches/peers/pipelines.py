@@ -1,5 +1,5 @@
-"""Every ONNX case of models/onnx beside ONNX Runtime, one thread, at batches of 1, 64 and 1,024 rows, in one process that lets
-both take turns. Writes a record in Markdown.
+"""Every ONNX case of models/onnx and models/onnx_networks beside ONNX Runtime, one thread, at batches of 1, 64 and 1,024 rows,
+in one process that lets both take turns. Writes a record in Markdown.
 
     python pipelines.py [--rounds N] [--seconds S] [--record FILE]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from record import geometric_mean, table
 from run import PROGRAM, ROOT, library, origin
 
-CASES = ROOT / "models" / "onnx"
+CASES = [ROOT / "models" / "onnx", ROOT / "models" / "onnx_networks"]
 BATCHES = (1, 64, 1024)
 
 
@@ -27,9 +27,10 @@ def measured(rounds, seconds):
     runtime = library("onnxruntime/capi/libonnxruntime.so.*")
     if runtime is None:
         sys.exit("ONNX Runtime is not in the main environment")
-    command = [*shlex.split(os.environ.get("SAWMILL_PEERS_PREFIX", "")), PROGRAM, "pipelines", runtime, CASES, str(seconds)]
+    prefix = shlex.split(os.environ.get("SAWMILL_PEERS_PREFIX", ""))
     found, skipped = {}, {}
-    for _ in range(rounds):
+    for cases in rounds * CASES:
+        command = [*prefix, PROGRAM, "pipelines", runtime, cases, str(seconds)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         for line in map(json.loads, done.stdout.splitlines()):
             if "skipped" in line:
@@ -50,8 +51,8 @@ def render(results):
         f"# Pipelines beside ONNX Runtime, {results['date']}",
         "",
         f"Commit {results['commit']}; {about['cpu']}, {about['system']}; ONNX Runtime {results['versions'].get('onnxruntime')} "
-        "through its C interface. Every model of `models/onnx`, one thread, batches of 1, 64 and 1,024 rows (the twelve rows "
-        f"of the case, repeated), in one process, taking turns. Microseconds a call, medians of {results['rounds']} rounds; the "
+        "through its C interface. Every model of `models/onnx` and `models/onnx_networks`, one thread, batches of 1, 64 and 1,024 "
+        f"rows (those of the case, repeated), in one process, taking turns. Microseconds a call, medians of {results['rounds']} rounds; the "
         "ratio says how many times as fast this crate is, so that below 1 it is the slower one.",
         "",
     ]

@@ -70,7 +70,6 @@ struct Sums<S> {
     sums: Vec<S>,
     /// Scores of all rows, before their transform.
     scores: Vec<S>,
-    has: Vec<bool>,
 }
 
 impl Ensemble {
@@ -149,13 +148,11 @@ impl Ensemble {
                 (*n_targets, if left { PostTransform::None } else { *post_transform })
             }
             Tail::Classifier { n_classes, base, post_transform, one_id, all_positive } => {
-                let Sums { sums, scores, has } = sums;
+                let Sums { sums, scores } = sums;
                 for sums in sums.chunks_exact(self.n_margins) {
                     let (first, (of_classes, counts)) = (scores.len(), sums.split_at(*n_classes));
                     scores.extend_from_slice(of_classes);
-                    has.clear();
-                    has.extend(counts.iter().map(|&count| count > S::ZERO));
-                    found.push(classify(&mut scores[first..], has, base, *one_id, *all_positive));
+                    found.push(classify(&mut scores[first..], counts, base, *one_id, *all_positive));
                 }
                 (*n_classes, *post_transform)
             }
@@ -257,18 +254,16 @@ fn is_nan<T: Real>(x: T) -> bool {
     x != x
 }
 
-/// The class of a row; `scores` then have their base values.
-fn classify<S: Real>(scores: &mut [S], has: &mut [bool], base: &[f64], one_id: bool, all_positive: bool) -> usize {
+/// The class of a row, of whose classes so many leaves speak; `scores` then have their base values.
+fn classify<S: Real>(scores: &mut [S], counts: &[S], base: &[f64], one_id: bool, all_positive: bool) -> usize {
+    scores.iter_mut().zip(base).for_each(|(score, &base)| *score += S::from_f64(base));
     let binary = scores.len() == 2;
-    for ((score, has), &base) in scores.iter_mut().zip(has.iter_mut()).zip(base) {
-        *score += S::from_f64(base);
-        *has |= !binary;
-    }
+    let has = |class: usize| counts[class] > S::ZERO || !binary && class < base.len();
     if binary {
-        let decisive = if has[1] { scores[1] } else { S::ZERO };
+        let decisive = if has(1) { scores[1] } else { S::ZERO };
         let threshold = if one_id && all_positive { 0.5 } else { 0.0 };
         return usize::from(decisive > S::from_f64(threshold));
     }
-    let spoken = (0..scores.len()).filter(|&class| has[class]);
+    let spoken = (0..scores.len()).filter(|&class| has(class));
     spoken.reduce(|best, class| if scores[class] > scores[best] { class } else { best }).unwrap_or(0)
 }

@@ -65,6 +65,9 @@ fn blocks_at<T: Element>(
 /// Elements that the nearest cache holds several times.
 const NEAR: usize = 1 << 10;
 
+/// Rows that are not worth going through by columns.
+const FEW: usize = 8;
+
 /// Of each of `n` rows of `size` elements those at `positions`.
 fn picked<T: Element>(
     values: &[T],
@@ -78,10 +81,15 @@ fn picked<T: Element>(
         out.extend_from_slice(&values[..n * size]);
         return;
     }
+    let values = &values[..n * size];
+    let rows_at_once = NEAR / size.max(count).max(1);
+    if rows_at_once < FEW {
+        values.chunks_exact(size.max(1)).for_each(|row| out.extend(positions.clone().map(|at| row[at])));
+        return;
+    }
     out.resize(n * count, T::default());
     // Column by column, of as many rows as stay in the nearest cache.
-    let rows_at_once = (NEAR / size.max(count).max(1)).max(1);
-    let rows = values[..n * size].chunks((rows_at_once * size).max(1));
+    let rows = values.chunks((rows_at_once * size).max(1));
     for (rows, out) in rows.zip(out.chunks_mut((rows_at_once * count).max(1))) {
         for (column, position) in positions.clone().enumerate() {
             let picked = rows[position..].iter().step_by(size);
