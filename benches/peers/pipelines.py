@@ -58,7 +58,8 @@ def render(results):
     ]
     slower = []
     for batch in BATCHES:
-        ratios = {model: found[batch]["ratio"] for model, found in times.items()}
+        # A graph of fixed size takes no batches.
+        ratios = {model: found[batch]["ratio"] for model, found in times.items() if batch in found}
         kept = sum(ratio >= 1 for ratio in ratios.values())
         least = min(ratios, key=ratios.get)
         lines.append(
@@ -71,8 +72,9 @@ def render(results):
     head = ["Model", *(f"{batch:,}: {what}" for batch in BATCHES for what in ("us", "ONNX Runtime", "ratio"))]
     rows = []
     for model, found in sorted(times.items()):
-        figures = [found[batch] for batch in BATCHES]
-        shown = [(f"{one['sawmill'] / 1e3:.1f}", f"{one['onnxruntime'] / 1e3:.1f}", f"{one['ratio']:.2f}") for one in figures]
+        figures = [found.get(batch) for batch in BATCHES]
+        show = lambda one: (f"{one['sawmill'] / 1e3:.1f}", f"{one['onnxruntime'] / 1e3:.1f}", f"{one['ratio']:.2f}")
+        shown = [show(one) if one else ("–", "–", "–") for one in figures]
         rows.append([model, *(figure for one in shown for figure in one)])
     lines += table(head, rows)
     if results["skipped"]:
