@@ -34,7 +34,7 @@ def measured(rounds, seconds):
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         for line in map(json.loads, done.stdout.splitlines()):
             if "skipped" in line:
-                skipped[line["model"]] = line["skipped"].splitlines()[0]
+                skipped[line["model"]] = line["skipped"].splitlines()[0].replace(f"{ROOT}/", "")
             else:
                 found.setdefault(line["model"], {}).setdefault(line["batch"], []).append(line)
     middle = lambda lines, key: statistics.median(line[key] for line in lines)
