@@ -1,6 +1,8 @@
 //! AVX-512: searches and leaf tables in registers.
 #![allow(unsafe_code, reason = "intrinsics; every function is inlined into one compiled for the features it needs")]
 
+mod vbmi;
+
 use std::arch::x86_64::*;
 
 use super::CHUNK;
@@ -9,14 +11,14 @@ use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Terms, Tile, Work}
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, Narrow};
-use crate::layout::tops::Tiles;
+use crate::layout::tops::{Starts, Tiles};
 
-/// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later). A value exists only where
-/// [`detect`](Self::detect) has found them.
+/// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later), and perhaps with VBMI (Ice Lake, Zen 4 and
+/// later). A value exists only where [`detect`](Self::detect) has found them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const VBMI: bool>(());
 
-impl Avx512 {
+impl<const VBMI: bool> Avx512<VBMI> {
     pub(crate) fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -25,24 +27,25 @@ impl Avx512 {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("popcnt");
+            && is_x86_feature_detected!("popcnt")
+            && (!VBMI || is_x86_feature_detected!("avx512vbmi"));
         found.then_some(Self(()))
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn run<W: Work>(level: Avx512, work: W) -> W::Output {
+fn run<W: Work>(level: Avx512<false>, work: W) -> W::Output {
     work.work(level)
 }
 
-impl Level for Avx512 {
+impl<const VBMI: bool> Level for Avx512<VBMI> {
     const BYTES: usize = 64;
     type Fetchable = __m512i;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
         // SAFETY: a value of this type exists only where the features have been detected. So below.
-        unsafe { run(self, work) }
+        unsafe { if VBMI { vbmi::run(Avx512(()), work) } else { run(Avx512(()), work) } }
     }
 
     #[inline(always)]
@@ -51,7 +54,7 @@ impl Level for Avx512 {
         // SAFETY: the features are there (see `run`); 16 bytes, or 64.
         std::array::from_fn(|at| unsafe {
             match N {
-                ..=SHUFFLED => {
+                ..=SHUFFLED if !VBMI => {
                     _mm512_broadcast_i32x4(_mm_loadu_si128(bytes[at * REGISTER..][..REGISTER].as_ptr().cast()))
                 }
                 _ if (at + 1) * CHUNK > bytes.len() => _mm512_setzero_si512(),
@@ -63,7 +66,7 @@ impl Level for Avx512 {
     #[inline(always)]
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
         // SAFETY: the features are there (see `run`).
-        unsafe { right(columns, tests) }
+        unsafe { if VBMI { vbmi::right(columns, tests) } else { right(columns, tests) } }
     }
 
     #[inline(always)]
@@ -73,8 +76,30 @@ impl Level for Avx512 {
         tiles: &Tiles,
         of_categories: Option<&Masks>,
     ) -> Chunk {
-        // SAFETY: the features are there (see `run`).
-        unsafe { select(columns, tiles, of_categories) }
+        let mut next = Chunk::ZERO;
+        // SAFETY: the features are there (see `run`); 64 bytes.
+        unsafe {
+            let places =
+                if VBMI { vbmi::select(columns, tiles, of_categories) } else { select(columns, tiles, of_categories) };
+            _mm512_storeu_si512(next.0.as_mut_ptr().cast(), places);
+        }
+        next
+    }
+
+    #[inline(always)]
+    fn arrive<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+        starts: &Starts,
+    ) -> Chunk {
+        if VBMI {
+            // SAFETY: the features are there (see `run`).
+            unsafe { vbmi::arrive(columns, tiles, of_categories, starts) }
+        } else {
+            level::arrive(self.select(columns, tiles, of_categories), starts)
+        }
     }
 
     #[inline(always)]
@@ -223,7 +248,7 @@ fn each16(values: &[f32; CHUNK], rank: impl Fn(__m512) -> __m512i) -> [u32; CHUN
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn rank_f64(level: Avx512, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
+fn rank_f64(level: impl Level, values: &[f64; CHUNK], table: CutTable<'_, f64>) -> [u32; CHUNK] {
     let CutTable { cuts, narrow, .. } = table;
     let Some((cuts_f32, pivots)) = narrow.map(Narrow::table) else {
         return level::rank(level, values, table);
@@ -628,14 +653,18 @@ fn shuffled<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> __m512i {
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> Chunk {
-    let right = |test: usize| right(columns, &tiles.tests[test]) | of_categories.map_or(0, |masks| masks[test]);
-    let [split, of_left, of_right] = [right(0), right(1), right(2)];
+fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> __m512i {
+    let [a, b, c] = &tiles.tests;
+    blended(tiles, [right(columns, a), right(columns, b), right(columns, c)], of_categories)
+}
+
+/// The next places of tiles, where tests send the row right so.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
+fn blended(tiles: &Tiles, right: [u64; 3], of_categories: Option<&Masks>) -> __m512i {
+    let right = |test: usize| right[test] | of_categories.map_or(0, |masks| masks[test]);
     let [a, b, c, d] = &tiles.next;
-    let left = _mm512_mask_blend_epi8(of_left, load_bytes(a), load_bytes(b));
-    let right = _mm512_mask_blend_epi8(of_right, load_bytes(c), load_bytes(d));
-    let mut next = Chunk::ZERO;
-    // SAFETY: 64 bytes.
-    unsafe { _mm512_storeu_si512(next.0.as_mut_ptr().cast(), _mm512_mask_blend_epi8(split, left, right)) };
-    next
+    let of_left = _mm512_mask_blend_epi8(right(1), load_bytes(a), load_bytes(b));
+    let of_right = _mm512_mask_blend_epi8(right(2), load_bytes(c), load_bytes(d));
+    _mm512_mask_blend_epi8(right(0), of_left, of_right)
 }

@@ -15,10 +15,9 @@ use super::stage::{Block, Input};
 use super::tops::AddTops;
 use super::values::{add_values, make_words};
 use super::walk::{WalkKernel, Walks};
-use super::{Buffers, CHUNK, Kernel, RankedKernel, Sum};
+use super::{Buffers, CHUNK, Kernel, OfRow, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::circuit::CircuitLayout;
-use crate::layout::class_masks::Masks;
 use crate::layout::levels::Levels;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
@@ -102,7 +101,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         let (mut columns, mut slots, mut words, mut sums) = (
             std::mem::take(&mut buffers.columns),
             std::mem::take(&mut buffers.slots),
-            std::mem::take(&mut buffers.words),
+            std::mem::take(&mut buffers.of_row.words),
             std::mem::take(S::chunks(buffers)),
         );
         let work = Workspace { columns: &mut columns, slots: &mut slots, sums: &mut sums };
@@ -128,7 +127,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             }
         }
         *T::buffer(buffers) = staged;
-        (buffers.columns, buffers.slots, buffers.words) = (columns, slots, words);
+        (buffers.columns, buffers.slots, buffers.of_row.words) = (columns, slots, words);
         *S::chunks(buffers) = sums;
     }
 
@@ -199,15 +198,15 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         buffers: &mut Buffers,
     ) {
         let input = self.walk.input();
-        let (mut words, mut masks) = (std::mem::take(&mut buffers.words), std::mem::take(&mut buffers.masks));
+        let mut of_row = std::mem::take(&mut buffers.of_row);
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.add_rows(layout, at_once, block, margins, &mut words, &mut masks),
+            Some(block) => self.add_rows(layout, at_once, block, margins, &mut of_row),
             None => {
                 let block = input.stage_to_rank(batch, rows, T::buffer(buffers));
-                self.add_rows(layout, at_once, block, margins, &mut words, &mut masks);
+                self.add_rows(layout, at_once, block, margins, &mut of_row);
             }
         }
-        (buffers.words, buffers.masks) = (words, masks);
+        buffers.of_row = of_row;
     }
 
     /// Margins of rows by their values, one by one.
@@ -241,8 +240,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         at_once: Option<AtOnce<'_, S>>,
         block: Block<'_, V>,
         margins: &mut [S],
-        words: &mut Vec<u16>,
-        masks: &mut Vec<Masks>,
+        OfRow { words, masks, places }: &mut OfRow,
     ) {
         let (profile, n_outputs) = (self.walk.profile(), self.walk.n_outputs());
         self.walk.start(margins);
@@ -261,7 +259,8 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                             let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
                             self.level.run(MaskRow { ranks, masks, profile, block, row, of_row });
                         }
-                        self.level.run(AddTops { layout, tops, words, masks, sums });
+                        places.resize(tops.n_places(), 0);
+                        self.level.run(AddTops { layout, tops, words, masks, places, sums });
                     }
                     Some(AtOnce::Levels(levels)) => self.level.run(AddLevels { layout, levels, words, sums }),
                     None => add_row(layout, words, sums),

@@ -14,7 +14,7 @@ use super::bytes::Bytes;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, PIVOTS};
-use crate::layout::tops::{TILES, Tiles};
+use crate::layout::tops::{Starts, TILES, Tiles};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,19 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         of_categories: Option<&Masks>,
     ) -> Chunk;
 
+    /// Where the walks of a block arrive, by what [`select`](Self::select) says: of each start, of [`TILES`] in the order of
+    /// their places.
+    #[inline(always)]
+    fn arrive<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        tiles: &Tiles,
+        of_categories: Option<&Masks>,
+        starts: &Starts,
+    ) -> Chunk {
+        arrive(self.select(columns, tiles, of_categories), starts)
+    }
+
     /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
     #[inline(always)]
     fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
@@ -189,6 +202,18 @@ impl Level for Portable {
         }
         next
     }
+}
+
+/// Where walks arrive by the next places of tiles.
+#[inline(always)]
+pub(super) fn arrive(next: Chunk, starts: &Starts) -> Chunk {
+    let mut places = Chunk(starts.places);
+    for _ in 0..starts.steps << starts.doublings {
+        for place in &mut places.0 {
+            *place = next.0.get(usize::from(*place)).copied().unwrap_or(*place);
+        }
+    }
+    places
 }
 
 /// Whether a test sends the row right that has these bytes.

@@ -87,13 +87,20 @@ pub(crate) struct Buffers {
     pub(crate) sums_f64: Vec<f64>,
     pub(crate) leaves: Vec<u32>,
     columns: Vec<Chunk>,
-    words: Vec<u16>,
-    masks: Vec<Masks>,
+    of_row: OfRow,
     words_f32: Vec<f32>,
     words_f64: Vec<f64>,
     slots: Vec<Chunk>,
     chunks_f32: Vec<[f32; CHUNK]>,
     chunks_f64: Vec<[f64; CHUNK]>,
+}
+
+/// What ranked rows are turned into.
+#[derive(Clone, Debug, Default)]
+struct OfRow {
+    words: Vec<u16>,
+    masks: Vec<Masks>,
+    places: Vec<u8>,
 }
 
 /// The types that leaves are summed in.

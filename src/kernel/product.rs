@@ -281,7 +281,7 @@ mod tests {
         {
             use crate::kernel::{avx2::Avx2, avx512::Avx512};
             Avx2::detect().into_iter().for_each(on);
-            Avx512::detect().into_iter().for_each(on);
+            Avx512::<false>::detect().into_iter().for_each(on);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::steps::advance;
 use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
 use crate::layout::class_masks::Masks;
 use crate::layout::row::RowLayout;
-use crate::layout::tops::{LANES, PLACES, Tops};
+use crate::layout::tops::{Group, LANES, PLACES, Starts, Tops, Walks};
 
 /// The next place of each place of a block; of an exit itself.
 type Next = [u8; PLACES];
@@ -31,6 +31,8 @@ pub(crate) struct AddTops<'a, S: 'static> {
     pub(crate) words: &'a [u16],
     /// Of the row's categories, by block; none where nothing tests them.
     pub(crate) masks: &'a [Masks],
+    /// Where trees arrive: a place for each of all groups, and for a block.
+    pub(crate) places: &'a mut [u8],
     pub(crate) sums: &'a mut [S],
 }
 
@@ -40,21 +42,73 @@ impl<S: Sum> Work for AddTops<'_, S> {
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
         let bytes = bytes(&self.tops.bytes, self.words);
-        match (self.tops.n_blocks, self.masks.is_empty()) {
-            (1, true) => self.add_blocks::<L, 1, false>(level, &bytes),
-            (2, true) => self.add_blocks::<L, 2, false>(level, &bytes),
-            (_, true) => self.add_blocks::<L, 4, false>(level, &bytes),
-            (1, false) => self.add_blocks::<L, 1, true>(level, &bytes),
-            (2, false) => self.add_blocks::<L, 2, true>(level, &bytes),
-            (_, false) => self.add_blocks::<L, 4, true>(level, &bytes),
+        match self.masks.is_empty() {
+            true => self.add::<L, false>(level, &bytes),
+            false => self.add::<L, true>(level, &bytes),
         }
     }
 }
 
 impl<S: Sum> AddTops<'_, S> {
-    /// Adds the leaves of trees whose groups have so many blocks, and perhaps masks.
+    /// Adds the leaves of all trees, perhaps with masks.
     #[inline(always)]
-    fn add_blocks<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L, bytes: &Bytes) {
+    fn add<L: Level, const MASKS: bool>(self, level: L, bytes: &Bytes) {
+        match &self.tops.walks {
+            Walks::Blocks(starts) => match self.tops.bytes.columns.len().div_ceil(REGISTER) {
+                0..=4 => self.add_blocks::<L, 4, MASKS>(level, bytes, starts),
+                5..=8 => self.add_blocks::<L, 8, MASKS>(level, bytes, starts),
+                _ => self.add_blocks::<L, MAX_REGISTERS, MASKS>(level, bytes, starts),
+            },
+            Walks::Groups(1) => self.add_groups_of::<L, 1, MASKS>(level, bytes),
+            Walks::Groups(2) => self.add_groups_of::<L, 2, MASKS>(level, bytes),
+            Walks::Groups(_) => self.add_groups_of::<L, 4, MASKS>(level, bytes),
+        }
+    }
+
+    /// Of trees that are walked block by block, and whose columns are in so many registers.
+    #[inline(always)]
+    fn add_blocks<L: Level, const REGISTERS: usize, const MASKS: bool>(
+        mut self,
+        level: L,
+        bytes: &Bytes,
+        starts: &[Starts],
+    ) {
+        let Tops { tiles, groups, .. } = self.tops;
+        let columns = level.fetchable::<REGISTERS>(bytes);
+        let (mut arrived, mut added) = (0, 0);
+        let mut sum = self.sums[0];
+        for at in 0..starts.len() {
+            let masks = MASKS.then(|| &self.masks[at]);
+            let of_block = level.arrive(&columns, &tiles[at], masks, &starts[at]).0;
+            *self.places[arrived..].first_chunk_mut().expect("more places than trees") = of_block;
+            arrived += starts[at].n_trees as usize;
+            while arrived >= (added + 1) * LANES {
+                self.add_group(&groups[added], self.places_of(added), &mut sum);
+                added += 1;
+            }
+        }
+        if added < groups.len() {
+            self.add_group(&groups[added], self.places_of(added), &mut sum);
+        }
+        if self.sums.len() == 1 {
+            self.sums[0] = sum;
+        }
+    }
+
+    /// Where the trees of a group have arrived.
+    #[inline(always)]
+    fn places_of(&self, group: usize) -> [usize; LANES] {
+        let places: &[u8; LANES] = self.places[group * LANES..].first_chunk().expect("more places than trees");
+        let mut of_group = [0; LANES];
+        for lane in 0..LANES {
+            of_group[lane] = usize::from(places[lane]);
+        }
+        of_group
+    }
+
+    /// Of trees that are walked in groups of so many blocks.
+    #[inline(always)]
+    fn add_groups_of<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L, bytes: &Bytes) {
         match self.tops.bytes.columns.len().div_ceil(REGISTER) {
             0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level, bytes),
             3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level, bytes),
@@ -66,16 +120,17 @@ impl<S: Sum> AddTops<'_, S> {
     /// And whose columns are in so many registers.
     #[inline(always)]
     fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(
-        self,
+        mut self,
         level: L,
         bytes: &Bytes,
     ) {
         let Tops { tiles, groups, .. } = self.tops;
         let columns = level.fetchable::<REGISTERS>(bytes);
+        let row_masks = self.masks;
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
                 let at = group * BLOCKS + block;
-                let masks = MASKS.then(|| &self.masks[at]);
+                let masks = MASKS.then(|| &row_masks[at]);
                 let places = level.select(&columns, &tiles[at], masks).0;
                 *next[block].first_chunk_mut().expect("more places than tiles") = places;
             }
@@ -85,7 +140,7 @@ impl<S: Sum> AddTops<'_, S> {
         if !groups.is_empty() {
             select(0, &mut next[0]);
         }
-        let (mut sum, single) = (self.sums[0], self.sums.len() == 1);
+        let mut sum = self.sums[0];
         for at in 0..groups.len() {
             if at + 1 < groups.len() {
                 select(at + 1, &mut next[(at + 1) % 2]);
@@ -100,24 +155,30 @@ impl<S: Sum> AddTops<'_, S> {
                     place[lane] = usize::from(next[lane * BLOCKS / LANES][place[lane] % PLACES]);
                 }
             }
-            let mut exits = [0; LANES];
-            for lane in 0..LANES {
-                exits[lane] = group.tops[lane].first_exit as usize + place[lane];
-            }
-            let values = if group.rest == 0 { self.leaves(exits) } else { self.walk_on(exits, group.rest) };
-            if single {
-                // In a register, not in memory: additions wait for one another.
-                for lane in 0..LANES {
-                    sum += values[lane];
-                }
-            } else {
-                for lane in 0..LANES {
-                    self.sums[group.tops[lane].output as usize] += values[lane];
-                }
-            }
+            self.add_group(group, place, &mut sum);
         }
-        if single {
+        if self.sums.len() == 1 {
             self.sums[0] = sum;
+        }
+    }
+
+    /// Adds the leaves of trees that have arrived at `places`; to `sum`, where there is but one.
+    #[inline(always)]
+    fn add_group(&mut self, group: &Group, places: [usize; LANES], sum: &mut S) {
+        let mut exits = [0; LANES];
+        for lane in 0..LANES {
+            exits[lane] = group.tops[lane].first_exit as usize + places[lane];
+        }
+        let values = if group.rest == 0 { self.leaves(exits) } else { self.walk_on(exits, group.rest) };
+        if self.sums.len() == 1 {
+            // In a register, not in memory: additions wait for one another.
+            for lane in 0..LANES {
+                *sum += values[lane];
+            }
+        } else {
+            for lane in 0..LANES {
+                self.sums[group.tops[lane].output as usize] += values[lane];
+            }
         }
     }
 

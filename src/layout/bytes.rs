@@ -17,6 +17,25 @@ const MAX_COLUMNS: usize = MAX_REGISTERS * REGISTER;
 /// Cuts of a column.
 const CUTS: usize = 255;
 
+/// How an instruction set looks up the bytes of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LookUp {
+    /// In 16 bytes, or in pairs of bytes, in registers of so many.
+    Shuffle { register_bytes: usize },
+    /// By their number, in one or two registers of 64.
+    Number,
+}
+
+impl LookUp {
+    /// Registers of a byte for each test.
+    pub(super) fn registers(self) -> usize {
+        match self {
+            Self::Shuffle { register_bytes } => TESTED / register_bytes,
+            Self::Number => 1,
+        }
+    }
+}
+
 /// What the bytes of a row are made of.
 #[derive(Debug)]
 pub(crate) struct ByteColumns {
@@ -106,12 +125,17 @@ impl ByteColumns {
         ((self.columns.len() - 1) as u8, 1)
     }
 
-    /// How many times 16 bytes are shuffled to fetch those of 64 tests in registers of so many bytes, or what takes as long.
-    pub(super) fn shuffles(&self, register_bytes: usize) -> f64 {
-        let registers = self.columns.len().div_ceil(REGISTER).next_power_of_two().max(2);
-        // The widest registers are looked up two at a time.
-        let of_one = if register_bytes == TESTED && registers > 4 { 0.45 } else { 1.0 };
-        (registers * (TESTED / register_bytes)) as f64 * of_one
+    /// How many times bytes are looked up to fetch those of 64 tests, or what takes as long.
+    pub(super) fn look_ups(&self, look_up: LookUp) -> f64 {
+        match look_up {
+            LookUp::Shuffle { register_bytes } => {
+                let registers = self.columns.len().div_ceil(REGISTER).next_power_of_two().max(2);
+                // The widest registers are looked up two at a time.
+                let of_one = if register_bytes == TESTED && registers > 4 { 0.45 } else { 1.0 };
+                (registers * (TESTED / register_bytes)) as f64 * of_one
+            }
+            LookUp::Number => self.columns.len().div_ceil(2 * TESTED) as f64,
+        }
     }
 
     /// Bytes the arrays hold.

@@ -1,7 +1,7 @@
 //! Trees that ask the same of all nodes of a level, as CatBoost's do, for single rows: each level is a test, 64 tests are
 //! made at once, and what the tests of a tree say is the number of its leaf.
 
-use super::bytes::{ByteColumns, TESTED, Tests};
+use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
 use super::circuit::Refusal;
 use super::row::{RowLayout, RowNode};
 use crate::ir::real::Real;
@@ -85,9 +85,9 @@ impl Levels {
         Ok(Self { bytes, blocks, trees })
     }
 
-    /// What a row is reckoned to take, in cycles, once it has been ranked, where a register fetches so many bytes.
-    pub(crate) fn cycles(&self, register_bytes: usize) -> f64 {
-        let blocks = self.blocks.len() as f64 * (BLOCK + self.bytes.shuffles(register_bytes) * SHUFFLE);
+    /// What a row is reckoned to take, in cycles, once it has been ranked, where bytes are looked up so.
+    pub(crate) fn cycles(&self, look_up: LookUp) -> f64 {
+        let blocks = self.blocks.len() as f64 * (BLOCK + self.bytes.look_ups(look_up) * SHUFFLE);
         self.bytes.columns.len() as f64 * COLUMN + blocks + self.trees.len() as f64 * TREE
     }
 

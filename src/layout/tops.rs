@@ -3,11 +3,12 @@
 //! A tile is a split and its two children. The columns of a row are bytes in a few registers; a test of 64 tiles fetches
 //! the byte of each tile's column and compares it, and what the three tests say selects where a walk goes on: at another
 //! tile, or at an exit, which is a node of the tree, a leaf mostly. What remains of a walk is then a byte a step. Trees
-//! fill blocks of 64 tiles. Eight trees are walked together, of as many blocks as it takes.
+//! fill blocks of 64 tiles. Where registers look bytes up by number, all trees of a block are walked in a register;
+//! elsewhere eight trees are walked together, byte by byte, of as many blocks as it takes.
 //!
 //! Of a test of a category the byte says nothing; the row's class brings its outcome ([`ClassMasks`]).
 
-use super::bytes::{ByteColumns, TESTED, Tests};
+use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
 use super::circuit::Refusal;
 use super::class_masks::{CategoryTest, ClassMasks};
 use super::row::{RowLayout, RowNode, RowTree};
@@ -34,11 +35,11 @@ pub(crate) struct Tops<S: 'static> {
     pub(crate) bytes: ByteColumns,
     /// What tests of categories say, by block.
     pub(crate) masks: ClassMasks,
-    /// The blocks of `groups`, one after another.
+    /// By block.
     pub(crate) tiles: Vec<Tiles>,
+    pub(crate) walks: Walks,
+    /// All trees, in tree order.
     pub(crate) groups: Vec<Group>,
-    /// Blocks of a group: 1, 2 or 4.
-    pub(crate) n_blocks: usize,
     /// Whether some walks go on below exits, by words.
     pub(crate) walks_on: bool,
     /// By exit, the weighted value of a leaf; behind the last exit there are as many entries as places.
@@ -57,7 +58,29 @@ pub(crate) struct Tiles {
     pub(crate) next: [[u8; TILES]; 4],
 }
 
-/// Trees that are walked together: as many of each block, in tree order.
+/// How trees are walked through blocks.
+#[derive(Debug)]
+pub(crate) enum Walks {
+    /// A group has so many blocks, 1, 2 or 4, and as many of its trees in each.
+    Groups(usize),
+    /// All trees of a block at once; by block.
+    Blocks(Vec<Starts>),
+}
+
+/// Where the walks of a block start, and how far they go.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct Starts {
+    /// Places of the trees in tree order; behind them [`TILES`], which is an exit.
+    pub(crate) places: [u8; TILES],
+    pub(crate) n_trees: u32,
+    /// How many times what is next is doubled first, to what is next after that.
+    pub(crate) doublings: u32,
+    /// Steps of such a length.
+    pub(crate) steps: u32,
+}
+
+/// Trees whose leaves are added together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group {
     /// Lanes without a tree are at an exit that adds nothing.
@@ -78,12 +101,24 @@ pub(crate) struct Top {
     pub(crate) output: u32,
 }
 
-/// What a tree takes, a step by words below an exit, a step from tile to tile, a block, a shuffle for it, and a column, in cycles.
-const TREE: f64 = 2.0;
-const REST_STEP: f64 = 5.0;
-const STEP: f64 = 0.8;
-const BLOCK: f64 = 14.0;
-const BLOCK_SHUFFLE: f64 = 4.0;
+/// What walks take, in cycles.
+struct Costs {
+    tree: f64,
+    /// From tile to tile: a step of a tree, or of all trees of a block.
+    step: f64,
+    /// A step of a tree by words, below an exit.
+    rest_step: f64,
+    block: f64,
+    /// A look-up of a block's bytes.
+    look_up: f64,
+}
+
+impl Costs {
+    const IN_GROUPS: Self = Self { tree: 2.0, step: 0.8, rest_step: 5.0, block: 14.0, look_up: 4.0 };
+    const IN_BLOCKS: Self = Self { tree: 4.5, step: 1.5, rest_step: 5.0, block: 10.0, look_up: 2.0 };
+}
+
+/// What a column takes, in cycles.
 const COLUMN: f64 = 6.0;
 
 /// What the masks of a block take, of tests of categories: to take them into account, and for each feature to gather them.
@@ -96,7 +131,7 @@ pub(crate) struct Reckoned {
     /// The splits that are roots of tiles, tree after tree.
     roots: Vec<u32>,
     trees: Vec<Shape>,
-    n_blocks: usize,
+    packing: Packing,
     /// What a row is reckoned to take, in cycles, once it has been ranked.
     pub(crate) cycles: f64,
 }
@@ -113,15 +148,20 @@ struct Shape {
 }
 
 impl Reckoned {
-    /// The tops of the trees of `layout`, where a register fetches so many bytes.
+    /// The tops of the trees of `layout`, where bytes are looked up so.
     ///
     /// Cost: a few looks at the splits of the tops.
-    pub(crate) fn new<S>(layout: &RowLayout<S>, register_bytes: usize) -> Result<Self, Refusal> {
+    pub(crate) fn new<S>(layout: &RowLayout<S>, look_up: LookUp) -> Result<Self, Refusal> {
         if layout.nodes.len() > MAX_NODES {
             return Err(Refusal::Nodes);
         }
+        let (costs, packings): (_, &[_]) = match look_up {
+            LookUp::Shuffle { .. } => (Costs::IN_GROUPS, &[Packing::Groups(1), Packing::Groups(2), Packing::Groups(4)]),
+            LookUp::Number => (Costs::IN_BLOCKS, &[Packing::Blocks]),
+        };
         let mut roots = Vec::new();
-        let trees: Vec<_> = layout.trees.iter().map(|tree| Shape::new(&layout.nodes, tree, &mut roots)).collect();
+        let shape = |tree| Shape::new(&layout.nodes, tree, &costs, &mut roots);
+        let trees: Vec<_> = layout.trees.iter().map(shape).collect();
         let of_tile = |&root: &u32| tile(&layout.nodes, root).0.map(|at| layout.nodes[at as usize]);
         // Leaves compare with the greatest word.
         let splits = || roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX);
@@ -131,44 +171,72 @@ impl Reckoned {
         let masks = match has_categories {
             true => {
                 let of_block = BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK;
-                of_block * (TILES / register_bytes) as f64
+                of_block * look_up.registers() as f64
             }
             false => 0.0,
         };
-        let takes = |n_blocks: usize| {
-            let shuffles = bytes.shuffles(register_bytes);
-            let of_group = |[blocks, steps, rest]: [u32; 3]| {
-                f64::from(blocks) * (BLOCK + shuffles * BLOCK_SHUFFLE + masks)
-                    + LANES as f64 * (TREE + f64::from(steps) * STEP + f64::from(rest) * REST_STEP)
-            };
-            bytes.columns.len() as f64 * COLUMN + groups(&trees, n_blocks).map(of_group).sum::<f64>()
-        };
-        let by_blocks = [1, 2, 4].map(|n_blocks| (n_blocks, takes(n_blocks)));
-        let (n_blocks, cycles) = by_blocks.into_iter().fold(by_blocks[0], |a, b| if b.1 < a.1 { b } else { a });
-        let in_all = || groups(&trees, n_blocks).map(|[blocks, ..]| blocks as usize).sum();
-        if has_categories && ClassMasks::n_masks(layout, in_all()) > MAX_MASKS {
+        let of_block = costs.block + bytes.look_ups(look_up) * costs.look_up + masks;
+        let columns = bytes.columns.len() as f64 * COLUMN;
+        let by_packing = packings.iter().map(|&packing| (packing, columns + packing.cycles(&trees, of_block, &costs)));
+        let (packing, cycles) = by_packing.reduce(|a, b| if b.1 < a.1 { b } else { a }).expect("there are some");
+        let n_blocks = blocks(&trees, packing).count();
+        if has_categories && ClassMasks::n_masks(layout, n_blocks) > MAX_MASKS {
             return Err(Refusal::Classes);
         }
-        Ok(Self { bytes, roots, trees, n_blocks, cycles })
+        Ok(Self { bytes, roots, trees, packing, cycles })
     }
 }
 
-/// The trees of each group of so many blocks: blocks, steps, and splits below exits.
-fn groups(trees: &[Shape], n_blocks: usize) -> impl Iterator<Item = [u32; 3]> {
+/// How trees fill blocks.
+#[derive(Clone, Copy)]
+enum Packing {
+    /// For [`Walks::Groups`].
+    Groups(usize),
+    /// For [`Walks::Blocks`].
+    Blocks,
+}
+
+impl Packing {
+    /// Trees of a block, at most.
+    fn most(self) -> usize {
+        match self {
+            Self::Groups(n_blocks) => LANES / n_blocks,
+            Self::Blocks => TILES,
+        }
+    }
+
+    /// What trees take, whose blocks take so much before they are walked.
+    fn cycles(self, trees: &[Shape], of_block: f64, costs: &Costs) -> f64 {
+        let of_group = |trees: &[Shape], steps: u32| {
+            let rest = trees.iter().map(|tree| tree.rest).max().unwrap_or(0);
+            LANES as f64 * (costs.tree + f64::from(steps) * costs.step + f64::from(rest) * costs.rest_step)
+        };
+        match self {
+            Self::Groups(n_blocks) => {
+                let blocks: Vec<_> = blocks(trees, self).collect();
+                let groups = blocks.chunks(n_blocks).map(<[_]>::concat);
+                groups.map(|trees| n_blocks as f64 * of_block + of_group(&trees, levels(&trees))).sum()
+            }
+            Self::Blocks => {
+                let of_blocks = blocks(trees, self).map(|trees| of_block + f64::from(levels(trees)) * costs.step);
+                of_blocks.sum::<f64>() + trees.chunks(LANES).map(|trees| of_group(trees, 0)).sum::<f64>()
+            }
+        }
+    }
+}
+
+/// Levels of tiles of the highest top.
+fn levels(trees: &[Shape]) -> u32 {
+    trees.iter().map(|tree| tree.levels).max().unwrap_or(0)
+}
+
+/// The trees of each block.
+fn blocks(trees: &[Shape], packing: Packing) -> impl Iterator<Item = &[Shape]> {
     let mut rest = trees;
     std::iter::from_fn(move || {
-        let mut group = [n_blocks as u32, 0, 0];
-        if rest.is_empty() {
-            return None;
-        }
-        for _ in 0..n_blocks {
-            let (of_block, behind) = rest.split_at(n_in_block(rest, LANES / n_blocks));
-            for tree in of_block {
-                group = [group[0], group[1].max(tree.levels), group[2].max(tree.rest)];
-            }
-            rest = behind;
-        }
-        Some(group)
+        let (of_block, behind) = rest.split_at(n_in_block(rest, packing.most()));
+        rest = behind;
+        (!of_block.is_empty()).then_some(of_block)
     })
 }
 
@@ -205,15 +273,37 @@ fn distinct(ways: [u32; 4]) -> impl Iterator<Item = u32> {
     (0..4).filter(move |&at| at == 0 || ways[at] != ways[at - 1]).map(move |at| ways[at])
 }
 
+impl Starts {
+    /// Of trees whose tops have so many levels of tiles.
+    fn new(tops: &[Top], levels: u32) -> Self {
+        let mut places = [TILES as u8; TILES];
+        places.iter_mut().zip(tops).for_each(|(place, top)| *place = top.root);
+        let takes = |doublings: u32| doublings + levels.div_ceil(1 << doublings);
+        let doublings = (0..6).min_by_key(|&doublings| takes(doublings)).unwrap_or(0);
+        Self { places, n_trees: tops.len() as u32, doublings, steps: takes(doublings) - doublings }
+    }
+}
+
+impl Group {
+    fn new(tops: [Top; LANES], shapes: &[Shape]) -> Self {
+        let rest = shapes.iter().map(|tree| tree.rest).max().unwrap_or(0);
+        Self { tops, steps: levels(shapes), rest }
+    }
+}
+
 impl Shape {
+    /// Of a lane without a tree.
+    const NONE: Self = Self { n_tiles: 0, n_exits: 0, levels: 0, rest: 0 };
+
     /// Adds the roots of the tiles of a tree, level after level: as many levels as are reckoned to take least.
-    fn new(nodes: &[RowNode], tree: &RowTree, roots: &mut Vec<u32>) -> Self {
+    fn new(nodes: &[RowNode], tree: &RowTree, costs: &Costs, roots: &mut Vec<u32>) -> Self {
         let first = roots.len();
         let mut best = Self { n_tiles: 0, n_exits: 1, levels: 0, rest: tree.depth };
         if tree.depth == 0 {
             return best;
         }
-        let mut least = f64::from(tree.depth) * REST_STEP;
+        let of_tile = (costs.block + 2.0 * costs.look_up) / TILES as f64;
+        let mut least = f64::from(tree.depth) * costs.rest_step;
         roots.push(tree.root);
         let (mut start, mut levels, mut n_exits) = (first, 0, 1);
         while start < roots.len() && roots.len() - first < TILES {
@@ -230,8 +320,8 @@ impl Shape {
                 }
             }
             let rest = if roots.len() == end { 0 } else { tree.depth - 2 * levels };
-            let of_tile = (BLOCK + 2.0 * BLOCK_SHUFFLE) / TILES as f64;
-            let takes = (end - first) as f64 * of_tile + f64::from(levels) * STEP + f64::from(rest) * REST_STEP;
+            let of_steps = f64::from(levels) * costs.step + f64::from(rest) * costs.rest_step;
+            let takes = (end - first) as f64 * of_tile + of_steps;
             if takes < least {
                 (best, least) = (Self { n_tiles: end - first, n_exits, levels, rest }, takes);
             }
@@ -247,7 +337,7 @@ impl<S: Real> Tops<S> {
     ///
     /// Cost: a look at the splits of the tops.
     pub(crate) fn new(layout: &RowLayout<S>, reckoned: Reckoned) -> Self {
-        let Reckoned { bytes, roots, trees, n_blocks, .. } = reckoned;
+        let Reckoned { bytes, roots, trees, packing, .. } = reckoned;
         let nodes = &layout.nodes[..];
         // A leaf stands for both its children, so any test does.
         let test = |at: u32| match nodes[at as usize] {
@@ -257,64 +347,89 @@ impl<S: Real> Tops<S> {
         };
         let mut of_categories = Vec::new();
         // As far as that, exits are none; the last is for lanes without a tree.
-        let (mut exits, mut tiles, mut groups) = (vec![0; TILES + 1], Vec::new(), Vec::new());
-        let (mut trees, mut of_layout) = (&trees[..], layout.trees.iter());
-        let mut roots = roots.into_iter();
-        while !trees.is_empty() {
-            let nothing = Top { root: TILES as u8, first_exit: 0, output: 0 };
-            let mut group = Group { tops: [nothing; LANES], steps: 0, rest: 0 };
-            for tops in group.tops.chunks_mut(LANES / n_blocks) {
-                let (of_block, behind) = trees.split_at(n_in_block(trees, tops.len()));
-                trees = behind;
-                let mut block: Tiles = bytemuck::Zeroable::zeroed();
-                let (first_exit, mut n_tiles) = ((exits.len() - TILES) as u32, 0);
-                let exit = |exits: &Vec<u32>| (exits.len() - first_exit as usize) as u8;
-                for (top, tree) in tops.iter_mut().zip(of_block) {
-                    let RowTree { root, output, .. } = *of_layout.next().expect("each has a shape");
-                    group.steps = group.steps.max(tree.levels);
-                    group.rest = group.rest.max(tree.rest);
-                    *top = Top { root: n_tiles as u8, first_exit, output };
-                    if tree.n_tiles == 0 {
-                        top.root = exit(&exits);
-                        exits.push(root);
-                    }
-                    let end = n_tiles + tree.n_tiles;
-                    let mut next_tile = n_tiles + 1;
-                    for lane in n_tiles..end {
-                        let (splits, ways) = tile(nodes, roots.next().expect("a root for each tile"));
-                        for (at, (tests, split)) in block.tests.iter_mut().zip(splits).enumerate() {
-                            (tests.columns[lane], tests.from[lane]) = test(split);
-                            let RowNode { word, .. } = nodes[split as usize];
-                            if !is_leaf(nodes, split) && layout.is_category(nodes[split as usize]) {
-                                of_categories.push(CategoryTest { block: tiles.len(), tests: at, lane, word });
-                            }
-                        }
-                        let mut place = 0;
-                        for (at, way) in ways.into_iter().enumerate() {
-                            if at == 0 || way != ways[at - 1] {
-                                if !is_leaf(nodes, way) && next_tile < end {
-                                    place = next_tile as u8;
-                                    next_tile += 1;
-                                } else {
-                                    place = exit(&exits);
-                                    exits.push(way);
-                                }
-                            }
-                            block.next[at][lane] = place;
-                        }
-                    }
-                    n_tiles = end;
+        let mut exits = vec![0; TILES + 1];
+        let nothing = Top { root: TILES as u8, first_exit: 0, output: 0 };
+        let (mut tiles, mut starts, mut tops, mut shapes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut of_layout, mut roots) = (layout.trees.iter(), roots.into_iter());
+        for of_block in blocks(&trees, packing) {
+            let mut block: Tiles = bytemuck::Zeroable::zeroed();
+            let (first_exit, mut n_tiles) = ((exits.len() - TILES) as u32, 0);
+            let exit = |exits: &Vec<u32>| (exits.len() - first_exit as usize) as u8;
+            let first_top = tops.len();
+            for tree in of_block {
+                let RowTree { root, output, .. } = *of_layout.next().expect("each has a shape");
+                let mut top = Top { root: n_tiles as u8, first_exit, output };
+                if tree.n_tiles == 0 {
+                    top.root = exit(&exits);
+                    exits.push(root);
                 }
-                tiles.push(block);
+                tops.push(top);
+                let end = n_tiles + tree.n_tiles;
+                let mut next_tile = n_tiles + 1;
+                for lane in n_tiles..end {
+                    let (splits, ways) = tile(nodes, roots.next().expect("a root for each tile"));
+                    for (at, (tests, split)) in block.tests.iter_mut().zip(splits).enumerate() {
+                        (tests.columns[lane], tests.from[lane]) = test(split);
+                        let RowNode { word, .. } = nodes[split as usize];
+                        if !is_leaf(nodes, split) && layout.is_category(nodes[split as usize]) {
+                            of_categories.push(CategoryTest { block: tiles.len(), tests: at, lane, word });
+                        }
+                    }
+                    let mut place = 0;
+                    for (at, way) in ways.into_iter().enumerate() {
+                        if at == 0 || way != ways[at - 1] {
+                            if !is_leaf(nodes, way) && next_tile < end {
+                                place = next_tile as u8;
+                                next_tile += 1;
+                            } else {
+                                place = exit(&exits);
+                                exits.push(way);
+                            }
+                        }
+                        block.next[at][lane] = place;
+                    }
+                }
+                n_tiles = end;
             }
-            groups.push(group);
+            tiles.push(block);
+            starts.push(Starts::new(&tops[first_top..], levels(of_block)));
+            shapes.extend_from_slice(of_block);
+            if let Packing::Groups(_) = packing {
+                // The next block is of other lanes.
+                tops.resize(tops.len().next_multiple_of(packing.most()), nothing);
+                shapes.resize(tops.len(), Shape::NONE);
+            }
         }
+        tops.resize(tops.len().next_multiple_of(LANES), nothing);
+        shapes.resize(tops.len(), Shape::NONE);
+        let groups: Vec<_> = tops
+            .as_chunks()
+            .0
+            .iter()
+            .zip(shapes.chunks(LANES))
+            .map(|(&tops, shapes)| Group::new(tops, shapes))
+            .collect();
+        let walks = match packing {
+            Packing::Groups(n_blocks) => {
+                tiles.resize(groups.len() * n_blocks, bytemuck::Zeroable::zeroed());
+                Walks::Groups(n_blocks)
+            }
+            Packing::Blocks => Walks::Blocks(starts),
+        };
         let value = |&node: &u32| if node == 0 { -S::ZERO } else { layout.values[node as usize] };
         exits.resize(exits.len() + PLACES, 0);
         let masks = ClassMasks::new(layout, &of_categories, tiles.len());
-        let walks_on = groups.iter().any(|group: &Group| group.rest > 0);
+        let walks_on = groups.iter().any(|group| group.rest > 0);
         let values = exits.iter().map(value).collect();
-        Self { bytes, masks, tiles, groups, n_blocks, walks_on, values, nodes: exits }
+        Self { bytes, masks, tiles, walks, groups, walks_on, values, nodes: exits }
+    }
+
+    /// Places of a row: where each tree of its groups arrives, and behind them those of a block.
+    pub(crate) fn n_places(&self) -> usize {
+        match self.walks {
+            Walks::Groups(_) => 0,
+            Walks::Blocks(_) => self.groups.len() * LANES + TILES,
+        }
     }
 
     /// Bytes the arrays hold.
@@ -325,5 +440,9 @@ impl<S: Real> Tops<S> {
             + exits
             + size_of_val(&*self.tiles)
             + size_of_val(&*self.groups)
+            + match &self.walks {
+                Walks::Groups(_) => 0,
+                Walks::Blocks(starts) => size_of_val(&**starts),
+            }
     }
 }

@@ -39,7 +39,7 @@ impl Work {
     pub(super) fn circuit(&self, isa: Isa) -> f64 {
         let cuts = self.splits / self.features.max(1.0);
         let (rank, split, tree) = match isa {
-            Isa::Avx512 => (1.6, 0.016, 0.3),
+            Isa::Avx512Vbmi | Isa::Avx512 => (1.6, 0.016, 0.3),
             // A few cuts are counted, more are searched.
             Isa::Avx2 => (if cuts < 16.0 { 2.5 } else { 5.0 }, 0.045, 1.0),
             Isa::Portable => (8.0, 0.10, 1.0),

@@ -17,7 +17,7 @@ const KINDS: [KernelKind; 4] = [KernelKind::Row, KernelKind::Tops, KernelKind::L
 /// Whether a kernel that is made of ranked rows can evaluate all trees.
 pub(super) fn fits(kind: KernelKind, rows: &RowLayout<f64>, n_features: usize) -> bool {
     match kind {
-        KernelKind::Tops => Reckoned::new(rows, Isa::Portable.register_bytes()).is_ok(),
+        KernelKind::Tops => Reckoned::new(rows, Isa::Portable.look_up()).is_ok(),
         KernelKind::Levels => Levels::new(rows).is_ok(),
         KernelKind::Values => Planes::new(rows, n_features).is_ok(),
         _ => true,
@@ -67,14 +67,14 @@ pub(super) fn plan_few_rows<T: Input, S: Sum>(
             return few;
         }
     };
-    let register_bytes = plan.isa.register_bytes();
-    let tops = plan.fitting(KernelKind::Tops, Reckoned::new(&layout, register_bytes));
+    let look_up = plan.isa.look_up();
+    let tops = plan.fitting(KernelKind::Tops, Reckoned::new(&layout, look_up));
     let levels = plan.fitting(KernelKind::Levels, Levels::new(&layout));
     let planes = plan.fitting(KernelKind::Values, Planes::new(&layout, forest.n_features()));
 
     let has_registers = plan.isa != Isa::Portable;
     let by_tops = tops.as_ref().map(|tops| work.at_once(tops.cycles));
-    let by_levels = levels.as_ref().map(|levels| work.at_once(levels.cycles(register_bytes)));
+    let by_levels = levels.as_ref().map(|levels| work.at_once(levels.cycles(look_up)));
     let by_values = planes.as_ref().map(|planes| work.values(planes.n_words as f64, input));
     let at_once = [by_tops, by_levels].map(|takes| takes.filter(|_| has_registers));
     let least = at_once.into_iter().chain([by_values]).flatten().fold(row.min(walk), f64::min);

@@ -25,6 +25,7 @@ use crate::kernel::level::Portable;
 use crate::kernel::stage::Input;
 use crate::kernel::{Kernel, Sum};
 use crate::layout::byte_tests::ByteTests;
+use crate::layout::bytes::LookUp;
 use crate::layout::circuit::{self, CircuitLayout, Refusal};
 use crate::layout::row::{RowLayout, row_refusal};
 use crate::layout::walk::MAX_FEATURES;
@@ -40,20 +41,28 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VBMI.
+    Avx512Vbmi,
 }
 
 impl Isa {
+    /// All there are kernels for; the best first.
+    const ALL: [Self; 4] = [Self::Avx512Vbmi, Self::Avx512, Self::Avx2, Self::Portable];
+
     /// Every instruction set this machine has and this build has kernels for; the best first.
     pub fn available() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
             use crate::kernel::{avx2::Avx2, avx512::Avx512};
-            match (Avx2::detect(), Avx512::detect()) {
-                (Some(_), Some(_)) => return &[Self::Avx512, Self::Avx2, Self::Portable],
-                (Some(_), None) => return &[Self::Avx2, Self::Portable],
-                _ => {}
-            }
+            let best = match (Avx2::detect(), Avx512::<false>::detect(), Avx512::<true>::detect()) {
+                (Some(_), Some(_), Some(_)) => 0,
+                (Some(_), Some(_), None) => 1,
+                (Some(_), None, _) => 2,
+                _ => 3,
+            };
+            &Self::ALL[best..]
         }
+        #[cfg(not(target_arch = "x86_64"))]
         &[Self::Portable]
     }
 
@@ -69,11 +78,12 @@ impl Isa {
         })
     }
 
-    fn register_bytes(self) -> usize {
+    fn look_up(self) -> LookUp {
         match self {
-            Self::Portable => 16,
-            Self::Avx2 => 32,
-            Self::Avx512 => 64,
+            Self::Portable => LookUp::Shuffle { register_bytes: 16 },
+            Self::Avx2 => LookUp::Shuffle { register_bytes: 32 },
+            Self::Avx512 => LookUp::Shuffle { register_bytes: 64 },
+            Self::Avx512Vbmi => LookUp::Number,
         }
     }
 
@@ -83,6 +93,7 @@ impl Isa {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Avx512Vbmi => "avx512vbmi",
         }
     }
 }
@@ -239,7 +250,7 @@ pub(crate) fn calculator(isa: Isa) -> Box<dyn Calculate> {
     use crate::kernel::{avx2::Avx2, avx512::Avx512};
     let of_machine: Option<Box<dyn Calculate>> = match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => Avx512::detect().map(|level| Box::new(level) as _),
+        Isa::Avx512 | Isa::Avx512Vbmi => Avx512::<false>::detect().map(|level| Box::new(level) as _),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => Avx2::detect().map(|level| Box::new(level) as _),
         _ => None,
@@ -527,8 +538,13 @@ fn kernel<T: Input, S: Sum>(
     #[cfg(target_arch = "x86_64")]
     {
         use crate::kernel::{avx2::Avx2, avx512::Avx512};
+        if isa == Isa::Avx512Vbmi
+            && let Some(level) = Avx512::<true>::detect()
+        {
+            return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, layouts, dispatch)));
+        }
         if isa == Isa::Avx512
-            && let Some(level) = Avx512::detect()
+            && let Some(level) = Avx512::<false>::detect()
         {
             return Ok(Box::new(ForestKernel::<_, T, S>::new(level, forest, sentinel, layouts, dispatch)));
         }

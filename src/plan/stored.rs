@@ -17,12 +17,9 @@ use crate::store::{Array, Reader, Stored, Writer, stored};
 
 stored!(struct Work { features, splits, trees, visits });
 
-/// The instruction sets there are kernels for, on any machine.
-const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
-
 impl Work {
     fn pays_somewhere(&self) -> bool {
-        ALL.iter().any(|&isa| self.circuit(isa) <= self.walk())
+        Isa::ALL.iter().any(|&isa| self.circuit(isa) <= self.walk())
     }
 }
 

@@ -1,0 +1,64 @@
+//! AVX-512 with VBMI: bytes are looked up by number in one or two registers, and walks are steps of all trees of a block.
+
+use std::arch::x86_64::*;
+
+use super::{Avx512, blended, load_bytes};
+use crate::kernel::level::{Chunk, Work};
+use crate::layout::bytes::{REGISTER, Tests};
+use crate::layout::class_masks::Masks;
+use crate::layout::tops::{Starts, TILES, Tiles};
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
+pub(super) fn run<W: Work>(level: Avx512<true>, work: W) -> W::Output {
+    work.work(level)
+}
+
+/// See [`Level::right`](crate::kernel::level::Level::right).
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
+pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
+    let at = load_bytes(&tests.columns);
+    let of_two = |first: usize| _mm512_permutex2var_epi8(columns[first], at, columns[first + 1]);
+    let bytes = match N * REGISTER {
+        ..=64 => _mm512_permutexvar_epi8(at, columns[0]),
+        ..=128 => of_two(0),
+        _ => _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), of_two(0), of_two(2)),
+    };
+    _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
+}
+
+/// See [`Level::select`](crate::kernel::level::Level::select).
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
+pub(super) fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> __m512i {
+    let [a, b, c] = &tiles.tests;
+    blended(tiles, [right(columns, a), right(columns, b), right(columns, c)], of_categories)
+}
+
+/// See [`Level::arrive`](crate::kernel::level::Level::arrive).
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
+pub(super) fn arrive<const N: usize>(
+    columns: &[__m512i; N],
+    tiles: &Tiles,
+    of_categories: Option<&Masks>,
+    starts: &Starts,
+) -> Chunk {
+    let mut next = select(columns, tiles, of_categories);
+    // Exits stay where they are.
+    let step = |places, next| {
+        let on_tiles = _mm512_cmplt_epu8_mask(places, _mm512_set1_epi8(TILES as i8));
+        _mm512_mask_permutexvar_epi8(places, on_tiles, places, next)
+    };
+    for _ in 0..starts.doublings {
+        next = step(next, next);
+    }
+    let mut places = load_bytes(&starts.places);
+    for _ in 0..starts.steps {
+        places = step(places, next);
+    }
+    let mut arrived = Chunk::ZERO;
+    // SAFETY: 64 bytes.
+    unsafe { _mm512_storeu_si512(arrived.0.as_mut_ptr().cast(), places) };
+    arrived
+}
