@@ -11,7 +11,7 @@ use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Terms, Tile, Work}
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, Narrow};
-use crate::layout::tops::{Starts, Tiles};
+use crate::layout::tops::{STARTS, Starts, Tiles};
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later), and perhaps with VBMI (Ice Lake, Zen 4 and
 /// later). A value exists only where [`detect`](Self::detect) has found them.
@@ -93,7 +93,7 @@ impl<const VBMI: bool> Level for Avx512<VBMI> {
         tiles: &Tiles,
         of_categories: Option<&Masks>,
         starts: &Starts,
-    ) -> Chunk {
+    ) -> [u8; STARTS] {
         if VBMI {
             // SAFETY: the features are there (see `run`).
             unsafe { vbmi::arrive(columns, tiles, of_categories, starts) }

@@ -14,7 +14,7 @@ use super::bytes::Bytes;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, PIVOTS};
-use crate::layout::tops::{Starts, TILES, Tiles};
+use crate::layout::tops::{STARTS, Starts, TILES, Tiles};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -137,8 +137,7 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         of_categories: Option<&Masks>,
     ) -> Chunk;
 
-    /// Where the walks of a block arrive, by what [`select`](Self::select) says: of each start, of [`TILES`] in the order of
-    /// their places.
+    /// Where the walks of a block arrive, by what [`select`](Self::select) says: of each start.
     #[inline(always)]
     fn arrive<const N: usize>(
         self,
@@ -146,7 +145,7 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         tiles: &Tiles,
         of_categories: Option<&Masks>,
         starts: &Starts,
-    ) -> Chunk {
+    ) -> [u8; STARTS] {
         arrive(self.select(columns, tiles, of_categories), starts)
     }
 
@@ -206,11 +205,12 @@ impl Level for Portable {
 
 /// Where walks arrive by the next places of tiles.
 #[inline(always)]
-pub(super) fn arrive(next: Chunk, starts: &Starts) -> Chunk {
-    let mut places = Chunk(starts.places);
+pub(super) fn arrive(next: Chunk, starts: &Starts) -> [u8; STARTS] {
+    let mut places = starts.places;
     for _ in 0..starts.steps << starts.doublings {
-        for place in &mut places.0 {
-            *place = next.0.get(usize::from(*place)).copied().unwrap_or(*place);
+        for start in 0..STARTS {
+            let place = usize::from(places[start]);
+            places[start] = if place < TILES { next.0[place] } else { places[start] };
         }
     }
     places

@@ -79,7 +79,7 @@ impl<S: Sum> AddTops<'_, S> {
         let mut sum = self.sums[0];
         for at in 0..starts.len() {
             let masks = MASKS.then(|| &self.masks[at]);
-            let of_block = level.arrive(&columns, &tiles[at], masks, &starts[at]).0;
+            let of_block = level.arrive(&columns, &tiles[at], masks, &starts[at]);
             *self.places[arrived..].first_chunk_mut().expect("more places than trees") = of_block;
             arrived += starts[at].n_trees as usize;
             while arrived >= (added + 1) * LANES {

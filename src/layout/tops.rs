@@ -17,6 +17,9 @@ use crate::ir::real::Real;
 /// Tiles of a block, which are evaluated at once.
 pub(crate) const TILES: usize = TESTED;
 
+/// Trees of a block that are walked at once.
+pub(crate) const STARTS: usize = 16;
+
 /// Places of a block: its tiles, and the exits of its trees behind them. A place is a byte.
 pub(crate) const PLACES: usize = 256;
 
@@ -69,10 +72,10 @@ pub(crate) enum Walks {
 
 /// Where the walks of a block start, and how far they go.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(crate) struct Starts {
     /// Places of the trees in tree order; behind them [`TILES`], which is an exit.
-    pub(crate) places: [u8; TILES],
+    pub(crate) places: [u8; STARTS],
     pub(crate) n_trees: u32,
     /// How many times what is next is doubled first, to what is next after that.
     pub(crate) doublings: u32,
@@ -201,7 +204,7 @@ impl Packing {
     fn most(self) -> usize {
         match self {
             Self::Groups(n_blocks) => LANES / n_blocks,
-            Self::Blocks => TILES,
+            Self::Blocks => STARTS,
         }
     }
 
@@ -276,7 +279,7 @@ fn distinct(ways: [u32; 4]) -> impl Iterator<Item = u32> {
 impl Starts {
     /// Of trees whose tops have so many levels of tiles.
     fn new(tops: &[Top], levels: u32) -> Self {
-        let mut places = [TILES as u8; TILES];
+        let mut places = [TILES as u8; STARTS];
         places.iter_mut().zip(tops).for_each(|(place, top)| *place = top.root);
         let takes = |doublings: u32| doublings + levels.div_ceil(1 << doublings);
         let doublings = (0..6).min_by_key(|&doublings| takes(doublings)).unwrap_or(0);
@@ -428,7 +431,7 @@ impl<S: Real> Tops<S> {
     pub(crate) fn n_places(&self) -> usize {
         match self.walks {
             Walks::Groups(_) => 0,
-            Walks::Blocks(_) => self.groups.len() * LANES + TILES,
+            Walks::Blocks(_) => self.groups.len() * LANES + STARTS,
         }
     }
 

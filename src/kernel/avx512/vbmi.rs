@@ -3,10 +3,10 @@
 use std::arch::x86_64::*;
 
 use super::{Avx512, blended, load_bytes};
-use crate::kernel::level::{Chunk, Work};
+use crate::kernel::level::Work;
 use crate::layout::bytes::{REGISTER, Tests};
 use crate::layout::class_masks::Masks;
-use crate::layout::tops::{Starts, TILES, Tiles};
+use crate::layout::tops::{STARTS, Starts, TILES, Tiles};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
 pub(super) fn run<W: Work>(level: Avx512<true>, work: W) -> W::Output {
@@ -43,7 +43,7 @@ pub(super) fn arrive<const N: usize>(
     tiles: &Tiles,
     of_categories: Option<&Masks>,
     starts: &Starts,
-) -> Chunk {
+) -> [u8; STARTS] {
     let mut next = select(columns, tiles, of_categories);
     // Exits stay where they are.
     let step = |places, next| {
@@ -53,12 +53,13 @@ pub(super) fn arrive<const N: usize>(
     for _ in 0..starts.doublings {
         next = step(next, next);
     }
-    let mut places = load_bytes(&starts.places);
+    // SAFETY: 16 bytes.
+    let mut places = _mm512_zextsi128_si512(unsafe { _mm_loadu_si128(starts.places.as_ptr().cast()) });
     for _ in 0..starts.steps {
         places = step(places, next);
     }
-    let mut arrived = Chunk::ZERO;
-    // SAFETY: 64 bytes.
-    unsafe { _mm512_storeu_si512(arrived.0.as_mut_ptr().cast(), places) };
+    let mut arrived = [0; STARTS];
+    // SAFETY: 16 bytes.
+    unsafe { _mm_storeu_si128(arrived.as_mut_ptr().cast(), _mm512_castsi512_si128(places)) };
     arrived
 }
