@@ -63,3 +63,65 @@ pub(super) fn arrive<const N: usize>(
     unsafe { _mm_storeu_si128(arrived.as_mut_ptr().cast(), _mm512_castsi512_si128(places)) };
     arrived
 }
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+    use crate::kernel::bytes::Bytes;
+    use crate::kernel::level::{Level, Portable};
+    use crate::layout::bytes::MAX_REGISTERS;
+
+    /// Where the walks of a block arrive whose columns are in so many registers.
+    struct Arrive<'a, const N: usize> {
+        bytes: &'a Bytes,
+        tiles: &'a Tiles,
+        masks: Option<&'a Masks>,
+        starts: &'a Starts,
+    }
+
+    impl<const N: usize> Work for Arrive<'_, N> {
+        type Output = [u8; STARTS];
+
+        #[inline(always)]
+        fn work<L: Level>(self, level: L) -> Self::Output {
+            level.arrive(&level.fetchable::<N>(self.bytes), self.tiles, self.masks, self.starts)
+        }
+    }
+
+    fn equals_the_reference<const N: usize>(level: Avx512<true>) {
+        let mut state = N as u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % end as u64) as usize
+        };
+        for _ in 0..200 {
+            let mut bytes: Bytes = [[0; REGISTER]; MAX_REGISTERS];
+            bytes.as_flattened_mut()[..N * REGISTER].fill_with(|| below(256) as u8);
+            let mut tiles = Tiles::zeroed();
+            for tests in &mut tiles.tests {
+                tests.columns.fill_with(|| below(N * REGISTER) as u8);
+                tests.from.fill_with(|| below(256) as u8);
+            }
+            tiles.next.as_flattened_mut().fill_with(|| below(TILES + 32) as u8);
+            let mut places = [0; STARTS];
+            places.fill_with(|| below(TILES + 32) as u8);
+            let (doublings, steps) = (below(4) as u32, below(4) as u32);
+            let starts = Starts { places, n_trees: STARTS as u32, doublings, steps };
+            let masks: Masks = std::array::from_fn(|_| (below(1 << 31) as u64) << 33 | below(1 << 31) as u64);
+            for masks in [None, Some(&masks)] {
+                let arrive = || Arrive::<N> { bytes: &bytes, tiles: &tiles, masks, starts: &starts };
+                assert_eq!(level.run(arrive()), Portable.run(arrive()), "{starts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn walks_arrive_where_steps_one_by_one_do() {
+        let Some(level) = Avx512::detect() else { return };
+        equals_the_reference::<4>(level);
+        equals_the_reference::<8>(level);
+        equals_the_reference::<MAX_REGISTERS>(level);
+    }
+}
