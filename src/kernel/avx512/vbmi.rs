@@ -21,7 +21,7 @@ pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u6
     let of_two = |first: usize| _mm512_permutex2var_epi8(columns[first], at, columns[first + 1]);
     let bytes = match N * REGISTER {
         ..=64 => _mm512_permutexvar_epi8(at, columns[0]),
-        ..=128 => of_two(0),
+        65..=128 => of_two(0),
         _ => _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), of_two(0), of_two(2)),
     };
     _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
