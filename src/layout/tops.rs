@@ -395,12 +395,14 @@ impl<S: Real> Tops<S> {
                 n_tiles = end;
             }
             tiles.push(block);
-            starts.push(Starts::new(&tops[first_top..], levels(of_block)));
             shapes.extend_from_slice(of_block);
-            if let Packing::Groups(_) = packing {
-                // The next block is of other lanes.
-                tops.resize(tops.len().next_multiple_of(packing.most()), nothing);
-                shapes.resize(tops.len(), Shape::NONE);
+            match packing {
+                Packing::Blocks => starts.push(Starts::new(&tops[first_top..], levels(of_block))),
+                Packing::Groups(_) => {
+                    // The next block is of other lanes.
+                    tops.resize(tops.len().next_multiple_of(packing.most()), nothing);
+                    shapes.resize(tops.len(), Shape::NONE);
+                }
             }
         }
         tops.resize(tops.len().next_multiple_of(LANES), nothing);
