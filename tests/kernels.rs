@@ -416,7 +416,11 @@ fn every_kernel_on_values_that_are_mostly_missing() {
 #[test]
 fn every_kernel_on_vector_leaves_and_classes() {
     let vectors = Shape { n_outputs: 7, vector_leaves: true, ..Shape::default() };
-    vectors.check("vector leaves", 1, &[KernelKind::Circuit, KernelKind::Walk]);
+    vectors.check("vector leaves", 1, MOST);
+    let of_two = Shape { n_outputs: 2, vector_leaves: true, n_splits: 80, ..Shape::default() };
+    of_two.check("vector leaves of two", 1, MOST);
+    let long = Shape { n_outputs: 65, vector_leaves: true, n_trees: 5, ..Shape::default() };
+    long.check("long vectors", 1, &[KernelKind::Circuit, KernelKind::Walk]);
     Shape { n_outputs: 7, n_trees: 40, ..Shape::default() }.check("classes", 1, MOST);
 }
 

@@ -241,8 +241,10 @@ KERNELS = {
     "lightgbm/missing_nan": ["circuit", "row", "tops", "walk"],  # infinite thresholds, which missing values alone are beyond
     "lightgbm/v2_3_binary": ["circuit", "row", "tops", "walk"],
     "lightgbm/v4_0_binary": ["circuit", "row", "tops", "walk"],
+    "treelite/sklearn_random_forest": ["circuit", "row", "tops", "walk"],
     "treelite/infinite_thresholds": ["circuit", "row", "tops", "levels", "walk"],
     "catboost/*depth_wise": MOST,
+    "catboost/leaf_wise_classes": MOST,
     "*/leaf_only": LEVELS,
     "*/tie": LEVELS,
     "treelite/operators*": LEVELS,
@@ -250,17 +252,6 @@ KERNELS = {
     "lightgbm/*linear_leaves": ["walk"],
     "xgboost/odd_numbers": ["walk"],  # a split that nothing goes left of
     "treelite/infinite_thresholds_less_first": ["walk"],
-    "*/*vector_leaves": ["circuit", "walk"],  # vector leaves
-    "catboost/leaf_wise_classes": ["circuit", "walk"],
-    "catboost/multi_*": ["circuit", "walk"],
-    "catboost/one_versus_all": ["circuit", "walk"],
-    "catboost/wine": ["circuit", "walk"],
-    "sklearn/decision_tree": ["circuit", "walk"],
-    "sklearn/random_forest*": ["circuit", "walk"],
-    "treelite/*sklearn_outputs": ["circuit", "walk"],
-    "treelite/sklearn_random_forest": ["circuit", "walk"],
-    "treelite/v3_9_sklearn_forest": ["circuit", "walk"],
-    "treelite/*sklearn_uneven_targets": ["circuit", "walk"],
     "catboost/*": LEVELS,
 }
 

@@ -29,6 +29,8 @@ pub(crate) trait Real:
     fn from_f64(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn next_down(self) -> Self;
+    fn next_up(self) -> Self;
+    fn abs(self) -> Self;
     /// `self * b + c`, rounded once, as matrix libraries have it.
     fn fused(self, b: Self, c: Self) -> Self;
     fn exp(self) -> Self;
@@ -67,6 +69,14 @@ macro_rules! real {
             }
             fn next_down(self) -> Self {
                 $float::next_down(self)
+            }
+            #[inline(always)]
+            fn next_up(self) -> Self {
+                $float::next_up(self)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $float::abs(self)
             }
             #[inline(always)]
             fn fused(self, b: Self, c: Self) -> Self {

@@ -4,9 +4,10 @@
 use std::arch::x86_64::*;
 
 use super::bytes::Bytes;
-use super::level::{COUNTED, Chunk, Level, PANEL, Terms, Tile, Work};
+use super::level::{Chunk, Level, PANEL, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
+use crate::layout::row_bytes::COUNTED;
 use crate::layout::tops::Tiles;
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.

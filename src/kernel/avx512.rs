@@ -7,10 +7,11 @@ use std::arch::x86_64::*;
 
 use super::CHUNK;
 use super::bytes::Bytes;
-use super::level::{self, COUNTED, Chunk, Level, PANEL, Panel, Terms, Tile, Work};
+use super::level::{self, Chunk, Level, PANEL, Panel, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, Narrow};
+use crate::layout::row_bytes::COUNTED;
 use crate::layout::tops::{STARTS, Starts, Tiles};
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later), and perhaps with VBMI (Ice Lake, Zen 4 and
@@ -117,13 +118,13 @@ impl<const VBMI: bool> Level for Avx512<VBMI> {
     #[inline(always)]
     fn count_below_f32(self, x: f32, cuts: &[f32; COUNTED]) -> usize {
         // SAFETY: as in `run`.
-        unsafe { count_below_f32(x, cuts) }
+        unsafe { if VBMI { vbmi::count_below_f32(x, cuts) } else { count_below_f32(x, cuts) } }
     }
 
     #[inline(always)]
     fn count_below_f64(self, x: f64, cuts: &[f64; COUNTED]) -> usize {
         // SAFETY: as in `run`.
-        unsafe { count_below_f64(x, cuts) }
+        unsafe { if VBMI { vbmi::count_below_f64(x, cuts) } else { count_below_f64(x, cuts) } }
     }
 
     #[inline(always)]

@@ -70,14 +70,14 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
     }
 }
 
-/// Calls `arrived(tree, row, value of the leaf)` for each of `n_rows` rows of `words`, tree after tree.
+/// Calls `arrived(tree, row, leaf)` for each of `n_rows` rows of `words`, tree after tree.
 #[inline(always)]
-pub(crate) fn walk_rows<S: Copy>(
+pub(crate) fn walk_rows<S>(
     layout: &RowLayout<S>,
     trees: Range<usize>,
     n_rows: usize,
     words: &[u16],
-    mut arrived: impl FnMut(&RowTree, usize, S),
+    mut arrived: impl FnMut(&RowTree, usize, usize),
 ) {
     let n_words = layout.n_words;
     let words = &words[..n_rows * n_words];
@@ -92,13 +92,13 @@ pub(crate) fn walk_rows<S: Copy>(
                 unsafe { layout.nodes.get_unchecked(at as usize).next(|word| *rows[lane].get_unchecked(word)) }
             });
             for (lane, &end) in ends.iter().enumerate() {
-                arrived(tree, first + lane, layout.values[end as usize]);
+                arrived(tree, first + lane, end as usize);
             }
         }
         for row in whole..n_rows {
             let words = &words[row * n_words..][..n_words];
             let [end] = advance([tree.root], tree.depth, |_, at| layout.nodes[at as usize].next(|word| words[word]));
-            arrived(tree, row, layout.values[end as usize]);
+            arrived(tree, row, end as usize);
         }
     }
 }

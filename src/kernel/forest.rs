@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::{RankRows, walk_rows};
+use super::bytes::MakeBytes;
 use super::circuit::{AddTrees, Columns};
 use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
@@ -17,10 +18,12 @@ use super::values::{add_values, make_words};
 use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, OfRow, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
+use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::levels::Levels;
 use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
+use crate::layout::row_bytes::RowBytes;
 use crate::layout::tops::Tops;
 use crate::layout::values::ValueLayout;
 use crate::rows::Batch;
@@ -240,36 +243,46 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         at_once: Option<AtOnce<'_, S>>,
         block: Block<'_, V>,
         margins: &mut [S],
-        OfRow { words, masks, places }: &mut OfRow,
+        OfRow { words, bytes, masks, places }: &mut OfRow,
     ) {
         let (profile, n_outputs) = (self.walk.profile(), self.walk.n_outputs());
         self.walk.start(margins);
-        if at_once.is_some() || block.n_rows < LEAST_BLOCK {
-            self.level.run(RankFew { layout, block, words: &mut *words });
-            if at_once.is_none_or(AtOnce::reads_outcomes) {
-                code_few(layout, profile, &block, words);
-            }
-            let of_rows = words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs));
-            for (row, (words, sums)) in of_rows.enumerate() {
+        if let Some(at_once) = at_once {
+            for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
+                let block = block.rows(row..row + 1);
+                if at_once.reads_ranks() {
+                    self.level.run(RankFew { layout, block, words: &mut *words });
+                }
+                words.resize(layout.n_words.max(words.len()), 0);
+                if at_once.reads_outcomes() {
+                    code_few(layout, profile, &block, words);
+                }
+                bytes.resize(MAX_REGISTERS, [0; REGISTER]);
+                self.level.run(MakeBytes { columns: at_once.columns(), block, words, bytes });
                 match at_once {
-                    Some(AtOnce::Tops(tops)) => {
+                    AtOnce::Tops(tops) => {
                         // Of another model there may be some.
                         masks.clear();
                         if !tops.masks.is_empty() {
                             let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
-                            self.level.run(MaskRow { ranks, masks, profile, block, row, of_row });
+                            self.level.run(MaskRow { ranks, masks, profile, block, of_row });
                         }
                         places.resize(tops.n_places(), 0);
-                        self.level.run(AddTops { layout, tops, words, masks, places, sums });
+                        self.level.run(AddTops { layout, tops, bytes, words, masks, places, sums });
                     }
-                    Some(AtOnce::Levels(levels)) => self.level.run(AddLevels { layout, levels, words, sums }),
-                    None => add_row(layout, words, sums),
+                    AtOnce::Levels(levels) => self.level.run(AddLevels { layout, levels, bytes, sums }),
                 }
+            }
+        } else if block.n_rows < LEAST_BLOCK {
+            self.level.run(RankFew { layout, block, words: &mut *words });
+            code_few(layout, profile, &block, words);
+            for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
+                add_row(layout, words, sums);
             }
         } else {
             self.level.run(RankRows { layout, profile, block, words: &mut *words });
-            walk_rows(layout, 0..layout.trees.len(), block.n_rows, words, |tree, row, value| {
-                margins[row * n_outputs + tree.output as usize] += value;
+            walk_rows(layout, 0..layout.trees.len(), block.n_rows, words, |tree, row, leaf| {
+                layout.add_leaf(tree, leaf, |output, value| margins[row * n_outputs + output] += value);
             });
         }
     }
@@ -283,12 +296,21 @@ enum AtOnce<'a, S: 'static> {
 }
 
 impl<S: Sum> AtOnce<'_, S> {
+    fn columns(&self) -> &RowBytes {
+        match self {
+            Self::Tops(tops) => &tops.bytes,
+            Self::Levels(levels) => &levels.bytes,
+        }
+    }
+
+    /// Whether ranks are read from words.
+    fn reads_ranks(self) -> bool {
+        matches!(self, Self::Tops(tops) if tops.walks_on)
+    }
+
     /// Whether outcomes of category tests are read from words.
     fn reads_outcomes(self) -> bool {
-        match self {
-            Self::Tops(tops) => tops.walks_on,
-            Self::Levels(_) => true,
-        }
+        self.reads_ranks() || !self.columns().outcomes.is_empty()
     }
 }
 
@@ -313,7 +335,9 @@ impl<T: Input, S: Sum> Others<'_, T, S> {
         match *self {
             Self::None => {}
             Self::Words { layout, words, n_rows } => {
-                walk_rows(layout, trees, n_rows, words, |tree, row, value| add(row, tree.output as usize, value));
+                walk_rows(layout, trees, n_rows, words, |tree, row, leaf| {
+                    layout.add_leaf(tree, leaf, |output, value| add(row, output, value));
+                });
             }
             Self::Values(walks, ref rows) => {
                 for tree in trees {

@@ -14,6 +14,7 @@ use super::bytes::Bytes;
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, PIVOTS};
+use crate::layout::row_bytes::COUNTED;
 use crate::layout::tops::{STARTS, Starts, TILES, Tiles};
 
 /// 64 rows of a byte column.
@@ -27,9 +28,6 @@ impl Chunk {
 
 /// Columns that are turned from rows at a time: as many f32 as a cache line or the widest register holds.
 pub(crate) const PANEL: usize = 16;
-
-/// Cuts that a single value is compared with at a time.
-pub(crate) const COUNTED: usize = 16;
 
 /// Adjacent columns of a chunk of rows.
 pub(crate) type Panel<T> = [[T; CHUNK]; PANEL];
@@ -123,7 +121,8 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
         sum_products(&terms)
     }
 
-    /// As many registers of the bytes of a row as [`select`](Self::select) fetches from, or fewer that hold as much.
+    /// As many registers of the bytes of a row, which has them, as [`select`](Self::select) fetches from, or fewer that hold
+    /// as much.
     fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N];
 
     /// Which of 64 tests send the row right whose columns these are: a bit each, the first the lowest.

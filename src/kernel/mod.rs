@@ -36,6 +36,7 @@ use std::sync::Arc;
 pub(crate) use self::calculate::Calculate;
 use self::level::{Chunk, Level};
 use crate::ir::real::Real;
+use crate::layout::bytes::REGISTER;
 use crate::layout::class_masks::Masks;
 pub(crate) use crate::layout::ranks::Ranks;
 use crate::rows::Batch;
@@ -99,6 +100,7 @@ pub(crate) struct Buffers {
 #[derive(Clone, Debug, Default)]
 struct OfRow {
     words: Vec<u16>,
+    bytes: Vec<[u8; REGISTER]>,
     masks: Vec<Masks>,
     places: Vec<u8>,
 }

@@ -38,13 +38,43 @@ pub(super) fn add_trees<S: Sum>(layout: &RowLayout<S>, sums: &mut [S], step: imp
         match sums {
             // In a register, not in memory: additions wait for one another.
             [sum] => *sum = ends[..trees.len()].iter().fold(*sum, |sum, &end| sum + layout.values[end as usize]),
-            _ => {
+            _ if layout.width == 1 => {
                 for (tree, &end) in trees.iter().zip(&ends) {
                     sums[tree.output as usize] += layout.values[end as usize];
                 }
             }
+            _ => add_vectors(sums, &layout.values, &ends[..trees.len()]),
         }
     }
+}
+
+/// Adds those of the vectors in `values` to `sums` that have these numbers; vectors are as long as there are sums.
+#[inline(always)]
+pub(super) fn add_vectors<S: Sum>(sums: &mut [S], values: &[S], numbers: &[u32]) {
+    let mut first = 0;
+    while first < sums.len() {
+        first += match sums.len() - first {
+            4.. => add_some::<S, 4>(sums, first, values, numbers),
+            2 | 3 => add_some::<S, 2>(sums, first, values, numbers),
+            _ => add_some::<S, 1>(sums, first, values, numbers),
+        };
+    }
+}
+
+/// Of so many outputs; their sums are in registers, as additions wait for one another.
+#[inline(always)]
+fn add_some<S: Sum, const N: usize>(sums: &mut [S], first: usize, values: &[S], numbers: &[u32]) -> usize {
+    let width = sums.len();
+    let sums: &mut [S; N] = sums[first..].first_chunk_mut().expect("so many outputs");
+    let mut some = *sums;
+    for at in 0..numbers.len() {
+        let vector: &[S; N] = values[numbers[at] as usize * width + first..].first_chunk().expect("a value an output");
+        for output in 0..N {
+            some[output] += vector[output];
+        }
+    }
+    *sums = some;
+    N
 }
 
 /// Writes the ranks among the words of a few rows, row after row.
@@ -139,13 +169,12 @@ fn class_of<T: Input>(feature: &CodedFeature, profile: NumericProfile, x: T) -> 
     if is_nan(x) { feature.nan } else { profile.category(x.to_f64()).map_or(0, |code| feature.class(code)) }
 }
 
-/// Gathers in `of_row`, which is empty, what a row's classes say of the tests of all blocks.
+/// Gathers in `of_row`, which is empty, what a lone row's classes say of the tests of all blocks.
 pub(crate) struct MaskRow<'a, T> {
     pub(crate) ranks: &'a Ranks,
     pub(crate) masks: &'a ClassMasks,
     pub(crate) profile: NumericProfile,
     pub(crate) block: Block<'a, T>,
-    pub(crate) row: usize,
     pub(crate) of_row: &'a mut Vec<Masks>,
 }
 
@@ -154,10 +183,10 @@ impl<T: Input> Work for MaskRow<'_, T> {
 
     #[inline(always)]
     fn work<L: Level>(self, _: L) {
-        let Self { ranks, masks, profile, block, row, of_row } = self;
+        let Self { ranks, masks, profile, block, of_row } = self;
         of_row.resize(masks.n_blocks, [0; 3]);
         for (coded, feature) in ranks.coded.iter().enumerate() {
-            let class = class_of(feature, profile, block.value(block.row(row)[feature.feature as usize]));
+            let class = class_of(feature, profile, block.value(block.row(0)[feature.feature as usize]));
             for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(masks.of(coded, class).as_flattened()) {
                 *all |= of_class;
             }

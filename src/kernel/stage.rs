@@ -12,6 +12,7 @@ use super::{Buffers, CHUNK};
 use crate::ir::real::Real;
 use crate::ir::{Absent, Forest, ZERO_THRESHOLD};
 use crate::layout::ranks::{CutTable, RankedFeature, Ranks};
+use crate::layout::row_bytes::{Cuts, RowBytes};
 use crate::rows::{Batch, Csr, Dense, Flat};
 
 /// What happens to values before the trees see them.
@@ -75,6 +76,8 @@ pub(crate) trait Input: Real + Counted + From<u8> {
     fn words(buffers: &mut Buffers) -> &mut Vec<Self>;
     /// The cuts of a feature for rows of this type.
     fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self>;
+    /// The cuts of columns for rows of this type.
+    fn cuts(columns: &RowBytes) -> &[Cuts<Self>];
     /// [`PANEL`] adjacent columns of row-major rows, from column `first`.
     fn transpose<L: Level>(level: L, values: &[Self], stride: usize, first: usize, panel: &mut Panel<Self>);
     /// How many of the table's cuts each value is greater than; none for NaN.
@@ -100,6 +103,11 @@ impl Input for f32 {
     #[inline(always)]
     fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self> {
         ranks.table_f32(feature)
+    }
+
+    #[inline(always)]
+    fn cuts(columns: &RowBytes) -> &[Cuts<Self>] {
+        &columns.f32
     }
 
     #[inline(always)]
@@ -132,6 +140,11 @@ impl Input for f64 {
     #[inline(always)]
     fn table<'a>(ranks: &'a Ranks, feature: &'a RankedFeature) -> CutTable<'a, Self> {
         ranks.table_f64(feature)
+    }
+
+    #[inline(always)]
+    fn cuts(columns: &RowBytes) -> &[Cuts<Self>] {
+        &columns.f64
     }
 
     #[inline(always)]

@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "walks index nodes and words without checks; the layout bounds them")]
 
 use super::Sum;
-use super::bytes::{Bytes, bytes};
+use super::bytes::Bytes;
 use super::level::{Level, Work};
+use super::row::add_vectors;
 use super::steps::advance;
 use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
 use crate::layout::class_masks::Masks;
@@ -24,10 +25,12 @@ const ARRIVED: Next = {
     next
 };
 
-/// Adds the leaves of the row of these words to `sums`, one for every output.
+/// Adds the leaves of the row of these bytes to `sums`, one for every output.
 pub(crate) struct AddTops<'a, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
     pub(crate) tops: &'a Tops<S>,
+    pub(crate) bytes: &'a Bytes,
+    /// For walks below exits.
     pub(crate) words: &'a [u16],
     /// Of the row's categories, by block; none where nothing tests them.
     pub(crate) masks: &'a [Masks],
@@ -41,10 +44,9 @@ impl<S: Sum> Work for AddTops<'_, S> {
 
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
-        let bytes = bytes(&self.tops.bytes, self.words);
         match self.masks.is_empty() {
-            true => self.add::<L, false>(level, &bytes),
-            false => self.add::<L, true>(level, &bytes),
+            true => self.add::<L, false>(level),
+            false => self.add::<L, true>(level),
         }
     }
 }
@@ -52,29 +54,24 @@ impl<S: Sum> Work for AddTops<'_, S> {
 impl<S: Sum> AddTops<'_, S> {
     /// Adds the leaves of all trees, perhaps with masks.
     #[inline(always)]
-    fn add<L: Level, const MASKS: bool>(self, level: L, bytes: &Bytes) {
+    fn add<L: Level, const MASKS: bool>(self, level: L) {
         match &self.tops.walks {
-            Walks::Blocks(starts) => match self.tops.bytes.columns.len().div_ceil(REGISTER) {
-                0..=4 => self.add_blocks::<L, 4, MASKS>(level, bytes, starts),
-                5..=8 => self.add_blocks::<L, 8, MASKS>(level, bytes, starts),
-                _ => self.add_blocks::<L, MAX_REGISTERS, MASKS>(level, bytes, starts),
+            Walks::Blocks(starts) => match self.tops.bytes.n_registers {
+                0..=4 => self.add_blocks::<L, 4, MASKS>(level, starts),
+                5..=8 => self.add_blocks::<L, 8, MASKS>(level, starts),
+                _ => self.add_blocks::<L, MAX_REGISTERS, MASKS>(level, starts),
             },
-            Walks::Groups(1) => self.add_groups_of::<L, 1, MASKS>(level, bytes),
-            Walks::Groups(2) => self.add_groups_of::<L, 2, MASKS>(level, bytes),
-            Walks::Groups(_) => self.add_groups_of::<L, 4, MASKS>(level, bytes),
+            Walks::Groups(1) => self.add_groups_of::<L, 1, MASKS>(level),
+            Walks::Groups(2) => self.add_groups_of::<L, 2, MASKS>(level),
+            Walks::Groups(_) => self.add_groups_of::<L, 4, MASKS>(level),
         }
     }
 
     /// Of trees that are walked block by block, and whose columns are in so many registers.
     #[inline(always)]
-    fn add_blocks<L: Level, const REGISTERS: usize, const MASKS: bool>(
-        mut self,
-        level: L,
-        bytes: &Bytes,
-        starts: &[Starts],
-    ) {
+    fn add_blocks<L: Level, const REGISTERS: usize, const MASKS: bool>(mut self, level: L, starts: &[Starts]) {
         let Tops { tiles, groups, .. } = self.tops;
-        let columns = level.fetchable::<REGISTERS>(bytes);
+        let columns = level.fetchable::<REGISTERS>(self.bytes);
         let (mut arrived, mut added) = (0, 0);
         let mut sum = self.sums[0];
         for at in 0..starts.len() {
@@ -97,35 +94,31 @@ impl<S: Sum> AddTops<'_, S> {
 
     /// Where the trees of a group have arrived.
     #[inline(always)]
-    fn places_of(&self, group: usize) -> [usize; LANES] {
+    fn places_of(&self, group: usize) -> [u32; LANES] {
         let places: &[u8; LANES] = self.places[group * LANES..].first_chunk().expect("more places than trees");
         let mut of_group = [0; LANES];
         for lane in 0..LANES {
-            of_group[lane] = usize::from(places[lane]);
+            of_group[lane] = places[lane].into();
         }
         of_group
     }
 
     /// Of trees that are walked in groups of so many blocks.
     #[inline(always)]
-    fn add_groups_of<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L, bytes: &Bytes) {
-        match self.tops.bytes.columns.len().div_ceil(REGISTER) {
-            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level, bytes),
-            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level, bytes),
-            5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level, bytes),
-            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS, MASKS>(level, bytes),
+    fn add_groups_of<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L) {
+        match self.tops.bytes.n_registers {
+            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level),
+            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level),
+            5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level),
+            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS, MASKS>(level),
         }
     }
 
     /// And whose columns are in so many registers.
     #[inline(always)]
-    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(
-        mut self,
-        level: L,
-        bytes: &Bytes,
-    ) {
+    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(mut self, level: L) {
         let Tops { tiles, groups, .. } = self.tops;
-        let columns = level.fetchable::<REGISTERS>(bytes);
+        let columns = level.fetchable::<REGISTERS>(self.bytes);
         let row_masks = self.masks;
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
@@ -155,7 +148,7 @@ impl<S: Sum> AddTops<'_, S> {
                     place[lane] = usize::from(next[lane * BLOCKS / LANES][place[lane] % PLACES]);
                 }
             }
-            self.add_group(group, place, &mut sum);
+            self.add_group(group, place.map(|place| place as u32), &mut sum);
         }
         if self.sums.len() == 1 {
             self.sums[0] = sum;
@@ -164,12 +157,22 @@ impl<S: Sum> AddTops<'_, S> {
 
     /// Adds the leaves of trees that have arrived at `places`; to `sum`, where there is but one.
     #[inline(always)]
-    fn add_group(&mut self, group: &Group, places: [usize; LANES], sum: &mut S) {
+    fn add_group(&mut self, group: &Group, places: [u32; LANES], sum: &mut S) {
         let mut exits = [0; LANES];
         for lane in 0..LANES {
-            exits[lane] = group.tops[lane].first_exit as usize + places[lane];
+            exits[lane] = group.tops[lane].first_exit + places[lane];
         }
-        let values = if group.rest == 0 { self.leaves(exits) } else { self.walk_on(exits, group.rest) };
+        let (all, leaves) = match group.rest {
+            0 => (&self.tops.values[..], exits),
+            rest => (&self.layout.values[..], self.walk_on(exits, rest)),
+        };
+        if self.layout.width > 1 {
+            return add_vectors(self.sums, all, &leaves);
+        }
+        let mut values = [S::ZERO; LANES];
+        for lane in 0..LANES {
+            values[lane] = all[leaves[lane] as usize];
+        }
         if self.sums.len() == 1 {
             // In a register, not in memory: additions wait for one another.
             for lane in 0..LANES {
@@ -182,35 +185,19 @@ impl<S: Sum> AddTops<'_, S> {
         }
     }
 
-    /// The values of exits that are leaves.
+    /// The leaves below exits, `steps` splits away at most.
     #[inline(always)]
-    fn leaves(&self, exits: [usize; LANES]) -> [S; LANES] {
-        let mut values = [S::ZERO; LANES];
-        for lane in 0..LANES {
-            values[lane] = self.tops.values[exits[lane]];
-        }
-        values
-    }
-
-    /// The values of the leaves below exits, `steps` splits away at most.
-    #[inline(always)]
-    fn walk_on(&self, exits: [usize; LANES], steps: u32) -> [S; LANES] {
+    fn walk_on(&self, exits: [u32; LANES], steps: u32) -> [u32; LANES] {
         let (layout, words) = (self.layout, self.words);
         let mut from = [0; LANES];
         for lane in 0..LANES {
-            from[lane] = self.tops.nodes[exits[lane]];
+            from[lane] = self.tops.nodes[exits[lane] as usize];
         }
-        let ends = advance(from, steps, |_, at| {
+        advance(from, steps, |_, at| {
             // SAFETY: `RowLayout::new` numbers roots and children by the nodes it makes, and words by those it counts, of
             // which there are as many.
             // BENEFIT: as in `row.rs`, whose walk this is.
             unsafe { layout.nodes.get_unchecked(at as usize).next(|word| *words.get_unchecked(word)) }
-        });
-        let mut values = [S::ZERO; LANES];
-        for lane in 0..LANES {
-            // Without a tree there is nothing to add, which 0 is not for every sum.
-            values[lane] = if ends[lane] == 0 { -S::ZERO } else { layout.values[ends[lane] as usize] };
-        }
-        values
+        })
     }
 }

@@ -36,7 +36,7 @@ impl LookUp {
     }
 }
 
-/// What the bytes of a row are made of.
+/// The columns that splits test.
 #[derive(Debug)]
 pub(crate) struct ByteColumns {
     pub(crate) columns: Vec<ByteColumn>,
@@ -118,6 +118,12 @@ impl ByteColumns {
             column += 1;
         }
         (column, self.ranks[self.columns[usize::from(column)].first as usize + usize::from(split.cut) + 1])
+    }
+
+    /// The places of a column's cuts among those of its word.
+    pub(super) fn cuts(&self, column: &ByteColumn) -> impl Iterator<Item = usize> {
+        let ranks = &self.ranks[column.first as usize..][..=usize::from(column.last)];
+        ranks.windows(2).enumerate().filter(|(_, ranks)| ranks[0] < ranks[1]).map(|(cut, _)| cut)
     }
 
     /// The column and byte of a test that sends no row right: those of the column that is 0 for all.

@@ -124,7 +124,7 @@ impl fmt::Display for Refusal {
             Self::LinearLeaves => "linear models in leaves",
             Self::SplitKind => "a split that bytes cannot test: nothing goes left, or zero is a missing category",
             Self::Classes => "sets that tell too many categories apart",
-            Self::VectorLeaves => "leaves are vectors",
+            Self::VectorLeaves => "leaves are vectors of more than 64 values",
             Self::Columns => "more than 65,535 byte columns",
             Self::ByteColumns => "more than 256 byte columns in what is tested at once",
             Self::Levels => "a tree that does not ask the same of all nodes of a level",

@@ -4,6 +4,7 @@
 use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
 use super::circuit::Refusal;
 use super::row::{RowLayout, RowNode};
+use super::row_bytes::RowBytes;
 use crate::ir::real::Real;
 
 /// Levels of a tree, at most.
@@ -12,7 +13,8 @@ const MAX_LEVELS: u32 = 16;
 /// All trees of a [`RowLayout`], a test for each level.
 #[derive(Debug)]
 pub(crate) struct Levels {
-    pub(crate) bytes: ByteColumns,
+    columns: ByteColumns,
+    pub(crate) bytes: RowBytes,
     pub(crate) blocks: Vec<Block>,
     pub(crate) trees: Vec<LevelTree>,
 }
@@ -70,30 +72,31 @@ impl Levels {
             splits.extend(levels.into_iter().rev());
         }
         ends.push(trees.len());
-        let bytes = ByteColumns::new(layout.n_words, false, || splits.iter().copied())?;
+        let columns = ByteColumns::new(layout.n_words, false, || splits.iter().copied())?;
         let (mut rest, mut first) = (splits.into_iter(), 0);
         let block = |end: usize| {
             let mut tests: Tests = bytemuck::Zeroable::zeroed();
             let n_tests: u32 = trees[first..end].iter().map(LevelTree::n_levels).sum();
             for (at, split) in rest.by_ref().take(n_tests as usize).enumerate() {
-                (tests.columns[at], tests.from[at]) = bytes.test(split);
+                (tests.columns[at], tests.from[at]) = columns.test(split);
             }
             first = end;
             Block { tests, end }
         };
         let blocks = ends.into_iter().map(block).collect();
-        Ok(Self { bytes, blocks, trees })
+        let bytes = RowBytes::new(&columns, layout);
+        Ok(Self { columns, bytes, blocks, trees })
     }
 
     /// What a row is reckoned to take, in cycles, once it has been ranked, where bytes are looked up so.
     pub(crate) fn cycles(&self, look_up: LookUp) -> f64 {
-        let blocks = self.blocks.len() as f64 * (BLOCK + self.bytes.look_ups(look_up) * SHUFFLE);
-        self.bytes.columns.len() as f64 * COLUMN + blocks + self.trees.len() as f64 * TREE
+        let blocks = self.blocks.len() as f64 * (BLOCK + self.columns.look_ups(look_up) * SHUFFLE);
+        self.columns.columns.len() as f64 * COLUMN + blocks + self.trees.len() as f64 * TREE
     }
 
     /// Bytes the arrays hold.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.bytes.heap_bytes() + size_of_val(&*self.blocks) + size_of_val(&*self.trees)
+        self.columns.heap_bytes() + self.bytes.heap_bytes() + size_of_val(&*self.blocks) + size_of_val(&*self.trees)
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod levels;
 pub(crate) mod program;
 pub(crate) mod ranks;
 pub(crate) mod row;
+pub(crate) mod row_bytes;
 pub(crate) mod stored;
 pub(crate) mod tops;
 pub(crate) mod values;

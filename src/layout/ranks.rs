@@ -277,7 +277,7 @@ impl CodedFeature {
 const DENSE_CODES: usize = 1 << 16;
 
 /// The greatest f32 that is at most `cut`: no f32 lies between them.
-fn narrow(cut: f64) -> f32 {
+pub(super) fn narrow(cut: f64) -> f32 {
     let nearest = cut as f32;
     if f64::from(nearest) <= cut { nearest } else { nearest.next_down() }
 }

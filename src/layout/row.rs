@@ -25,6 +25,9 @@ pub(crate) const WINDOW: usize = 64;
 /// Bytes that tables of outcomes may take.
 const MAX_OUTCOMES: usize = 1 << 22;
 
+/// Values of a leaf: the room for those of splits is wasted.
+const MAX_WIDTH: usize = 64;
+
 /// Byte columns that make a word: it tells as many cuts apart as one less than it has values.
 const BYTE_SEGMENTS: u32 = 257;
 
@@ -40,8 +43,10 @@ pub(crate) struct RowLayout<S: 'static> {
     /// For every coded feature of the ranks, the outcomes of its tests.
     pub(crate) outcomes: Vec<Outcomes>,
     pub(crate) nodes: Array<RowNode>,
-    /// Of a leaf its weighted value; by node.
+    /// Of a leaf its weighted values; by node, [`width`](Self::width) of each.
     pub(crate) values: Array<S>,
+    /// Values of a leaf: 1, or one for each output.
+    pub(crate) width: usize,
     pub(crate) trees: Vec<RowTree>,
     pub(crate) groups: Vec<Group>,
     /// Words of a row.
@@ -64,7 +69,7 @@ pub(crate) struct RowTree {
     pub(crate) root: u32,
     /// Splits on the longest way to a leaf.
     pub(crate) depth: u32,
-    /// What it adds to.
+    /// What it adds to; 0 if to all outputs.
     pub(crate) output: u32,
 }
 
@@ -96,11 +101,10 @@ pub(crate) struct Outcomes {
 
 /// Whether a forest can be laid out so; otherwise why not. `refusals` are those of circuits, by tree.
 pub(crate) fn row_refusal(forest: &Forest, refusals: &[Option<Refusal>]) -> Option<Refusal> {
-    forest.trees().iter().zip(refusals).find_map(|(tree, &refusal)| match refusal {
-        Some(Refusal::Leaves) | None if tree.target == Target::All => Some(Refusal::VectorLeaves),
-        Some(Refusal::Leaves) => None,
-        other => other,
-    })
+    if forest.tree_width() > MAX_WIDTH {
+        return Some(Refusal::VectorLeaves);
+    }
+    refusals.iter().find_map(|&refusal| refusal.filter(|&refusal| refusal != Refusal::Leaves))
 }
 
 impl<S> RowLayout<S> {
@@ -144,21 +148,23 @@ impl<S: Real> RowLayout<S> {
 
         let n_nodes = 1 + forest.splits().len() + forest.n_leaves();
         let mut nodes = Vec::with_capacity(n_nodes);
-        let mut values = Vec::with_capacity(n_nodes);
+        let width = forest.tree_width();
+        let mut values = Vec::with_capacity(n_nodes * width);
         nodes.push(RowNode::arrival(0));
-        values.push(S::ZERO);
+        // Adds nothing, which 0 does not to every sum.
+        values.resize(width, -S::ZERO);
         let mut trees = Vec::with_capacity(forest.n_trees());
         let mut level_order = Vec::new();
         let (all_splits, leaf_values) = (forest.splits(), forest.leaf_values());
         for (index, tree) in forest.trees().iter().enumerate() {
             let weight = S::from_f64(tree.weight);
-            let Target::One(output) = tree.target else { unreachable!("a row refusal") };
+            let output = if let Target::One(output) = tree.target { output } else { 0 };
             let root = nodes.len();
             trees.push(RowTree { root: root as u32, depth: tree.depth, output });
             let (splits, leaves) = (forest.splits_of(index), forest.leaves_of(index));
             if splits.is_empty() {
                 nodes.push(RowNode::arrival(root));
-                values.push(S::from_f64(leaf_values[leaves.start]) * weight);
+                values.extend(forest.leaf(leaves.start).iter().map(|&value| S::from_f64(value) * weight));
                 continue;
             }
             // Which nodes are leaves nobody foresees, so that what a split needs is done for a leaf too.
@@ -177,6 +183,14 @@ impl<S: Real> RowLayout<S> {
                 end += if is_leaf { 0 } else { 2 };
                 if is_leaf { RowNode::arrival(root + place) } else { node }
             }));
+            if width > 1 {
+                for child in &level_order[..n_nodes] {
+                    let first = child.as_leaf().unwrap_or(leaves.start) * width;
+                    let of_leaf = &leaf_values[first..first + width];
+                    values.extend(of_leaf.iter().map(|&value| S::from_f64(value) * weight));
+                }
+                continue;
+            }
             values.extend(level_order[..n_nodes].iter().map(|child| {
                 let leaf = child.as_leaf();
                 let value = S::from_f64(leaf_values[leaf.unwrap_or(leaves.start)]) * weight;
@@ -185,12 +199,23 @@ impl<S: Real> RowLayout<S> {
         }
         let (nodes, values) = (nodes.into(), values.into());
         let groups = groups(&trees);
-        Ok(Self { ranks, words, outcomes, nodes, values, trees, groups, n_words: n_words.max(1) })
+        Ok(Self { ranks, words, outcomes, nodes, values, width, trees, groups, n_words: n_words.max(1) })
     }
 
     /// The output that each tree adds to.
     pub(crate) fn outputs(&self) -> Vec<u32> {
         self.trees.iter().map(|tree| tree.output).collect()
+    }
+
+    /// Calls `add(output, value)` for the values of the leaf at which a tree has arrived.
+    #[inline(always)]
+    pub(crate) fn add_leaf(&self, tree: &RowTree, leaf: usize, mut add: impl FnMut(usize, S)) {
+        if self.width == 1 {
+            return add(tree.output as usize, self.values[leaf]);
+        }
+        for (output, &value) in self.values[leaf * self.width..][..self.width].iter().enumerate() {
+            add(output, value);
+        }
     }
 
     /// Words that are outcomes of category tests.

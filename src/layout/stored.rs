@@ -39,7 +39,7 @@ impl StoredReal for f32 {}
 impl StoredReal for f64 {}
 
 impl<S: StoredReal> RowLayout<S> {
-    /// Writes the layout of `forest`.
+    /// Writes the layout of a forest whose leaves are no vectors.
     pub(crate) fn put(&self, to: &mut Writer) {
         self.ranks.put(to);
         for outcomes in &self.outcomes {
@@ -85,7 +85,7 @@ impl<S: StoredReal> RowLayout<S> {
         }
         let trees = shapes.finish(&outputs)?;
         let groups = groups(&trees);
-        Ok(Self { ranks, words, outcomes: all_outcomes, nodes, values, trees, groups, n_words })
+        Ok(Self { ranks, words, outcomes: all_outcomes, nodes, values, width: 1, trees, groups, n_words })
     }
 }
 

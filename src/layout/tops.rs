@@ -12,6 +12,7 @@ use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
 use super::circuit::Refusal;
 use super::class_masks::{CategoryTest, ClassMasks};
 use super::row::{RowLayout, RowNode, RowTree};
+use super::row_bytes::RowBytes;
 use crate::ir::real::Real;
 
 /// Tiles of a block, which are evaluated at once.
@@ -35,7 +36,7 @@ const MAX_NODES: usize = 1 << 17;
 /// The tops of all trees of a [`RowLayout`].
 #[derive(Debug)]
 pub(crate) struct Tops<S: 'static> {
-    pub(crate) bytes: ByteColumns,
+    pub(crate) bytes: RowBytes,
     /// What tests of categories say, by block.
     pub(crate) masks: ClassMasks,
     /// By block.
@@ -45,7 +46,7 @@ pub(crate) struct Tops<S: 'static> {
     pub(crate) groups: Vec<Group>,
     /// Whether some walks go on below exits, by words.
     pub(crate) walks_on: bool,
-    /// By exit, the weighted value of a leaf; behind the last exit there are as many entries as places.
+    /// By exit, the weighted values of a leaf; behind the last exit there are as many entries as places.
     pub(crate) values: Vec<S>,
     /// By exit, the node of the row layout.
     pub(crate) nodes: Vec<u32>,
@@ -130,7 +131,7 @@ const GATHERED_MASK: f64 = 1.0;
 
 /// Tops that are reckoned, and not laid out.
 pub(crate) struct Reckoned {
-    bytes: ByteColumns,
+    columns: ByteColumns,
     /// The splits that are roots of tiles, tree after tree.
     roots: Vec<u32>,
     trees: Vec<Shape>,
@@ -170,7 +171,7 @@ impl Reckoned {
         let splits = || roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX);
         let has_categories = splits().any(|split| layout.is_category(split));
         let numeric = || splits().filter(|&split| !layout.is_category(split));
-        let bytes = ByteColumns::new(layout.n_words, has_categories, numeric)?;
+        let byte_columns = ByteColumns::new(layout.n_words, has_categories, numeric)?;
         let masks = match has_categories {
             true => {
                 let of_block = BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK;
@@ -178,15 +179,15 @@ impl Reckoned {
             }
             false => 0.0,
         };
-        let of_block = costs.block + bytes.look_ups(look_up) * costs.look_up + masks;
-        let columns = bytes.columns.len() as f64 * COLUMN;
+        let of_block = costs.block + byte_columns.look_ups(look_up) * costs.look_up + masks;
+        let columns = byte_columns.columns.len() as f64 * COLUMN;
         let by_packing = packings.iter().map(|&packing| (packing, columns + packing.cycles(&trees, of_block, &costs)));
         let (packing, cycles) = by_packing.reduce(|a, b| if b.1 < a.1 { b } else { a }).expect("there are some");
         let n_blocks = blocks(&trees, packing).count();
         if has_categories && ClassMasks::n_masks(layout, n_blocks) > MAX_MASKS {
             return Err(Refusal::Classes);
         }
-        Ok(Self { bytes, roots, trees, packing, cycles })
+        Ok(Self { columns: byte_columns, roots, trees, packing, cycles })
     }
 }
 
@@ -340,13 +341,13 @@ impl<S: Real> Tops<S> {
     ///
     /// Cost: a look at the splits of the tops.
     pub(crate) fn new(layout: &RowLayout<S>, reckoned: Reckoned) -> Self {
-        let Reckoned { bytes, roots, trees, packing, .. } = reckoned;
+        let Reckoned { columns, roots, trees, packing, .. } = reckoned;
         let nodes = &layout.nodes[..];
         // A leaf stands for both its children, so any test does.
         let test = |at: u32| match nodes[at as usize] {
             _ if is_leaf(nodes, at) => (0, 0),
-            split if layout.is_category(split) => bytes.never(),
-            split => bytes.test(split),
+            split if layout.is_category(split) => columns.never(),
+            split => columns.test(split),
         };
         let mut of_categories = Vec::new();
         // As far as that, exits are none; the last is for lanes without a tree.
@@ -421,11 +422,12 @@ impl<S: Real> Tops<S> {
             }
             Packing::Blocks => Walks::Blocks(starts),
         };
-        let value = |&node: &u32| if node == 0 { -S::ZERO } else { layout.values[node as usize] };
+        let width = layout.width;
         exits.resize(exits.len() + PLACES, 0);
         let masks = ClassMasks::new(layout, &of_categories, tiles.len());
         let walks_on = groups.iter().any(|group| group.rest > 0);
-        let values = exits.iter().map(value).collect();
+        let values = exits.iter().flat_map(|&node| &layout.values[node as usize * width..][..width]).copied().collect();
+        let bytes = RowBytes::new(&columns, layout);
         Self { bytes, masks, tiles, walks, groups, walks_on, values, nodes: exits }
     }
 

@@ -27,7 +27,7 @@ use crate::store::{ALIGN, Seal, SharedBytes, checksums, n_blocks};
 pub(crate) const MAGIC: &[u8; 8] = b"\x89SAW\r\n\x1a\n";
 
 /// Changes whenever anything that a file holds changes.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// Bytes before the table.
 const PREFIX: usize = 32;

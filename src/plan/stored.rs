@@ -1,6 +1,6 @@
 //! Plans in compiled models: the layouts that pay on some instruction set, and what they are reckoned to cost.
 //!
-//! A forest that has ranked rows is stored as these: its nodes follow from them, and are made only when something asks
+//! A forest that has ranked rows, and whose leaves are no vectors, is stored as these: its nodes follow from them, and are made only when something asks
 //! that does not predict. Any other forest is stored as it is, and laid out again when it is loaded.
 
 use std::sync::Arc;
@@ -59,7 +59,8 @@ pub(crate) fn put(forest: &Forest, to: &mut Writer) {
 fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     let laid_out = LaidOut::new(forest);
     let rows = laid_out.rows::<S>();
-    let layout = if rows.work.ranks_may_pay(forest) { (rows.layout)().ok() } else { None };
+    let is_stored = forest.tree_width() == 1 && rows.work.ranks_may_pay(forest);
+    let layout = if is_stored { (rows.layout)().ok() } else { None };
     layout.is_some().put(to);
     let Some(rows_layout) = layout else { return forest.put(to) };
     forest.put_arithmetic(to);
