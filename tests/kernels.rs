@@ -370,7 +370,9 @@ fn models_that_share_a_scratch_answer_as_they_do_alone() {
 
 #[test]
 fn every_kernel_on_as_many_columns_as_registers_hold() {
-    for (n_features, fits) in [(20, MOST), (60, MOST), (100, MOST), (200, MOST), (300, MANY_COLUMNS)] {
+    for (n_features, fits) in
+        [(20, MOST), (60, MOST), (100, MOST), (200, MOST), (300, MANY_COLUMNS), (700, MANY_COLUMNS)]
+    {
         // Each numeric feature has a column: missing values go the same way. Every eighth feature has categories.
         let split = |random: &mut Random, tree: usize, split: usize| {
             let feature = (tree * 15 + split) % n_features;

@@ -8,7 +8,7 @@ use super::level::{Chunk, Level, PANEL, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::Tiles;
+use crate::layout::tops::Block;
 
 /// AVX2 (Haswell, Zen and later). A value exists only where [`detect`](Self::detect) has found it.
 #[derive(Clone, Copy, Debug)]
@@ -98,14 +98,9 @@ impl Level for Avx2 {
     }
 
     #[inline(always)]
-    fn select<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-    ) -> Chunk {
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>) -> Chunk {
         // SAFETY: the features are there (see `run`).
-        unsafe { select(columns, tiles, of_categories) }
+        unsafe { select(columns, block) }
     }
 
     #[inline(always)]
@@ -211,7 +206,8 @@ fn spread(bits: u32) -> __m256i {
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx2,fma,bmi2,popcnt")]
-fn select<const N: usize>(columns: &[__m256i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> Chunk {
+fn select<const N: usize>(columns: &[__m256i; N], block: Block<'_>) -> Chunk {
+    let Block { tiles, of_categories, .. } = block;
     let mut next = Chunk::ZERO;
     for half in [0, 32] {
         let [a, b, c, d] = &tiles.next;

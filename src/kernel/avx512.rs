@@ -9,10 +9,9 @@ use super::CHUNK;
 use super::bytes::Bytes;
 use super::level::{self, Chunk, Level, PANEL, Panel, Terms, Tile, Work};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
-use crate::layout::class_masks::Masks;
 use crate::layout::ranks::{CutTable, Narrow};
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::{STARTS, Starts, Tiles};
+use crate::layout::tops::{Block, STARTS, Starts};
 
 /// AVX-512 with F, BW, DQ, VL (every server since Skylake, Zen 4 and later), and perhaps with VBMI (Ice Lake, Zen 4 and
 /// later). A value exists only where [`detect`](Self::detect) has found them.
@@ -67,39 +66,27 @@ impl<const VBMI: bool> Level for Avx512<VBMI> {
     #[inline(always)]
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
         // SAFETY: the features are there (see `run`).
-        unsafe { if VBMI { vbmi::right(columns, tests) } else { right(columns, tests) } }
+        unsafe { if VBMI { vbmi::right(columns, tests, None) } else { right(columns, tests) } }
     }
 
     #[inline(always)]
-    fn select<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-    ) -> Chunk {
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>) -> Chunk {
         let mut next = Chunk::ZERO;
         // SAFETY: the features are there (see `run`); 64 bytes.
         unsafe {
-            let places =
-                if VBMI { vbmi::select(columns, tiles, of_categories) } else { select(columns, tiles, of_categories) };
+            let places = if VBMI { vbmi::select(columns, block) } else { select(columns, block) };
             _mm512_storeu_si512(next.0.as_mut_ptr().cast(), places);
         }
         next
     }
 
     #[inline(always)]
-    fn arrive<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-        starts: &Starts,
-    ) -> [u8; STARTS] {
+    fn arrive<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
         if VBMI {
             // SAFETY: the features are there (see `run`).
-            unsafe { vbmi::arrive(columns, tiles, of_categories, starts) }
+            unsafe { vbmi::arrive(columns, block, starts) }
         } else {
-            level::arrive(self.select(columns, tiles, of_categories), starts)
+            level::arrive(self.select(columns, block), starts)
         }
     }
 
@@ -654,15 +641,16 @@ fn shuffled<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> __m512i {
 /// See [`Level::select`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> __m512i {
-    let [a, b, c] = &tiles.tests;
-    blended(tiles, [right(columns, a), right(columns, b), right(columns, c)], of_categories)
+fn select<const N: usize>(columns: &[__m512i; N], block: Block<'_>) -> __m512i {
+    let [a, b, c] = &block.tiles.tests;
+    blended(block, [right(columns, a), right(columns, b), right(columns, c)])
 }
 
 /// The next places of tiles, where tests send the row right so.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,popcnt")]
-fn blended(tiles: &Tiles, right: [u64; 3], of_categories: Option<&Masks>) -> __m512i {
+fn blended(block: Block<'_>, right: [u64; 3]) -> __m512i {
+    let Block { tiles, of_categories, .. } = block;
     let right = |test: usize| right[test] | of_categories.map_or(0, |masks| masks[test]);
     let [a, b, c, d] = &tiles.next;
     let of_left = _mm512_mask_blend_epi8(right(1), load_bytes(a), load_bytes(b));

@@ -11,11 +11,10 @@ use std::ops::Range;
 
 use super::CHUNK;
 use super::bytes::Bytes;
-use crate::layout::bytes::{REGISTER, TESTED, Tests};
-use crate::layout::class_masks::Masks;
+use crate::layout::bytes::{PAGE_REGISTERS, Pages, REGISTER, TESTED, Tests};
 use crate::layout::ranks::{CutTable, PIVOTS};
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::{STARTS, Starts, TILES, Tiles};
+use crate::layout::tops::{Block, STARTS, Starts, TILES};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -128,24 +127,14 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Which of 64 tests send the row right whose columns these are: a bit each, the first the lowest.
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64;
 
-    /// Where each of 64 tiles leads, by the columns of a row, and by what its categories say of the tests, if they do.
-    fn select<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-    ) -> Chunk;
+    /// Where each of 64 tiles leads, by the columns of a row. Pages other than the first are there for levels that look
+    /// bytes up by number.
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>) -> Chunk;
 
     /// Where the walks of a block arrive, by what [`select`](Self::select) says: of each start.
     #[inline(always)]
-    fn arrive<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-        starts: &Starts,
-    ) -> [u8; STARTS] {
-        arrive(self.select(columns, tiles, of_categories), starts)
+    fn arrive<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
+        arrive(self.select(columns, block), starts)
     }
 
     /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
@@ -183,14 +172,12 @@ impl Level for Portable {
     }
 
     #[inline(always)]
-    fn select<const N: usize>(
-        self,
-        columns: &[Self::Fetchable; N],
-        tiles: &Tiles,
-        of_categories: Option<&Masks>,
-    ) -> Chunk {
+    fn select<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>) -> Chunk {
+        let Block { tiles, pages, of_categories } = block;
         let right = |test: usize, tile: usize| {
             let by_category = of_categories.is_some_and(|masks| masks[test] >> tile & 1 == 1);
+            let page = pages.map_or(0, |pages| page(pages[test], tile));
+            let columns = &columns[page * PAGE_REGISTERS..];
             usize::from(goes_right(columns.as_flattened(), &tiles.tests[test], tile) | by_category)
         };
         let mut next = Chunk::ZERO;
@@ -213,6 +200,12 @@ pub(super) fn arrive(next: Chunk, starts: &Starts) -> [u8; STARTS] {
         }
     }
     places
+}
+
+/// The page that the column of a test is on.
+#[inline(always)]
+fn page([low, high]: Pages, test: usize) -> usize {
+    ((low >> test & 1) | (high >> test & 1) << 1) as usize
 }
 
 /// Whether a test sends the row right that has these bytes.

@@ -5,7 +5,7 @@ use super::Sum;
 use super::bytes::Bytes;
 use super::level::{Level, Work};
 use super::row::add_vectors;
-use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
+use crate::layout::bytes::{PAGE_REGISTERS, REGISTER};
 use crate::layout::levels::{Block, LevelTree, Levels};
 use crate::layout::row::RowLayout;
 
@@ -27,7 +27,7 @@ impl<S: Sum> Work for AddLevels<'_, S> {
             0..=2 if L::BYTES > REGISTER => self.add::<L, 2>(level, bytes),
             3 | 4 if L::BYTES > REGISTER => self.add::<L, 4>(level, bytes),
             5..=8 if L::BYTES > REGISTER => self.add::<L, 8>(level, bytes),
-            _ => self.add::<L, MAX_REGISTERS>(level, bytes),
+            _ => self.add::<L, PAGE_REGISTERS>(level, bytes),
         }
     }
 }

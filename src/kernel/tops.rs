@@ -6,7 +6,7 @@ use super::bytes::Bytes;
 use super::level::{Level, Work};
 use super::row::add_vectors;
 use super::steps::advance;
-use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
+use crate::layout::bytes::{MAX_REGISTERS, PAGE_REGISTERS, REGISTER};
 use crate::layout::class_masks::Masks;
 use crate::layout::row::RowLayout;
 use crate::layout::tops::{Group, LANES, PLACES, Starts, Tops, Walks};
@@ -57,9 +57,11 @@ impl<S: Sum> AddTops<'_, S> {
     fn add<L: Level, const MASKS: bool>(self, level: L) {
         match &self.tops.walks {
             Walks::Blocks(starts) => match self.tops.bytes.n_registers {
-                0..=4 => self.add_blocks::<L, 4, MASKS>(level, starts),
-                5..=8 => self.add_blocks::<L, 8, MASKS>(level, starts),
-                _ => self.add_blocks::<L, MAX_REGISTERS, MASKS>(level, starts),
+                0..=4 => self.add_blocks::<L, 4, false, MASKS>(level, starts),
+                5..=8 => self.add_blocks::<L, 8, false, MASKS>(level, starts),
+                9..=16 => self.add_blocks::<L, PAGE_REGISTERS, false, MASKS>(level, starts),
+                17..=32 => self.add_blocks::<L, { 2 * PAGE_REGISTERS }, true, MASKS>(level, starts),
+                _ => self.add_blocks::<L, MAX_REGISTERS, true, MASKS>(level, starts),
             },
             Walks::Groups(1) => self.add_groups_of::<L, 1, MASKS>(level),
             Walks::Groups(2) => self.add_groups_of::<L, 2, MASKS>(level),
@@ -69,14 +71,18 @@ impl<S: Sum> AddTops<'_, S> {
 
     /// Of trees that are walked block by block, and whose columns are in so many registers.
     #[inline(always)]
-    fn add_blocks<L: Level, const REGISTERS: usize, const MASKS: bool>(mut self, level: L, starts: &[Starts]) {
-        let Tops { tiles, groups, .. } = self.tops;
+    fn add_blocks<L: Level, const REGISTERS: usize, const PAGES: bool, const MASKS: bool>(
+        mut self,
+        level: L,
+        starts: &[Starts],
+    ) {
+        let groups = &self.tops.groups;
         let columns = level.fetchable::<REGISTERS>(self.bytes);
         let (mut arrived, mut added) = (0, 0);
         let mut sum = self.sums[0];
         for at in 0..starts.len() {
             let masks = MASKS.then(|| &self.masks[at]);
-            let of_block = level.arrive(&columns, &tiles[at], masks, &starts[at]);
+            let of_block = level.arrive(&columns, self.tops.block::<PAGES>(at, masks), &starts[at]);
             *self.places[arrived..].first_chunk_mut().expect("more places than trees") = of_block;
             arrived += starts[at].n_trees as usize;
             while arrived >= (added + 1) * LANES {
@@ -110,21 +116,21 @@ impl<S: Sum> AddTops<'_, S> {
             0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level),
             3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level),
             5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level),
-            _ => self.add_groups::<L, BLOCKS, MAX_REGISTERS, MASKS>(level),
+            _ => self.add_groups::<L, BLOCKS, PAGE_REGISTERS, MASKS>(level),
         }
     }
 
     /// And whose columns are in so many registers.
     #[inline(always)]
     fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(mut self, level: L) {
-        let Tops { tiles, groups, .. } = self.tops;
+        let (tops, groups) = (self.tops, &self.tops.groups);
         let columns = level.fetchable::<REGISTERS>(self.bytes);
         let row_masks = self.masks;
         let select = |group: usize, next: &mut [Next; BLOCKS]| {
             for block in 0..BLOCKS {
                 let at = group * BLOCKS + block;
                 let masks = MASKS.then(|| &row_masks[at]);
-                let places = level.select(&columns, &tiles[at], masks).0;
+                let places = level.select(&columns, tops.block::<false>(at, masks)).0;
                 *next[block].first_chunk_mut().expect("more places than tiles") = places;
             }
         };

@@ -9,10 +9,14 @@ pub(crate) const TESTED: usize = 64;
 /// Columns of a register in which bytes are fetched.
 pub(crate) const REGISTER: usize = 16;
 
-/// Registers of columns.
-pub(crate) const MAX_REGISTERS: usize = 16;
+/// Registers of a page: a test numbers its columns by a byte.
+pub(crate) const PAGE_REGISTERS: usize = 16;
 
-const MAX_COLUMNS: usize = MAX_REGISTERS * REGISTER;
+/// Columns of a page.
+pub(super) const PAGE: usize = PAGE_REGISTERS * REGISTER;
+
+/// Registers of all columns, where tests say the page too.
+pub(crate) const MAX_REGISTERS: usize = 4 * PAGE_REGISTERS;
 
 /// Cuts of a column.
 const CUTS: usize = 255;
@@ -22,11 +26,22 @@ const CUTS: usize = 255;
 pub(crate) enum LookUp {
     /// In 16 bytes, or in pairs of bytes, in registers of so many.
     Shuffle { register_bytes: usize },
-    /// By their number, in one or two registers of 64.
+    /// By their number, in two registers of 64 at a time.
     Number,
 }
 
+/// Which page the columns of 64 tests are on: a bit a test, of the page's number the lowest first.
+pub(crate) type Pages = [u64; 2];
+
 impl LookUp {
+    /// Columns that can be looked up.
+    pub(super) fn most_columns(self) -> usize {
+        match self {
+            Self::Shuffle { .. } => PAGE,
+            Self::Number => MAX_REGISTERS * REGISTER,
+        }
+    }
+
     /// Registers of a byte for each test.
     pub(super) fn registers(self) -> usize {
         match self {
@@ -43,7 +58,7 @@ pub(crate) struct ByteColumns {
     /// Of all columns.
     pub(crate) ranks: Vec<u8>,
     /// By word, its first column, if it has any.
-    first_columns: Vec<u8>,
+    first_columns: Vec<u16>,
 }
 
 /// A byte of a row: how many of some cuts of a word the word is greater than.
@@ -56,7 +71,7 @@ pub(crate) struct ByteColumn {
     pub(crate) first: u32,
 }
 
-/// Tests of 64 splits: right where the byte of the column is at least `from`.
+/// Tests of 64 splits: right where the byte of the column, by its number in its page, is at least `from`.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(crate) struct Tests {
@@ -65,17 +80,19 @@ pub(crate) struct Tests {
 }
 
 impl ByteColumns {
-    /// For tests of `splits`, which compare `n_words` words, and perhaps for those that [never](Self::never) send a row right.
+    /// `most` columns or fewer for tests of `splits`, which compare `n_words` words, and perhaps for those that
+    /// [never](Self::never) send a row right.
     ///
     /// Cost: two looks at the splits.
     pub(super) fn new<I: Iterator<Item = RowNode>>(
         n_words: usize,
+        most: usize,
         never: bool,
         splits: impl Fn() -> I,
     ) -> Result<Self, Refusal> {
         let mut lasts = vec![0u16; n_words];
         splits().for_each(|split| lasts[usize::from(split.word)] = lasts[usize::from(split.word)].max(split.cut + 1));
-        if lasts.iter().filter(|&&last| last > 0).count() > MAX_COLUMNS {
+        if lasts.iter().filter(|&&last| last > 0).count() > most {
             return Err(Refusal::ByteColumns);
         }
         let mut starts = vec![0; n_words];
@@ -89,7 +106,7 @@ impl ByteColumns {
 
         let (mut columns, mut ranks, mut first_columns) = (Vec::new(), Vec::new(), vec![0; n_words]);
         for word in (0..n_words).filter(|&word| lasts[word] > 0) {
-            first_columns[word] = columns.len().min(MAX_COLUMNS - 1) as u8;
+            first_columns[word] = columns.len() as u16;
             let is_cut = &is_cut[starts[word]..][..usize::from(lasts[word])];
             let (mut first, mut rank, mut n_before) = (ranks.len(), 0, 0);
             for (cut, _) in is_cut.iter().enumerate().filter(|&(_, &is_cut)| is_cut) {
@@ -108,11 +125,11 @@ impl ByteColumns {
             columns.push(ByteColumn { word: 0, last: 0, first: ranks.len() as u32 });
             ranks.push(0);
         }
-        if columns.len() > MAX_COLUMNS { Err(Refusal::ByteColumns) } else { Ok(Self { columns, ranks, first_columns }) }
+        if columns.len() > most { Err(Refusal::ByteColumns) } else { Ok(Self { columns, ranks, first_columns }) }
     }
 
     /// The column and the least byte that one of the splits sends right.
-    pub(super) fn test(&self, split: RowNode) -> (u8, u8) {
+    pub(super) fn test(&self, split: RowNode) -> (u16, u8) {
         let mut column = self.first_columns[usize::from(split.word)];
         while self.columns[usize::from(column)].last <= split.cut {
             column += 1;
@@ -127,8 +144,8 @@ impl ByteColumns {
     }
 
     /// The column and byte of a test that sends no row right: those of the column that is 0 for all.
-    pub(super) fn never(&self) -> (u8, u8) {
-        ((self.columns.len() - 1) as u8, 1)
+    pub(super) fn never(&self) -> (u16, u8) {
+        ((self.columns.len() - 1) as u16, 1)
     }
 
     /// How many times bytes are looked up to fetch those of 64 tests, or what takes as long.
@@ -146,6 +163,6 @@ impl ByteColumns {
 
     /// Bytes the arrays hold.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.columns) + self.ranks.len() + self.first_columns.len()
+        size_of_val(&*self.columns) + self.ranks.len() + size_of_val(&*self.first_columns)
     }
 }

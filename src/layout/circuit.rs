@@ -126,7 +126,7 @@ impl fmt::Display for Refusal {
             Self::Classes => "sets that tell too many categories apart",
             Self::VectorLeaves => "leaves are vectors of more than 64 values",
             Self::Columns => "more than 65,535 byte columns",
-            Self::ByteColumns => "more than 256 byte columns in what is tested at once",
+            Self::ByteColumns => "more byte columns than registers have room for in what is tested at once",
             Self::Levels => "a tree that does not ask the same of all nodes of a level",
             Self::Nodes => "more than 131,072 nodes",
         })

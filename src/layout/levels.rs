@@ -1,7 +1,7 @@
 //! Trees that ask the same of all nodes of a level, as CatBoost's do, for single rows: each level is a test, 64 tests are
 //! made at once, and what the tests of a tree say is the number of its leaf.
 
-use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
+use super::bytes::{ByteColumns, LookUp, PAGE, TESTED, Tests};
 use super::circuit::Refusal;
 use super::row::{RowLayout, RowNode};
 use super::row_bytes::RowBytes;
@@ -72,13 +72,14 @@ impl Levels {
             splits.extend(levels.into_iter().rev());
         }
         ends.push(trees.len());
-        let columns = ByteColumns::new(layout.n_words, false, || splits.iter().copied())?;
+        let columns = ByteColumns::new(layout.n_words, PAGE, false, || splits.iter().copied())?;
         let (mut rest, mut first) = (splits.into_iter(), 0);
         let block = |end: usize| {
             let mut tests: Tests = bytemuck::Zeroable::zeroed();
             let n_tests: u32 = trees[first..end].iter().map(LevelTree::n_levels).sum();
             for (at, split) in rest.by_ref().take(n_tests as usize).enumerate() {
-                (tests.columns[at], tests.from[at]) = columns.test(split);
+                let (column, from) = columns.test(split);
+                (tests.columns[at], tests.from[at]) = (column as u8, from);
             }
             first = end;
             Block { tests, end }

@@ -8,9 +8,9 @@
 //!
 //! Of a test of a category the byte says nothing; the row's class brings its outcome ([`ClassMasks`]).
 
-use super::bytes::{ByteColumns, LookUp, TESTED, Tests};
+use super::bytes::{ByteColumns, LookUp, PAGE, Pages, TESTED, Tests};
 use super::circuit::Refusal;
-use super::class_masks::{CategoryTest, ClassMasks};
+use super::class_masks::{CategoryTest, ClassMasks, Masks};
 use super::row::{RowLayout, RowNode, RowTree};
 use super::row_bytes::RowBytes;
 use crate::ir::real::Real;
@@ -41,6 +41,8 @@ pub(crate) struct Tops<S: 'static> {
     pub(crate) masks: ClassMasks,
     /// By block.
     pub(crate) tiles: Vec<Tiles>,
+    /// By block, which pages the columns of its three tests are on; empty if there is but one page.
+    pub(crate) pages: Vec<[Pages; 3]>,
     pub(crate) walks: Walks,
     /// All trees, in tree order.
     pub(crate) groups: Vec<Group>,
@@ -60,6 +62,14 @@ pub(crate) struct Tiles {
     pub(crate) tests: [Tests; 3],
     /// The places of the four grandchildren, from left to right.
     pub(crate) next: [[u8; TILES]; 4],
+}
+
+/// A block, and what a row's categories say of it, if they do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a> {
+    pub(crate) tiles: &'a Tiles,
+    pub(crate) pages: Option<&'a [Pages; 3]>,
+    pub(crate) of_categories: Option<&'a Masks>,
 }
 
 /// How trees are walked through blocks.
@@ -171,7 +181,7 @@ impl Reckoned {
         let splits = || roots.iter().flat_map(of_tile).filter(|split| split.cut < u16::MAX);
         let has_categories = splits().any(|split| layout.is_category(split));
         let numeric = || splits().filter(|&split| !layout.is_category(split));
-        let byte_columns = ByteColumns::new(layout.n_words, has_categories, numeric)?;
+        let byte_columns = ByteColumns::new(layout.n_words, look_up.most_columns(), has_categories, numeric)?;
         let masks = match has_categories {
             true => {
                 let of_block = BLOCK_MASKS + layout.outcomes.len() as f64 * GATHERED_MASK;
@@ -355,8 +365,11 @@ impl<S: Real> Tops<S> {
         let nothing = Top { root: TILES as u8, first_exit: 0, output: 0 };
         let (mut tiles, mut starts, mut tops, mut shapes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut of_layout, mut roots) = (layout.trees.iter(), roots.into_iter());
+        let has_pages = columns.columns.len() > PAGE;
+        let mut pages = Vec::new();
         for of_block in blocks(&trees, packing) {
             let mut block: Tiles = bytemuck::Zeroable::zeroed();
+            let mut of_tests = [Pages::default(); 3];
             let (first_exit, mut n_tiles) = ((exits.len() - TILES) as u32, 0);
             let exit = |exits: &Vec<u32>| (exits.len() - first_exit as usize) as u8;
             let first_top = tops.len();
@@ -373,7 +386,11 @@ impl<S: Real> Tops<S> {
                 for lane in n_tiles..end {
                     let (splits, ways) = tile(nodes, roots.next().expect("a root for each tile"));
                     for (at, (tests, split)) in block.tests.iter_mut().zip(splits).enumerate() {
-                        (tests.columns[lane], tests.from[lane]) = test(split);
+                        let (column, from) = test(split);
+                        (tests.columns[lane], tests.from[lane]) = (column as u8, from);
+                        let page = usize::from(column) / PAGE;
+                        let of_bits = of_tests[at].iter_mut().enumerate();
+                        of_bits.for_each(|(bit, of_lanes)| *of_lanes |= (page as u64 >> bit & 1) << lane);
                         let RowNode { word, .. } = nodes[split as usize];
                         if !is_leaf(nodes, split) && layout.is_category(nodes[split as usize]) {
                             of_categories.push(CategoryTest { block: tiles.len(), tests: at, lane, word });
@@ -396,6 +413,7 @@ impl<S: Real> Tops<S> {
                 n_tiles = end;
             }
             tiles.push(block);
+            pages.extend(has_pages.then_some(of_tests));
             shapes.extend_from_slice(of_block);
             match packing {
                 Packing::Blocks => starts.push(Starts::new(&tops[first_top..], levels(of_block))),
@@ -428,7 +446,13 @@ impl<S: Real> Tops<S> {
         let walks_on = groups.iter().any(|group| group.rest > 0);
         let values = exits.iter().flat_map(|&node| &layout.values[node as usize * width..][..width]).copied().collect();
         let bytes = RowBytes::new(&columns, layout);
-        Self { bytes, masks, tiles, walks, groups, walks_on, values, nodes: exits }
+        Self { bytes, masks, tiles, pages, walks, groups, walks_on, values, nodes: exits }
+    }
+
+    /// A block by its number, and what the row's categories say of it.
+    #[inline(always)]
+    pub(crate) fn block<'a, const PAGES: bool>(&'a self, at: usize, of_categories: Option<&'a Masks>) -> Block<'a> {
+        Block { tiles: &self.tiles[at], pages: if PAGES { Some(&self.pages[at]) } else { None }, of_categories }
     }
 
     /// Places of a row: where each tree of its groups arrives, and behind them those of a block.
@@ -446,6 +470,7 @@ impl<S: Real> Tops<S> {
             + self.masks.heap_bytes()
             + exits
             + size_of_val(&*self.tiles)
+            + size_of_val(&*self.pages)
             + size_of_val(&*self.groups)
             + match &self.walks {
                 Walks::Groups(_) => 0,

@@ -4,10 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{Avx512, blended, load_bytes, load_pd, load_ps};
 use crate::kernel::level::Work;
-use crate::layout::bytes::{REGISTER, Tests};
-use crate::layout::class_masks::Masks;
+use crate::layout::bytes::{Pages, REGISTER, Tests};
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::{STARTS, Starts, TILES, Tiles};
+use crate::layout::tops::{Block, STARTS, Starts, TILES};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
 pub(super) fn run<W: Work>(level: Avx512<true>, work: W) -> W::Output {
@@ -36,13 +35,18 @@ pub(super) fn count_below_f64(x: f64, cuts: &[f64; COUNTED]) -> usize {
 /// See [`Level::right`](crate::kernel::level::Level::right).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
-pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u64 {
+pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests, pages: Option<Pages>) -> u64 {
     let at = load_bytes(&tests.columns);
+    let [low, high] = if let Some(pages) = pages { pages } else { [0; 2] };
     let of_two = |first: usize| _mm512_permutex2var_epi8(columns[first], at, columns[first + 1]);
+    let of_page = |first| _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), of_two(first), of_two(first + 2));
+    let of_pages = |first| _mm512_mask_blend_epi8(low, of_page(first), of_page(first + 4));
     let bytes = match N * REGISTER {
         ..=64 => _mm512_permutexvar_epi8(at, columns[0]),
         65..=128 => of_two(0),
-        _ => _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), of_two(0), of_two(2)),
+        129..=256 => of_page(0),
+        257..=512 => of_pages(0),
+        _ => _mm512_mask_blend_epi8(high, of_pages(0), of_pages(8)),
     };
     _mm512_cmpge_epu8_mask(bytes, load_bytes(&tests.from))
 }
@@ -50,21 +54,16 @@ pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests) -> u6
 /// See [`Level::select`](crate::kernel::level::Level::select).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
-pub(super) fn select<const N: usize>(columns: &[__m512i; N], tiles: &Tiles, of_categories: Option<&Masks>) -> __m512i {
-    let [a, b, c] = &tiles.tests;
-    blended(tiles, [right(columns, a), right(columns, b), right(columns, c)], of_categories)
+pub(super) fn select<const N: usize>(columns: &[__m512i; N], block: Block<'_>) -> __m512i {
+    let ([a, b, c], pages) = (&block.tiles.tests, |test: usize| block.pages.map(|pages| pages[test]));
+    blended(block, [right(columns, a, pages(0)), right(columns, b, pages(1)), right(columns, c, pages(2))])
 }
 
 /// See [`Level::arrive`](crate::kernel::level::Level::arrive).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
-pub(super) fn arrive<const N: usize>(
-    columns: &[__m512i; N],
-    tiles: &Tiles,
-    of_categories: Option<&Masks>,
-    starts: &Starts,
-) -> [u8; STARTS] {
-    let mut next = select(columns, tiles, of_categories);
+pub(super) fn arrive<const N: usize>(columns: &[__m512i; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
+    let mut next = select(columns, block);
     // Exits stay where they are.
     let step = |places, next| {
         let on_tiles = _mm512_cmplt_epu8_mask(places, _mm512_set1_epi8(TILES as i8));
@@ -91,13 +90,14 @@ mod tests {
     use super::*;
     use crate::kernel::bytes::Bytes;
     use crate::kernel::level::{Level, Portable};
-    use crate::layout::bytes::MAX_REGISTERS;
+    use crate::layout::bytes::{MAX_REGISTERS, PAGE_REGISTERS};
+    use crate::layout::class_masks::Masks;
+    use crate::layout::tops::Tiles;
 
     /// Where the walks of a block arrive whose columns are in so many registers.
     struct Arrive<'a, const N: usize> {
         bytes: &'a Bytes,
-        tiles: &'a Tiles,
-        masks: Option<&'a Masks>,
+        block: Block<'a>,
         starts: &'a Starts,
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
         #[inline(always)]
         fn work<L: Level>(self, level: L) -> Self::Output {
-            level.arrive(&level.fetchable::<N>(self.bytes), self.tiles, self.masks, self.starts)
+            level.arrive(&level.fetchable::<N>(self.bytes), self.block, self.starts)
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
             bytes.as_flattened_mut()[..N * REGISTER].fill_with(|| below(256) as u8);
             let mut tiles = Tiles::zeroed();
             for tests in &mut tiles.tests {
-                tests.columns.fill_with(|| below(N * REGISTER) as u8);
+                tests.columns.fill_with(|| below(N.min(PAGE_REGISTERS) * REGISTER) as u8);
                 tests.from.fill_with(|| below(256) as u8);
             }
             tiles.next.as_flattened_mut().fill_with(|| below(TILES + 32) as u8);
@@ -130,8 +130,13 @@ mod tests {
             let (doublings, steps) = (below(4) as u32, below(4) as u32);
             let starts = Starts { places, n_trees: STARTS as u32, doublings, steps };
             let masks: Masks = std::array::from_fn(|_| (below(1 << 31) as u64) << 33 | below(1 << 31) as u64);
-            for masks in [None, Some(&masks)] {
-                let arrive = || Arrive::<N> { bytes: &bytes, tiles: &tiles, masks, starts: &starts };
+            // Bits of pages that there are.
+            let mut bits = |from| if N > from { (below(1 << 31) as u64) << 33 | below(1 << 31) as u64 } else { 0 };
+            let pages: [Pages; 3] = std::array::from_fn(|_| [bits(PAGE_REGISTERS), bits(2 * PAGE_REGISTERS)]);
+            let pages = (N > PAGE_REGISTERS).then_some(&pages);
+            for of_categories in [None, Some(&masks)] {
+                let block = Block { tiles: &tiles, pages, of_categories };
+                let arrive = || Arrive::<N> { bytes: &bytes, block, starts: &starts };
                 assert_eq!(level.run(arrive()), Portable.run(arrive()), "{starts:?}");
             }
         }
@@ -142,6 +147,8 @@ mod tests {
         let Some(level) = Avx512::detect() else { return };
         equals_the_reference::<4>(level);
         equals_the_reference::<8>(level);
+        equals_the_reference::<PAGE_REGISTERS>(level);
+        equals_the_reference::<{ 2 * PAGE_REGISTERS }>(level);
         equals_the_reference::<MAX_REGISTERS>(level);
     }
 }
