@@ -85,7 +85,13 @@ impl Level for Avx2 {
     #[inline(always)]
     fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
         // SAFETY: the features are there (see `run`); 16 bytes.
-        std::array::from_fn(|at| unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[at].as_ptr().cast())) })
+        unsafe {
+            let mut registers = [_mm256_setzero_si256(); N];
+            for at in 0..N {
+                registers[at] = _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes[at].as_ptr().cast()));
+            }
+            registers
+        }
     }
 
     #[inline(always)]

@@ -40,6 +40,7 @@ fn run<W: Work>(level: Avx512<false>, work: W) -> W::Output {
 
 impl<const VBMI: bool> Level for Avx512<VBMI> {
     const BYTES: usize = 64;
+    const BY_NUMBER: bool = VBMI;
     type Fetchable = __m512i;
 
     #[inline(always)]
@@ -52,21 +53,26 @@ impl<const VBMI: bool> Level for Avx512<VBMI> {
     fn fetchable<const N: usize>(self, bytes: &Bytes) -> [Self::Fetchable; N] {
         let bytes = bytes.as_flattened();
         // SAFETY: the features are there (see `run`); 16 bytes, or 64.
-        std::array::from_fn(|at| unsafe {
-            match N {
-                ..=SHUFFLED if !VBMI => {
-                    _mm512_broadcast_i32x4(_mm_loadu_si128(bytes[at * REGISTER..][..REGISTER].as_ptr().cast()))
+        unsafe {
+            let mut registers = [_mm512_setzero_si512(); N];
+            if N <= SHUFFLED && !VBMI {
+                for at in 0..N {
+                    let of_register = bytes[at * REGISTER..][..REGISTER].as_ptr();
+                    registers[at] = _mm512_broadcast_i32x4(_mm_loadu_si128(of_register.cast()));
                 }
-                _ if (at + 1) * CHUNK > bytes.len() => _mm512_setzero_si512(),
-                _ => _mm512_loadu_si512(bytes[at * CHUNK..][..CHUNK].as_ptr().cast()),
+            } else {
+                for at in 0..(N * REGISTER).div_ceil(CHUNK) {
+                    registers[at] = _mm512_loadu_si512(bytes[at * CHUNK..][..CHUNK].as_ptr().cast());
+                }
             }
-        })
+            registers
+        }
     }
 
     #[inline(always)]
     fn right<const N: usize>(self, columns: &[Self::Fetchable; N], tests: &Tests) -> u64 {
         // SAFETY: the features are there (see `run`).
-        unsafe { if VBMI { vbmi::right(columns, tests, None) } else { right(columns, tests) } }
+        unsafe { if VBMI { vbmi::right(columns, tests, [0; 2]) } else { right(columns, tests) } }
     }
 
     #[inline(always)]
@@ -81,7 +87,12 @@ impl<const VBMI: bool> Level for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn arrive<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
+    fn arrive<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        block: Block<'_>,
+        starts: &Starts,
+    ) -> [u32; STARTS] {
         if VBMI {
             // SAFETY: the features are there (see `run`).
             unsafe { vbmi::arrive(columns, block, starts) }

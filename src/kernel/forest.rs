@@ -243,7 +243,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         at_once: Option<AtOnce<'_, S>>,
         block: Block<'_, V>,
         margins: &mut [S],
-        OfRow { words, bytes, masks, places }: &mut OfRow,
+        OfRow { words, bytes, masks, exits }: &mut OfRow,
     ) {
         let (profile, n_outputs) = (self.walk.profile(), self.walk.n_outputs());
         self.walk.start(margins);
@@ -267,8 +267,8 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                             let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
                             self.level.run(MaskRow { ranks, masks, profile, block, of_row });
                         }
-                        places.resize(tops.n_places(), 0);
-                        self.level.run(AddTops { layout, tops, bytes, words, masks, places, sums });
+                        exits.resize(tops.n_arrivals(), 0);
+                        self.level.run(AddTops { layout, tops, bytes, words, masks, exits, sums });
                     }
                     AtOnce::Levels(levels) => self.level.run(AddLevels { layout, levels, bytes, sums }),
                 }

@@ -14,7 +14,7 @@ use super::bytes::Bytes;
 use crate::layout::bytes::{PAGE_REGISTERS, Pages, REGISTER, TESTED, Tests};
 use crate::layout::ranks::{CutTable, PIVOTS};
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::{Block, STARTS, Starts, TILES};
+use crate::layout::tops::{Block, STARTS, Starts, Steps, TILES};
 
 /// 64 rows of a byte column.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,9 @@ pub(crate) trait Work {
 pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// Bytes of a register.
     const BYTES: usize;
+
+    /// Whether bytes of registers are looked up by number.
+    const BY_NUMBER: bool = false;
 
     /// A register of bytes of a row, of which it can fetch many at once.
     type Fetchable: Copy;
@@ -131,9 +134,14 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// bytes up by number.
     fn select<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>) -> Chunk;
 
-    /// Where the walks of a block arrive, by what [`select`](Self::select) says: of each start.
+    /// The exits at which the walks of a block arrive, by what [`select`](Self::select) says: of each start.
     #[inline(always)]
-    fn arrive<const N: usize>(self, columns: &[Self::Fetchable; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
+    fn arrive<const N: usize>(
+        self,
+        columns: &[Self::Fetchable; N],
+        block: Block<'_>,
+        starts: &Starts,
+    ) -> [u32; STARTS] {
         arrive(self.select(columns, block), starts)
     }
 
@@ -189,17 +197,22 @@ impl Level for Portable {
     }
 }
 
-/// Where walks arrive by the next places of tiles.
+/// The exits at which walks arrive by the next places of tiles.
 #[inline(always)]
-pub(super) fn arrive(next: Chunk, starts: &Starts) -> [u8; STARTS] {
+pub(super) fn arrive(next: Chunk, starts: &Starts) -> [u32; STARTS] {
+    let Steps { doublings, steps } = starts.steps;
     let mut places = starts.places;
-    for _ in 0..starts.steps << starts.doublings {
+    for _ in 0..steps << doublings {
         for start in 0..STARTS {
             let place = usize::from(places[start]);
             places[start] = if place < TILES { next.0[place] } else { places[start] };
         }
     }
-    places
+    let mut exits = [starts.first_exit; STARTS];
+    for start in 0..STARTS {
+        exits[start] += u32::from(places[start]);
+    }
+    exits
 }
 
 /// The page that the column of a test is on.

@@ -102,7 +102,7 @@ struct OfRow {
     words: Vec<u16>,
     bytes: Vec<[u8; REGISTER]>,
     masks: Vec<Masks>,
-    places: Vec<u8>,
+    exits: Vec<u32>,
 }
 
 /// The types that leaves are summed in.

@@ -184,10 +184,14 @@ impl<T: Input> Work for MaskRow<'_, T> {
     #[inline(always)]
     fn work<L: Level>(self, _: L) {
         let Self { ranks, masks, profile, block, of_row } = self;
-        of_row.resize(masks.n_blocks, [0; 3]);
         for (coded, feature) in ranks.coded.iter().enumerate() {
             let class = class_of(feature, profile, block.value(block.row(0)[feature.feature as usize]));
-            for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(masks.of(coded, class).as_flattened()) {
+            let of_class = masks.of(coded, class);
+            if coded == 0 {
+                of_row.extend_from_slice(of_class);
+                continue;
+            }
+            for (all, of_class) in of_row.as_flattened_mut().iter_mut().zip(of_class.as_flattened()) {
                 *all |= of_class;
             }
         }

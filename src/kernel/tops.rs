@@ -9,7 +9,7 @@ use super::steps::advance;
 use crate::layout::bytes::{MAX_REGISTERS, PAGE_REGISTERS, REGISTER};
 use crate::layout::class_masks::Masks;
 use crate::layout::row::RowLayout;
-use crate::layout::tops::{Group, LANES, PLACES, Starts, Tops, Walks};
+use crate::layout::tops::{Group, LANES, PLACES, Roots, Starts, TILES, Tops, Walks};
 
 /// The next place of each place of a block; of an exit itself.
 type Next = [u8; PLACES];
@@ -34,8 +34,8 @@ pub(crate) struct AddTops<'a, S: 'static> {
     pub(crate) words: &'a [u16],
     /// Of the row's categories, by block; none where nothing tests them.
     pub(crate) masks: &'a [Masks],
-    /// Where trees arrive: a place for each of all groups, and for a block.
-    pub(crate) places: &'a mut [u8],
+    /// The exits at which trees arrive, as many as [`Tops::n_arrivals`].
+    pub(crate) exits: &'a mut [u32],
     pub(crate) sums: &'a mut [S],
 }
 
@@ -56,42 +56,61 @@ impl<S: Sum> AddTops<'_, S> {
     #[inline(always)]
     fn add<L: Level, const MASKS: bool>(self, level: L) {
         match &self.tops.walks {
-            Walks::Blocks(starts) => match self.tops.bytes.n_registers {
-                0..=4 => self.add_blocks::<L, 4, false, MASKS>(level, starts),
-                5..=8 => self.add_blocks::<L, 8, false, MASKS>(level, starts),
-                9..=16 => self.add_blocks::<L, PAGE_REGISTERS, false, MASKS>(level, starts),
-                17..=32 => self.add_blocks::<L, { 2 * PAGE_REGISTERS }, true, MASKS>(level, starts),
-                _ => self.add_blocks::<L, MAX_REGISTERS, true, MASKS>(level, starts),
+            Walks::Blocks { starts, arrivals } if L::BY_NUMBER => match self.tops.bytes.n_registers {
+                0..=4 => self.add_blocks::<L, 4, false, MASKS>(level, starts, arrivals),
+                5..=8 => self.add_blocks::<L, 8, false, MASKS>(level, starts, arrivals),
+                9..=16 => self.add_blocks::<L, PAGE_REGISTERS, false, MASKS>(level, starts, arrivals),
+                17..=32 => self.add_blocks::<L, { 2 * PAGE_REGISTERS }, true, MASKS>(level, starts, arrivals),
+                _ => self.add_blocks::<L, MAX_REGISTERS, true, MASKS>(level, starts, arrivals),
             },
-            Walks::Groups(1) => self.add_groups_of::<L, 1, MASKS>(level),
-            Walks::Groups(2) => self.add_groups_of::<L, 2, MASKS>(level),
-            Walks::Groups(_) => self.add_groups_of::<L, 4, MASKS>(level),
+            Walks::Blocks { .. } => unreachable!("laid out for levels that look up by number"),
+            Walks::Groups { n_blocks: 1, roots } => self.add_groups_of::<L, 1, MASKS>(level, roots),
+            Walks::Groups { n_blocks: 2, roots } => self.add_groups_of::<L, 2, MASKS>(level, roots),
+            Walks::Groups { roots, .. } => self.add_groups_of::<L, 4, MASKS>(level, roots),
         }
     }
 
     /// Of trees that are walked block by block, and whose columns are in so many registers.
     #[inline(always)]
     fn add_blocks<L: Level, const REGISTERS: usize, const PAGES: bool, const MASKS: bool>(
-        mut self,
+        self,
         level: L,
         starts: &[Starts],
+        arrivals: &[[u32; LANES]],
+    ) {
+        let columns = level.fetchable::<REGISTERS>(self.bytes);
+        match self.sums.len() == 1 && !self.tops.walks_on {
+            true => self.add_arrivals::<L, REGISTERS, PAGES, MASKS, true>(level, &columns, starts, arrivals),
+            false => self.add_arrivals::<L, REGISTERS, PAGES, MASKS, false>(level, &columns, starts, arrivals),
+        }
+    }
+
+    /// And whose exits are perhaps all leaves, of one value.
+    #[inline(always)]
+    fn add_arrivals<L: Level, const REGISTERS: usize, const PAGES: bool, const MASKS: bool, const LEAVES: bool>(
+        mut self,
+        level: L,
+        columns: &[L::Fetchable; REGISTERS],
+        starts: &[Starts],
+        arrivals: &[[u32; LANES]],
     ) {
         let groups = &self.tops.groups;
-        let columns = level.fetchable::<REGISTERS>(self.bytes);
         let (mut arrived, mut added) = (0, 0);
         let mut sum = self.sums[0];
         for at in 0..starts.len() {
             let masks = MASKS.then(|| &self.masks[at]);
-            let of_block = level.arrive(&columns, self.tops.block::<PAGES>(at, masks), &starts[at]);
-            *self.places[arrived..].first_chunk_mut().expect("more places than trees") = of_block;
+            let of_block = level.arrive(columns, self.tops.block::<PAGES>(at, masks), &starts[at]);
+            *self.exits[arrived..].first_chunk_mut().expect("more room than trees") = of_block;
             arrived += starts[at].n_trees as usize;
-            while arrived >= (added + 1) * LANES {
-                self.add_group(&groups[added], self.places_of(added), &mut sum);
+            while added < starts[at].n_groups as usize {
+                self.add_group::<LEAVES>(&groups[added], self.exits_of(&arrivals[added]), &mut sum);
                 added += 1;
             }
         }
-        if added < groups.len() {
-            self.add_group(&groups[added], self.places_of(added), &mut sum);
+        // Where lanes without a tree are said to have arrived.
+        self.exits[arrived] = TILES as u32;
+        for group in added..groups.len() {
+            self.add_group::<LEAVES>(&groups[group], self.exits_of(&arrivals[group]), &mut sum);
         }
         if self.sums.len() == 1 {
             self.sums[0] = sum;
@@ -100,29 +119,32 @@ impl<S: Sum> AddTops<'_, S> {
 
     /// Where the trees of a group have arrived.
     #[inline(always)]
-    fn places_of(&self, group: usize) -> [u32; LANES] {
-        let places: &[u8; LANES] = self.places[group * LANES..].first_chunk().expect("more places than trees");
-        let mut of_group = [0; LANES];
+    fn exits_of(&self, arrivals: &[u32; LANES]) -> [u32; LANES] {
+        let mut exits = [0; LANES];
         for lane in 0..LANES {
-            of_group[lane] = places[lane].into();
+            exits[lane] = self.exits[arrivals[lane] as usize];
         }
-        of_group
+        exits
     }
 
     /// Of trees that are walked in groups of so many blocks.
     #[inline(always)]
-    fn add_groups_of<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L) {
+    fn add_groups_of<L: Level, const BLOCKS: usize, const MASKS: bool>(self, level: L, roots: &[Roots]) {
         match self.tops.bytes.n_registers {
-            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level),
-            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level),
-            5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level),
-            _ => self.add_groups::<L, BLOCKS, PAGE_REGISTERS, MASKS>(level),
+            0..=2 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 2, MASKS>(level, roots),
+            3 | 4 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 4, MASKS>(level, roots),
+            5..=8 if L::BYTES > REGISTER => self.add_groups::<L, BLOCKS, 8, MASKS>(level, roots),
+            _ => self.add_groups::<L, BLOCKS, PAGE_REGISTERS, MASKS>(level, roots),
         }
     }
 
     /// And whose columns are in so many registers.
     #[inline(always)]
-    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(mut self, level: L) {
+    fn add_groups<L: Level, const BLOCKS: usize, const REGISTERS: usize, const MASKS: bool>(
+        mut self,
+        level: L,
+        roots: &[Roots],
+    ) {
         let (tops, groups) = (self.tops, &self.tops.groups);
         let columns = level.fetchable::<REGISTERS>(self.bytes);
         let row_masks = self.masks;
@@ -144,29 +166,35 @@ impl<S: Sum> AddTops<'_, S> {
             if at + 1 < groups.len() {
                 select(at + 1, &mut next[(at + 1) % 2]);
             }
-            let (group, next) = (&groups[at], &next[at % 2]);
+            let (group, roots, next) = (&groups[at], &roots[at], &next[at % 2]);
             let mut place = [0; LANES];
             for lane in 0..LANES {
-                place[lane] = usize::from(group.tops[lane].root);
+                place[lane] = usize::from(roots.places[lane]);
             }
-            for _ in 0..group.steps {
+            for _ in 0..roots.steps {
                 for lane in 0..LANES {
                     place[lane] = usize::from(next[lane * BLOCKS / LANES][place[lane] % PLACES]);
                 }
             }
-            self.add_group(group, place.map(|place| place as u32), &mut sum);
+            let mut exits = roots.first_exits;
+            for lane in 0..LANES {
+                exits[lane] += place[lane] as u32;
+            }
+            self.add_group::<false>(group, exits, &mut sum);
         }
         if self.sums.len() == 1 {
             self.sums[0] = sum;
         }
     }
 
-    /// Adds the leaves of trees that have arrived at `places`; to `sum`, where there is but one.
+    /// Adds the leaves of trees that have arrived at `exits`; to `sum`, where there is but one.
     #[inline(always)]
-    fn add_group(&mut self, group: &Group, places: [u32; LANES], sum: &mut S) {
-        let mut exits = [0; LANES];
-        for lane in 0..LANES {
-            exits[lane] = group.tops[lane].first_exit + places[lane];
+    fn add_group<const LEAVES: bool>(&mut self, group: &Group, exits: [u32; LANES], sum: &mut S) {
+        if LEAVES {
+            for lane in 0..LANES {
+                *sum += self.tops.values[exits[lane] as usize];
+            }
+            return;
         }
         let (all, leaves) = match group.rest {
             0 => (&self.tops.values[..], exits),
@@ -186,7 +214,7 @@ impl<S: Sum> AddTops<'_, S> {
             }
         } else {
             for lane in 0..LANES {
-                self.sums[group.tops[lane].output as usize] += values[lane];
+                self.sums[group.outputs[lane] as usize] += values[lane];
             }
         }
     }

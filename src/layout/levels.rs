@@ -44,7 +44,7 @@ pub(crate) struct LevelTree {
 const TREE: f64 = 4.5;
 const BLOCK: f64 = 8.0;
 const SHUFFLE: f64 = 3.0;
-const COLUMN: f64 = 6.0;
+const COLUMN: f64 = 12.0;
 
 impl Levels {
     /// The levels of the trees of `layout`.
@@ -89,7 +89,7 @@ impl Levels {
         Ok(Self { columns, bytes, blocks, trees })
     }
 
-    /// What a row is reckoned to take, in cycles, once it has been ranked, where bytes are looked up so.
+    /// What a row is reckoned to take, in cycles, where bytes are looked up so.
     pub(crate) fn cycles(&self, look_up: LookUp) -> f64 {
         let blocks = self.blocks.len() as f64 * (BLOCK + self.columns.look_ups(look_up) * SHUFFLE);
         self.columns.columns.len() as f64 * COLUMN + blocks + self.trees.len() as f64 * TREE

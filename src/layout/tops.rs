@@ -11,6 +11,7 @@
 use super::bytes::{ByteColumns, LookUp, PAGE, Pages, TESTED, Tests};
 use super::circuit::Refusal;
 use super::class_masks::{CategoryTest, ClassMasks, Masks};
+use super::packing::{Costs, Packing, Shape};
 use super::row::{RowLayout, RowNode, RowTree};
 use super::row_bytes::RowBytes;
 use crate::ir::real::Real;
@@ -76,64 +77,69 @@ pub(crate) struct Block<'a> {
 #[derive(Debug)]
 pub(crate) enum Walks {
     /// A group has so many blocks, 1, 2 or 4, and as many of its trees in each.
-    Groups(usize),
-    /// All trees of a block at once; by block.
-    Blocks(Vec<Starts>),
+    Groups { n_blocks: usize, roots: Vec<Roots> },
+    /// All trees of a block at once, the blocks in such an order that those of one are not one after another; for each
+    /// group, where in the order of arrivals its trees are.
+    Blocks { starts: Vec<Starts>, arrivals: Vec<[u32; LANES]> },
 }
 
-/// Where the walks of a block start, and how far they go.
+/// Where the walks of a group start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roots {
+    /// The place of a tree's first tile, or of its one exit, in its block. Lanes without a tree are at an exit that adds
+    /// nothing.
+    pub(crate) places: [u8; LANES],
+    /// The exit of place 0, if that were an exit.
+    pub(crate) first_exits: [u32; LANES],
+    /// Tiles on the longest way to an exit.
+    pub(crate) steps: u32,
+}
+
+/// Where the walks of a block start.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub(crate) struct Starts {
-    /// Places of the trees in tree order; behind them [`TILES`], which is an exit.
+    /// Places of the trees; behind them [`TILES`], which is an exit.
     pub(crate) places: [u8; STARTS],
     pub(crate) n_trees: u32,
-    /// How many times what is next is doubled first, to what is next after that.
+    /// Groups of which all trees have arrived by then.
+    pub(crate) n_groups: u32,
+    /// The exit of place 0, if that were an exit.
+    pub(crate) first_exit: u32,
+    pub(crate) steps: Steps,
+}
+
+/// How far walks go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    /// How many times what is next is doubled first, to what is next after that; at most [`DOUBLINGS`](Self::DOUBLINGS).
     pub(crate) doublings: u32,
-    /// Steps of such a length.
+    /// Steps of such a length; at most [`STEPS`](Self::STEPS).
     pub(crate) steps: u32,
 }
 
 /// Trees whose leaves are added together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group {
-    /// Lanes without a tree are at an exit that adds nothing.
-    pub(crate) tops: [Top; LANES],
-    /// Tiles on the longest way to an exit.
-    pub(crate) steps: u32,
+    /// What each adds to.
+    pub(crate) outputs: [u32; LANES],
     /// Splits on the longest way below an exit.
     pub(crate) rest: u32,
 }
 
 /// The top of a tree.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Top {
-    /// The place of its first tile, or of its one exit, in its block.
-    pub(crate) root: u8,
-    /// The exit of place 0, if that were an exit.
-    pub(crate) first_exit: u32,
-    pub(crate) output: u32,
+struct Top {
+    place: u8,
+    first_exit: u32,
+    output: u32,
+    shape: Shape,
+    /// Trees of blocks that have been walked before.
+    arrival: u32,
 }
 
-/// What walks take, in cycles.
-struct Costs {
-    tree: f64,
-    /// From tile to tile: a step of a tree, or of all trees of a block.
-    step: f64,
-    /// A step of a tree by words, below an exit.
-    rest_step: f64,
-    block: f64,
-    /// A look-up of a block's bytes.
-    look_up: f64,
-}
-
-impl Costs {
-    const IN_GROUPS: Self = Self { tree: 2.0, step: 0.8, rest_step: 5.0, block: 14.0, look_up: 4.0 };
-    const IN_BLOCKS: Self = Self { tree: 4.5, step: 1.5, rest_step: 5.0, block: 10.0, look_up: 2.0 };
-}
-
-/// What a column takes, in cycles.
-const COLUMN: f64 = 6.0;
+/// What a word takes, in cycles, where some walks go on below exits.
+const WORD: f64 = 24.0;
 
 /// What the masks of a block take, of tests of categories: to take them into account, and for each feature to gather them.
 const BLOCK_MASKS: f64 = 4.0;
@@ -146,19 +152,10 @@ pub(crate) struct Reckoned {
     roots: Vec<u32>,
     trees: Vec<Shape>,
     packing: Packing,
-    /// What a row is reckoned to take, in cycles, once it has been ranked.
+    /// The trees of each block.
+    blocks: Vec<Vec<usize>>,
+    /// What a row is reckoned to take, in cycles.
     pub(crate) cycles: f64,
-}
-
-/// The tiles of a tree's top.
-#[derive(Clone, Copy)]
-struct Shape {
-    n_tiles: usize,
-    n_exits: usize,
-    /// Levels of tiles.
-    levels: u32,
-    /// Splits on the longest way below an exit.
-    rest: u32,
 }
 
 impl Reckoned {
@@ -190,82 +187,24 @@ impl Reckoned {
             false => 0.0,
         };
         let of_block = costs.block + byte_columns.look_ups(look_up) * costs.look_up + masks;
-        let columns = byte_columns.columns.len() as f64 * COLUMN;
-        let by_packing = packings.iter().map(|&packing| (packing, columns + packing.cycles(&trees, of_block, &costs)));
-        let (packing, cycles) = by_packing.reduce(|a, b| if b.1 < a.1 { b } else { a }).expect("there are some");
-        let n_blocks = blocks(&trees, packing).count();
-        if has_categories && ClassMasks::n_masks(layout, n_blocks) > MAX_MASKS {
+        let walks_on = trees.iter().any(|tree| tree.rest > 0);
+        let words = if walks_on { layout.words.len() as f64 * WORD } else { 0.0 };
+        let columns = byte_columns.columns.len() as f64 * costs.column + words;
+        let by_packing = packings.iter().map(|&packing| {
+            let blocks = packing.pack(&trees);
+            let cycles = columns + packing.cycles(&trees, &blocks, of_block, &costs);
+            (packing, blocks, cycles)
+        });
+        let (packing, blocks, cycles) =
+            by_packing.reduce(|a, b| if b.2 < a.2 { b } else { a }).expect("there are some");
+        if has_categories && ClassMasks::n_masks(layout, blocks.len()) > MAX_MASKS {
             return Err(Refusal::Classes);
         }
-        Ok(Self { columns: byte_columns, roots, trees, packing, cycles })
+        Ok(Self { columns: byte_columns, roots, trees, packing, blocks, cycles })
     }
 }
 
-/// How trees fill blocks.
-#[derive(Clone, Copy)]
-enum Packing {
-    /// For [`Walks::Groups`].
-    Groups(usize),
-    /// For [`Walks::Blocks`].
-    Blocks,
-}
-
-impl Packing {
-    /// Trees of a block, at most.
-    fn most(self) -> usize {
-        match self {
-            Self::Groups(n_blocks) => LANES / n_blocks,
-            Self::Blocks => STARTS,
-        }
-    }
-
-    /// What trees take, whose blocks take so much before they are walked.
-    fn cycles(self, trees: &[Shape], of_block: f64, costs: &Costs) -> f64 {
-        let of_group = |trees: &[Shape], steps: u32| {
-            let rest = trees.iter().map(|tree| tree.rest).max().unwrap_or(0);
-            LANES as f64 * (costs.tree + f64::from(steps) * costs.step + f64::from(rest) * costs.rest_step)
-        };
-        match self {
-            Self::Groups(n_blocks) => {
-                let blocks: Vec<_> = blocks(trees, self).collect();
-                let groups = blocks.chunks(n_blocks).map(<[_]>::concat);
-                groups.map(|trees| n_blocks as f64 * of_block + of_group(&trees, levels(&trees))).sum()
-            }
-            Self::Blocks => {
-                let of_blocks = blocks(trees, self).map(|trees| of_block + f64::from(levels(trees)) * costs.step);
-                of_blocks.sum::<f64>() + trees.chunks(LANES).map(|trees| of_group(trees, 0)).sum::<f64>()
-            }
-        }
-    }
-}
-
-/// Levels of tiles of the highest top.
-fn levels(trees: &[Shape]) -> u32 {
-    trees.iter().map(|tree| tree.levels).max().unwrap_or(0)
-}
-
-/// The trees of each block.
-fn blocks(trees: &[Shape], packing: Packing) -> impl Iterator<Item = &[Shape]> {
-    let mut rest = trees;
-    std::iter::from_fn(move || {
-        let (of_block, behind) = rest.split_at(n_in_block(rest, packing.most()));
-        rest = behind;
-        (!of_block.is_empty()).then_some(of_block)
-    })
-}
-
-/// How many of the first trees a block has places for, `most` at most; for one it always has.
-fn n_in_block(trees: &[Shape], most: usize) -> usize {
-    let (mut tiles, mut exits) = (0, 0);
-    let fits = |tree: &&Shape| {
-        tiles += tree.n_tiles;
-        exits += tree.n_exits;
-        tiles <= TILES && TILES + exits <= PLACES
-    };
-    trees.iter().take(most).take_while(fits).count()
-}
-
-fn is_leaf(nodes: &[RowNode], at: u32) -> bool {
+pub(super) fn is_leaf(nodes: &[RowNode], at: u32) -> bool {
     nodes[at as usize].left == at
 }
 
@@ -276,73 +215,73 @@ fn children(nodes: &[RowNode], at: u32) -> [u32; 2] {
 }
 
 /// A split and its children, and its grandchildren from left to right.
-fn tile(nodes: &[RowNode], root: u32) -> ([u32; 3], [u32; 4]) {
+pub(super) fn tile(nodes: &[RowNode], root: u32) -> ([u32; 3], [u32; 4]) {
     let [left, right] = children(nodes, root);
     let ([a, b], [c, d]) = (children(nodes, left), children(nodes, right));
     ([root, left, right], [a, b, c, d])
 }
 
 /// Grandchildren, each once.
-fn distinct(ways: [u32; 4]) -> impl Iterator<Item = u32> {
+pub(super) fn distinct(ways: [u32; 4]) -> impl Iterator<Item = u32> {
     (0..4).filter(move |&at| at == 0 || ways[at] != ways[at - 1]).map(move |at| ways[at])
 }
 
 impl Starts {
-    /// Of trees whose tops have so many levels of tiles.
-    fn new(tops: &[Top], levels: u32) -> Self {
+    /// Of the trees of a block, after which so many groups have arrived.
+    fn new(tops: &[Top], n_groups: u32) -> Self {
         let mut places = [TILES as u8; STARTS];
-        places.iter_mut().zip(tops).for_each(|(place, top)| *place = top.root);
+        places.iter_mut().zip(tops).for_each(|(place, top)| *place = top.place);
+        let steps = Steps::new(tops.iter().map(|top| top.shape.levels).max().unwrap_or(0));
+        Self { places, n_trees: tops.len() as u32, n_groups, first_exit: tops[0].first_exit, steps }
+    }
+}
+
+impl Steps {
+    pub(crate) const DOUBLINGS: u32 = 5;
+    pub(crate) const STEPS: u32 = 3;
+
+    /// From tile to tile through so many levels of them, of which there are at most [`TILES`].
+    fn new(levels: u32) -> Self {
         let takes = |doublings: u32| doublings + levels.div_ceil(1 << doublings);
-        let doublings = (0..6).min_by_key(|&doublings| takes(doublings)).unwrap_or(0);
-        Self { places, n_trees: tops.len() as u32, doublings, steps: takes(doublings) - doublings }
+        let doublings = (0..=Self::DOUBLINGS).min_by_key(|&doublings| takes(doublings)).unwrap_or(0);
+        Self { doublings, steps: takes(doublings) - doublings }
+    }
+}
+
+impl Top {
+    /// Of each lane of each group, of the tops of each block; `n_trees` in all.
+    fn of_lanes(packing: Packing, tops: &[Vec<Self>], blocks: &[Vec<usize>], n_trees: usize) -> Vec<[Self; LANES]> {
+        let shape = Shape::NONE;
+        let nothing = Self { place: TILES as u8, first_exit: 0, output: 0, shape, arrival: n_trees as u32 };
+        let n_lanes = match packing {
+            Packing::Groups(_) => blocks.len() * packing.most(),
+            Packing::Blocks => n_trees,
+        };
+        let mut lanes = vec![[nothing; LANES]; n_lanes.div_ceil(LANES)];
+        for (block, (tops, trees)) in tops.iter().zip(blocks).enumerate() {
+            for (at, (&top, &tree)) in tops.iter().zip(trees).enumerate() {
+                let lane = match packing {
+                    Packing::Groups(_) => block * packing.most() + at,
+                    Packing::Blocks => tree,
+                };
+                lanes[lane / LANES][lane % LANES] = top;
+            }
+        }
+        lanes
+    }
+}
+
+impl Roots {
+    fn new(tops: &[Top; LANES]) -> Self {
+        let steps = tops.iter().map(|top| top.shape.levels).max().unwrap_or(0);
+        Self { places: tops.map(|top| top.place), first_exits: tops.map(|top| top.first_exit), steps }
     }
 }
 
 impl Group {
-    fn new(tops: [Top; LANES], shapes: &[Shape]) -> Self {
-        let rest = shapes.iter().map(|tree| tree.rest).max().unwrap_or(0);
-        Self { tops, steps: levels(shapes), rest }
-    }
-}
-
-impl Shape {
-    /// Of a lane without a tree.
-    const NONE: Self = Self { n_tiles: 0, n_exits: 0, levels: 0, rest: 0 };
-
-    /// Adds the roots of the tiles of a tree, level after level: as many levels as are reckoned to take least.
-    fn new(nodes: &[RowNode], tree: &RowTree, costs: &Costs, roots: &mut Vec<u32>) -> Self {
-        let first = roots.len();
-        let mut best = Self { n_tiles: 0, n_exits: 1, levels: 0, rest: tree.depth };
-        if tree.depth == 0 {
-            return best;
-        }
-        let of_tile = (costs.block + 2.0 * costs.look_up) / TILES as f64;
-        let mut least = f64::from(tree.depth) * costs.rest_step;
-        roots.push(tree.root);
-        let (mut start, mut levels, mut n_exits) = (first, 0, 1);
-        while start < roots.len() && roots.len() - first < TILES {
-            let end = roots.len();
-            levels += 1;
-            for at in start..end {
-                // In place of the way to the tile there are those from it.
-                n_exits -= 1;
-                for way in distinct(tile(nodes, roots[at]).1) {
-                    n_exits += 1;
-                    if !is_leaf(nodes, way) {
-                        roots.push(way);
-                    }
-                }
-            }
-            let rest = if roots.len() == end { 0 } else { tree.depth - 2 * levels };
-            let of_steps = f64::from(levels) * costs.step + f64::from(rest) * costs.rest_step;
-            let takes = (end - first) as f64 * of_tile + of_steps;
-            if takes < least {
-                (best, least) = (Self { n_tiles: end - first, n_exits, levels, rest }, takes);
-            }
-            start = end;
-        }
-        roots.truncate(first + best.n_tiles);
-        best
+    fn new(tops: &[Top; LANES]) -> Self {
+        let rest = tops.iter().map(|top| top.shape.rest).max().unwrap_or(0);
+        Self { outputs: tops.map(|top| top.output), rest }
     }
 }
 
@@ -351,7 +290,7 @@ impl<S: Real> Tops<S> {
     ///
     /// Cost: a look at the splits of the tops.
     pub(crate) fn new(layout: &RowLayout<S>, reckoned: Reckoned) -> Self {
-        let Reckoned { columns, roots, trees, packing, .. } = reckoned;
+        let Reckoned { columns, roots, trees, packing, blocks, .. } = reckoned;
         let nodes = &layout.nodes[..];
         // A leaf stands for both its children, so any test does.
         let test = |at: u32| match nodes[at as usize] {
@@ -359,32 +298,34 @@ impl<S: Real> Tops<S> {
             split if layout.is_category(split) => columns.never(),
             split => columns.test(split),
         };
+        let first_roots = trees.iter().scan(0, |end, tree| Some(std::mem::replace(end, *end + tree.n_tiles)));
+        let first_roots: Vec<usize> = first_roots.collect();
         let mut of_categories = Vec::new();
         // As far as that, exits are none; the last is for lanes without a tree.
         let mut exits = vec![0; TILES + 1];
-        let nothing = Top { root: TILES as u8, first_exit: 0, output: 0 };
-        let (mut tiles, mut starts, mut tops, mut shapes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut of_layout, mut roots) = (layout.trees.iter(), roots.into_iter());
-        let has_pages = columns.columns.len() > PAGE;
-        let mut pages = Vec::new();
-        for of_block in blocks(&trees, packing) {
+        let (mut tiles, mut pages) = (Vec::with_capacity(blocks.len()), Vec::new());
+        // By block.
+        let mut tops: Vec<Vec<Top>> = Vec::with_capacity(blocks.len());
+        let mut n_arrived = 0;
+        for of_block in &blocks {
             let mut block: Tiles = bytemuck::Zeroable::zeroed();
             let mut of_tests = [Pages::default(); 3];
             let (first_exit, mut n_tiles) = ((exits.len() - TILES) as u32, 0);
             let exit = |exits: &Vec<u32>| (exits.len() - first_exit as usize) as u8;
-            let first_top = tops.len();
-            for tree in of_block {
-                let RowTree { root, output, .. } = *of_layout.next().expect("each has a shape");
-                let mut top = Top { root: n_tiles as u8, first_exit, output };
-                if tree.n_tiles == 0 {
-                    top.root = exit(&exits);
+            let mut of_trees = Vec::with_capacity(packing.most());
+            for &tree in of_block {
+                let (shape, RowTree { root, output, .. }) = (trees[tree], layout.trees[tree]);
+                let mut top = Top { place: n_tiles as u8, first_exit, output, shape, arrival: n_arrived };
+                if shape.n_tiles == 0 {
+                    top.place = exit(&exits);
                     exits.push(root);
                 }
-                tops.push(top);
-                let end = n_tiles + tree.n_tiles;
+                of_trees.push(top);
+                n_arrived += 1;
+                let end = n_tiles + shape.n_tiles;
                 let mut next_tile = n_tiles + 1;
-                for lane in n_tiles..end {
-                    let (splits, ways) = tile(nodes, roots.next().expect("a root for each tile"));
+                for (lane, &root) in (n_tiles..end).zip(&roots[first_roots[tree]..]) {
+                    let (splits, ways) = tile(nodes, root);
                     for (at, (tests, split)) in block.tests.iter_mut().zip(splits).enumerate() {
                         let (column, from) = test(split);
                         (tests.columns[lane], tests.from[lane]) = (column as u8, from);
@@ -413,33 +354,25 @@ impl<S: Real> Tops<S> {
                 n_tiles = end;
             }
             tiles.push(block);
-            pages.extend(has_pages.then_some(of_tests));
-            shapes.extend_from_slice(of_block);
-            match packing {
-                Packing::Blocks => starts.push(Starts::new(&tops[first_top..], levels(of_block))),
-                Packing::Groups(_) => {
-                    // The next block is of other lanes.
-                    tops.resize(tops.len().next_multiple_of(packing.most()), nothing);
-                    shapes.resize(tops.len(), Shape::NONE);
-                }
+            if columns.columns.len() > PAGE {
+                pages.push(of_tests);
             }
+            tops.push(of_trees);
         }
-        tops.resize(tops.len().next_multiple_of(LANES), nothing);
-        shapes.resize(tops.len(), Shape::NONE);
-        let groups: Vec<_> = tops
-            .as_chunks()
-            .0
-            .iter()
-            .zip(shapes.chunks(LANES))
-            .map(|(&tops, shapes)| Group::new(tops, shapes))
-            .collect();
+
+        let lanes = Top::of_lanes(packing, &tops, &blocks, trees.len());
         let walks = match packing {
             Packing::Groups(n_blocks) => {
-                tiles.resize(groups.len() * n_blocks, bytemuck::Zeroable::zeroed());
-                Walks::Groups(n_blocks)
+                tiles.resize(lanes.len() * n_blocks, bytemuck::Zeroable::zeroed());
+                Walks::Groups { n_blocks, roots: lanes.iter().map(Roots::new).collect() }
             }
-            Packing::Blocks => Walks::Blocks(starts),
+            Packing::Blocks => {
+                let arrived = Packing::arrived(&blocks);
+                let starts = tops.iter().zip(arrived).map(|(tops, n_groups)| Starts::new(tops, n_groups)).collect();
+                Walks::Blocks { starts, arrivals: lanes.iter().map(|tops| tops.map(|top| top.arrival)).collect() }
+            }
         };
+        let groups: Vec<_> = lanes.iter().map(Group::new).collect();
         let width = layout.width;
         exits.resize(exits.len() + PLACES, 0);
         let masks = ClassMasks::new(layout, &of_categories, tiles.len());
@@ -455,11 +388,11 @@ impl<S: Real> Tops<S> {
         Block { tiles: &self.tiles[at], pages: if PAGES { Some(&self.pages[at]) } else { None }, of_categories }
     }
 
-    /// Places of a row: where each tree of its groups arrives, and behind them those of a block.
-    pub(crate) fn n_places(&self) -> usize {
+    /// Where the trees of all blocks arrive, and behind them those of another.
+    pub(crate) fn n_arrivals(&self) -> usize {
         match self.walks {
-            Walks::Groups(_) => 0,
-            Walks::Blocks(_) => self.groups.len() * LANES + STARTS,
+            Walks::Groups { .. } => 0,
+            Walks::Blocks { .. } => self.groups.len() * LANES + STARTS,
         }
     }
 
@@ -473,8 +406,8 @@ impl<S: Real> Tops<S> {
             + size_of_val(&*self.pages)
             + size_of_val(&*self.groups)
             + match &self.walks {
-                Walks::Groups(_) => 0,
-                Walks::Blocks(starts) => size_of_val(&**starts),
+                Walks::Groups { roots, .. } => size_of_val(&**roots),
+                Walks::Blocks { starts, arrivals } => size_of_val(&**starts) + size_of_val(&**arrivals),
             }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cost::Work;
 use super::{Candidate, Choice, Isa, KernelKind, Plan};
 use crate::ir::Forest;
 use crate::kernel::Sum;
@@ -73,8 +74,8 @@ pub(super) fn plan_few_rows<T: Input, S: Sum>(
     let planes = plan.fitting(KernelKind::Values, Planes::new(&layout, forest.n_features()));
 
     let has_registers = plan.isa != Isa::Portable;
-    let by_tops = tops.as_ref().map(|tops| work.at_once(tops.cycles));
-    let by_levels = levels.as_ref().map(|levels| work.at_once(levels.cycles(look_up)));
+    let by_tops = tops.as_ref().map(|tops| Work::at_once(tops.cycles));
+    let by_levels = levels.as_ref().map(|levels| Work::at_once(levels.cycles(look_up)));
     let by_values = planes.as_ref().map(|planes| work.values(planes.n_words as f64, input));
     let at_once = [by_tops, by_levels].map(|takes| takes.filter(|_| has_registers));
     let least = at_once.into_iter().chain([by_values]).flatten().fold(row.min(walk), f64::min);

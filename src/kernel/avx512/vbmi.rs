@@ -6,7 +6,7 @@ use super::{Avx512, blended, load_bytes, load_pd, load_ps};
 use crate::kernel::level::Work;
 use crate::layout::bytes::{Pages, REGISTER, Tests};
 use crate::layout::row_bytes::COUNTED;
-use crate::layout::tops::{Block, STARTS, Starts, TILES};
+use crate::layout::tops::{Block, STARTS, Starts, Steps, TILES};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
 pub(super) fn run<W: Work>(level: Avx512<true>, work: W) -> W::Output {
@@ -35,9 +35,8 @@ pub(super) fn count_below_f64(x: f64, cuts: &[f64; COUNTED]) -> usize {
 /// See [`Level::right`](crate::kernel::level::Level::right).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
-pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests, pages: Option<Pages>) -> u64 {
+pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests, [low, high]: Pages) -> u64 {
     let at = load_bytes(&tests.columns);
-    let [low, high] = if let Some(pages) = pages { pages } else { [0; 2] };
     let of_two = |first: usize| _mm512_permutex2var_epi8(columns[first], at, columns[first + 1]);
     let of_page = |first| _mm512_mask_blend_epi8(_mm512_movepi8_mask(at), of_two(first), of_two(first + 2));
     let of_pages = |first| _mm512_mask_blend_epi8(low, of_page(first), of_page(first + 4));
@@ -55,32 +54,42 @@ pub(super) fn right<const N: usize>(columns: &[__m512i; N], tests: &Tests, pages
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
 pub(super) fn select<const N: usize>(columns: &[__m512i; N], block: Block<'_>) -> __m512i {
-    let ([a, b, c], pages) = (&block.tiles.tests, |test: usize| block.pages.map(|pages| pages[test]));
+    let ([a, b, c], pages) = (&block.tiles.tests, |test: usize| block.pages.map_or([0; 2], |pages| pages[test]));
     blended(block, [right(columns, a, pages(0)), right(columns, b, pages(1)), right(columns, c, pages(2))])
 }
 
 /// See [`Level::arrive`](crate::kernel::level::Level::arrive).
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma,bmi2,popcnt")]
-pub(super) fn arrive<const N: usize>(columns: &[__m512i; N], block: Block<'_>, starts: &Starts) -> [u8; STARTS] {
+pub(super) fn arrive<const N: usize>(columns: &[__m512i; N], block: Block<'_>, starts: &Starts) -> [u32; STARTS] {
+    let Steps { doublings, steps } = starts.steps;
     let mut next = select(columns, block);
     // Exits stay where they are.
     let step = |places, next| {
         let on_tiles = _mm512_cmplt_epu8_mask(places, _mm512_set1_epi8(TILES as i8));
         _mm512_mask_permutexvar_epi8(places, on_tiles, places, next)
     };
-    for _ in 0..starts.doublings {
+    // So that nothing is counted, but branches are foreseen.
+    for at in 0..Steps::DOUBLINGS {
+        if at == doublings {
+            break;
+        }
         next = step(next, next);
     }
     // SAFETY: 16 bytes.
     let mut places = _mm512_zextsi128_si512(unsafe { _mm_loadu_si128(starts.places.as_ptr().cast()) });
-    for _ in 0..starts.steps {
+    for at in 0..Steps::STEPS {
+        if at == steps {
+            break;
+        }
         places = step(places, next);
     }
-    let mut arrived = [0; STARTS];
-    // SAFETY: 16 bytes.
-    unsafe { _mm_storeu_si128(arrived.as_mut_ptr().cast(), _mm512_castsi512_si128(places)) };
-    arrived
+    let places = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(places));
+    let mut exits = [0; STARTS];
+    let of_starts = _mm512_add_epi32(places, _mm512_set1_epi32(starts.first_exit as i32));
+    // SAFETY: 16 numbers.
+    unsafe { _mm512_storeu_si512(exits.as_mut_ptr().cast(), of_starts) };
+    exits
 }
 
 #[cfg(test)]
@@ -102,7 +111,7 @@ mod tests {
     }
 
     impl<const N: usize> Work for Arrive<'_, N> {
-        type Output = [u8; STARTS];
+        type Output = [u32; STARTS];
 
         #[inline(always)]
         fn work<L: Level>(self, level: L) -> Self::Output {
@@ -127,8 +136,9 @@ mod tests {
             tiles.next.as_flattened_mut().fill_with(|| below(TILES + 32) as u8);
             let mut places = [0; STARTS];
             places.fill_with(|| below(TILES + 32) as u8);
-            let (doublings, steps) = (below(4) as u32, below(4) as u32);
-            let starts = Starts { places, n_trees: STARTS as u32, doublings, steps };
+            let [doublings, steps] = [Steps::DOUBLINGS, Steps::STEPS].map(|most| below(most as usize + 1) as u32);
+            let (first_exit, steps) = (below(1 << 20) as u32, Steps { doublings, steps });
+            let starts = Starts { places, n_trees: STARTS as u32, n_groups: 0, first_exit, steps };
             let masks: Masks = std::array::from_fn(|_| (below(1 << 31) as u64) << 33 | below(1 << 31) as u64);
             // Bits of pages that there are.
             let mut bits = |from| if N > from { (below(1 << 31) as u64) << 33 | below(1 << 31) as u64 } else { 0 };
