@@ -9,7 +9,7 @@ use super::steps::advance;
 use crate::ir::{Missing, NumericProfile};
 use crate::layout::class_masks::{ClassMasks, Masks};
 use crate::layout::ranks::{CodedFeature, CutTable, Ranks};
-use crate::layout::row::{LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
+use crate::layout::row::{Group, LANES, Outcomes, RowLayout, WINDOW, WORD_SEGMENT, Word};
 
 /// Adds the leaves of the row of these words to `sums`, one for every output.
 pub(crate) fn add_row<S: Sum>(layout: &RowLayout<S>, words: &[u16], sums: &mut [S]) {
@@ -29,11 +29,10 @@ pub(super) fn add_trees<S: Sum>(layout: &RowLayout<S>, sums: &mut [S], step: imp
     let mut ends = [0u32; WINDOW + 1];
     let groups = layout.groups.chunks(WINDOW / LANES);
     for (trees, groups) in layout.trees.chunks(WINDOW).zip(groups) {
-        for group in groups {
-            let at = advance(group.roots, group.steps, |_, at| step(at));
-            for (place, at) in group.places.into_iter().zip(at) {
-                ends[usize::from(place)] = at;
-            }
+        if layout.nodes.len() > FAR {
+            groups.chunks(2).for_each(|groups| walk::<{ 2 * LANES }>(groups, &mut ends, &step));
+        } else {
+            groups.iter().for_each(|group| walk::<LANES>(std::slice::from_ref(group), &mut ends, &step));
         }
         match sums {
             // In a register, not in memory: additions wait for one another.
@@ -45,6 +44,26 @@ pub(super) fn add_trees<S: Sum>(layout: &RowLayout<S>, sums: &mut [S], step: imp
             }
             _ => add_vectors(sums, &layout.values, &ends[..trees.len()]),
         }
+    }
+}
+
+/// Trees of more nodes than this are far from the processor, which waits for as many nodes at a time as it can.
+pub(super) const FAR: usize = 1 << 17;
+
+/// Walks the trees of groups in so many lanes; where they end, by their places.
+#[inline(always)]
+fn walk<const N: usize>(groups: &[Group], ends: &mut [u32; WINDOW + 1], step: impl Fn(u32) -> u32) {
+    let (mut roots, mut places, mut steps) = ([0; N], [WINDOW; N], 0);
+    for (at, group) in groups.iter().enumerate() {
+        for lane in 0..LANES {
+            roots[at * LANES + lane] = group.roots[lane];
+            places[at * LANES + lane] = usize::from(group.places[lane]);
+        }
+        steps = steps.max(group.steps);
+    }
+    let at = advance(roots, steps, |_, at| step(at));
+    for lane in 0..N {
+        ends[places[lane]] = at[lane];
     }
 }
 

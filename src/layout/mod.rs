@@ -6,6 +6,7 @@ pub(crate) mod circuit;
 pub(crate) mod class_masks;
 mod classes;
 pub(crate) mod levels;
+mod near;
 mod packing;
 pub(crate) mod program;
 pub(crate) mod ranks;

@@ -92,7 +92,7 @@ pub(crate) struct Group {
 }
 
 /// What the category tests of a feature say of each class: `n_tests` bytes a class, 0 for left and 1 for right.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outcomes {
     pub(crate) n_tests: usize,
     pub(crate) by_class: Vec<u8>,

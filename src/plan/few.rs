@@ -97,6 +97,10 @@ pub(super) fn plan_few_rows<T: Input, S: Sum>(
         plan.add(KernelKind::Levels, trees, layout.heap_bytes() + levels.heap_bytes(), reason);
         few.levels = Some(levels);
     }
+    // Where a node at a time is read, those that follow one another should be near.
+    let is_walked = planes.is_some() || choice.wants(KernelKind::Row, row <= walk);
+    let is_walked = is_walked && few.tops.is_none() && few.levels.is_none();
+    let layout = if is_walked { Arc::new(layout.near()) } else { layout };
     if let Some((planes, reason)) = planes {
         match ValueLayout::new(&layout, planes) {
             Ok(values) => {
