@@ -263,6 +263,10 @@ impl<'a> Batch<'a> {
 }
 
 fn whole_rows(len: usize, n_columns: usize) -> Result<usize> {
+    if len == n_columns && len > 0 {
+        // A lone row is not worth a division.
+        return Ok(1);
+    }
     match len.checked_rem(n_columns) {
         Some(0) => Ok(len / n_columns),
         None if len == 0 => Ok(0),

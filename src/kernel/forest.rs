@@ -18,7 +18,7 @@ use super::values::{add_values, make_words};
 use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, OfRow, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
-use crate::layout::bytes::{MAX_REGISTERS, REGISTER};
+use crate::layout::bytes::MAX_REGISTERS;
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::levels::Levels;
 use crate::layout::ranks::Ranks;
@@ -253,11 +253,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                 if at_once.reads_ranks() {
                     self.level.run(RankFew { layout, block, words: &mut *words });
                 }
-                words.resize(layout.n_words.max(words.len()), 0);
+                grow(words, layout.n_words);
                 if at_once.reads_outcomes() {
                     code_few(layout, profile, &block, words);
                 }
-                bytes.resize(MAX_REGISTERS, [0; REGISTER]);
+                grow(bytes, MAX_REGISTERS);
                 self.level.run(MakeBytes { columns: at_once.columns(), block, words, bytes });
                 match at_once {
                     AtOnce::Tops(tops) => {
@@ -267,7 +267,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                             let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
                             self.level.run(MaskRow { ranks, masks, profile, block, of_row });
                         }
-                        exits.resize(tops.n_arrivals(), 0);
+                        grow(exits, tops.n_arrivals());
                         self.level.run(AddTops { layout, tops, bytes, words, masks, exits, sums });
                     }
                     AtOnce::Levels(levels) => self.level.run(AddLevels { layout, levels, bytes, sums }),
@@ -285,6 +285,14 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                 layout.add_leaf(tree, leaf, |output, value| margins[row * n_outputs + output] += value);
             });
         }
+    }
+}
+
+/// Makes a buffer as long as that, unless it is longer.
+#[inline(always)]
+fn grow<V: Clone + Default>(buffer: &mut Vec<V>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, V::default());
     }
 }
 

@@ -344,9 +344,9 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
     if out.is_empty() {
         return Ok(());
     }
-    // Blocks are staged whole, so rows of very many columns come in blocks of few.
-    let block_rows = (BLOCK_CELLS / batch.n_columns().max(1)).clamp(1, BLOCK_ROWS);
     let share = |first: usize, out: &mut [V], buffers: &mut Buffers| {
+        // Blocks are staged whole, so rows of very many columns come in blocks of few.
+        let block_rows = (BLOCK_CELLS / batch.n_columns().max(1)).clamp(1, BLOCK_ROWS);
         for (block, out) in out.chunks_mut(block_rows * width).enumerate() {
             let start = first + block * block_rows;
             work(start..start + out.len() / width, out, buffers);
@@ -376,8 +376,12 @@ pub(super) fn in_blocks<V: Clone + Default + Send>(
             });
         }
         _ => {
-            scratch.shares.resize_with(scratch.shares.len().max(1), Buffers::default);
-            share(0, out, &mut scratch.shares[0]);
+            if scratch.shares.is_empty() {
+                scratch.shares.push(Buffers::default());
+            }
+            let buffers = &mut scratch.shares[0];
+            // Nothing is divided for a lone row.
+            if n_rows == 1 { work(0..1, out, buffers) } else { share(0, out, buffers) }
         }
     }
     Ok(())
