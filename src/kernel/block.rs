@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use super::CHUNK;
-use super::level::{Level, PANEL, Work};
+use super::level::{Level, PANEL, Work, prefetch};
 use super::rank::flush_column;
-use super::row::{code_value, word_of};
+use super::row::{FAR, code_value, word_of};
 use super::stage::{Block, Input};
 use super::steps::advance;
 use crate::ir::NumericProfile;
@@ -81,24 +81,76 @@ pub(crate) fn walk_rows<S>(
 ) {
     let n_words = layout.n_words;
     let words = &words[..n_rows * n_words];
-    for tree in &layout.trees[trees] {
-        let whole = n_rows - n_rows % LANES;
-        for first in (0..whole).step_by(LANES) {
-            let rows: [&[u16]; LANES] = std::array::from_fn(|lane| &words[(first + lane) * n_words..][..n_words]);
+    let far = layout.nodes.len() > FAR;
+    for at in trees {
+        let tree = &layout.trees[at];
+        let mut ahead = Ahead::new(layout, at + 1, if far { n_rows } else { 0 });
+        for first in (0..n_rows).step_by(LANES) {
+            ahead.fetch_some();
+            // Lanes behind the last row repeat it.
+            let row = |lane: usize| (first + lane).min(n_rows - 1);
+            let rows: [&[u16]; LANES] = std::array::from_fn(|lane| &words[row(lane) * n_words..][..n_words]);
             let ends = advance([tree.root; LANES], tree.depth, |lane, at| {
                 // SAFETY: `RowLayout::new` numbers roots and children by the nodes it makes, and words by those it counts, of
                 // which every row has as many.
                 // BENEFIT: as in `row.rs`.
                 unsafe { layout.nodes.get_unchecked(at as usize).next(|word| *rows[lane].get_unchecked(word)) }
             });
-            for (lane, &end) in ends.iter().enumerate() {
-                arrived(tree, first + lane, end as usize);
+            for (row, &end) in (first..n_rows).zip(&ends) {
+                arrived(tree, row, end as usize);
             }
         }
-        for row in whole..n_rows {
-            let words = &words[row * n_words..][..n_words];
-            let [end] = advance([tree.root], tree.depth, |_, at| layout.nodes[at as usize].next(|word| words[word]));
-            arrived(tree, row, end as usize);
+    }
+}
+
+/// The nodes of a tree, and what its leaves add, that are brought near while rows walk another.
+// BENEFIT: of a forest of 470,000 leaves 1,024 rows take 0.3 of the time, 64 rows half.
+struct Ahead {
+    /// From where to where.
+    ranges: [Range<*const u8>; 2],
+    /// Bytes at a time.
+    some: usize,
+}
+
+impl Ahead {
+    /// Of the tree with this number, if there is one, and as many rows as are worth it.
+    fn new<S>(layout: &RowLayout<S>, tree: usize, n_rows: usize) -> Self {
+        /// Cache lines of a tree for each row, which comes by some of them: of more it is better to wait for those.
+        const LINES_PER_ROW: usize = 64;
+        let nodes = match (layout.trees.get(tree), layout.trees.get(tree + 1)) {
+            (Some(first), Some(next)) => first.root as usize..next.root as usize,
+            (Some(first), None) => first.root as usize..layout.nodes.len(),
+            (None, _) => 0..0,
+        };
+        let ranges = [
+            bytes(&layout.nodes[nodes.clone()]),
+            bytes(&layout.values[nodes.start * layout.width..nodes.end * layout.width]),
+        ];
+        let n_bytes: usize = ranges.iter().map(|range| range.end.addr() - range.start.addr()).sum();
+        let some =
+            if n_bytes / LINE > n_rows * LINES_PER_ROW { 0 } else { n_bytes.div_ceil(n_rows.div_ceil(LANES).max(1)) };
+        Self { ranges, some: some.next_multiple_of(LINE) }
+    }
+
+    /// Fetches a share, which each [`LANES`] rows do.
+    #[inline(always)]
+    fn fetch_some(&mut self) {
+        let mut left = self.some;
+        for range in &mut self.ranges {
+            while left > 0 && range.start < range.end {
+                prefetch(range.start);
+                range.start = range.start.wrapping_add(LINE);
+                left -= LINE;
+            }
         }
     }
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Where values lie.
+fn bytes<T>(values: &[T]) -> Range<*const u8> {
+    let Range { start, end } = values.as_ptr_range();
+    start.cast()..end.cast()
 }

@@ -352,7 +352,7 @@ pub(super) fn fetch_ahead<T>(first: &T, stride: usize) {
 
 /// Brings the cache line of an address near, if there is one. Does nothing where there is no instruction for it.
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
