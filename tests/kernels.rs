@@ -282,6 +282,7 @@ const MANY_NODES: &[KernelKind] = &[KernelKind::Circuit, KernelKind::Row, Kernel
 fn every_kernel_on_stumps() {
     Shape { n_trees: 300, n_splits: 1, ..Shape::default() }.check("stumps", 1, ALL);
     Shape { n_trees: 5, n_splits: 0, ..Shape::default() }.check("leaves", 1, ALL);
+    Shape { n_trees: 0, ..Shape::default() }.check("no trees", 1, ALL);
 }
 
 #[test]

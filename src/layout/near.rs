@@ -5,9 +5,7 @@
 
 use super::row::{RowLayout, RowNode, RowTree, groups};
 use crate::ir::real::Real;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
+use crate::store::{Array, LINE};
 
 /// Pairs of nodes in a line.
 const PAIRS: usize = LINE / (2 * size_of::<RowNode>());
@@ -16,10 +14,10 @@ impl<S: Real> RowLayout<S> {
     /// The same trees in such an order, of a layout as [`new`](Self::new) makes it. Number and order of its nodes are not
     /// those of the forest any more.
     ///
-    /// Cost: two passes over the nodes, and as much memory.
+    /// Cost: two passes over the nodes, and twice as much memory while they are made.
     pub(crate) fn near(&self) -> Self {
         let all = &self.nodes[..];
-        let ends = self.trees[1..].iter().map(|tree| tree.root as usize).chain([all.len()]);
+        let ends = self.trees.iter().skip(1).map(|tree| tree.root as usize).chain([all.len()]);
         // Some lines are not full.
         let mut order = Order::new(all.len() + all.len() / 4);
         let mut trees = Vec::with_capacity(self.trees.len());
@@ -35,7 +33,7 @@ impl<S: Real> RowLayout<S> {
             words: self.words.clone(),
             outcomes: self.outcomes.clone(),
             values: values.collect::<Vec<_>>().into(),
-            nodes: nodes.into(),
+            nodes: Array::on_lines(&nodes),
             width,
             groups: groups(&trees),
             trees,
@@ -49,8 +47,6 @@ struct Order {
     nodes: Vec<RowNode>,
     /// By node, which it was; 0, which is of no tree, for those that fill lines.
     from: Vec<u32>,
-    /// The number of a node that starts a line.
-    phase: usize,
     /// Of a tree, by node: pairs below it.
     n_pairs: Vec<u32>,
 }
@@ -64,11 +60,10 @@ struct Parent {
 
 impl Order {
     fn new(capacity: usize) -> Self {
-        let mut nodes: Vec<RowNode> = Vec::with_capacity(capacity);
-        let phase = nodes.as_ptr().align_offset(LINE) % (2 * PAIRS);
+        let mut nodes = Vec::with_capacity(capacity);
         // For lanes without a tree.
         nodes.push(RowNode::arrival(0));
-        Self { nodes, from: vec![0], phase, n_pairs: Vec::new() }
+        Self { nodes, from: vec![0], n_pairs: Vec::new() }
     }
 
     /// Adds the nodes of a tree, which are in level order and whose first has been number `root`; its root's number now.
@@ -119,10 +114,9 @@ impl Order {
 
     /// Goes on to where pairs start, and to the next line if this one has no room for so many.
     fn make_room(&mut self, n_pairs: usize) {
-        let in_line = |len: usize| (len + 2 * PAIRS - self.phase) % (2 * PAIRS);
-        let mut end = self.nodes.len() + in_line(self.nodes.len()) % 2;
-        if in_line(end) + 2 * n_pairs > 2 * PAIRS {
-            end += 2 * PAIRS - in_line(end);
+        let mut end = self.nodes.len().next_multiple_of(2);
+        if end % (2 * PAIRS) + 2 * n_pairs > 2 * PAIRS {
+            end = end.next_multiple_of(2 * PAIRS);
         }
         self.from.resize(end, 0);
         self.nodes.extend((self.nodes.len()..end).map(RowNode::arrival));
@@ -176,9 +170,10 @@ mod tests {
                     assert_eq!(order.from[leaf(&order.nodes, root, goes_right)] as usize, old, "{n_splits} splits");
                 }
             }
-            let line = |at: usize| (at + 2 * PAIRS - order.phase) / (2 * PAIRS);
+            let line = |at: usize| at / (2 * PAIRS);
             for (at, node) in order.nodes.iter().enumerate() {
-                assert!(node.left as usize == at || line(node.left as usize) == line(node.left as usize + 1));
+                let left = node.left as usize;
+                assert!(left == at || line(left) == line(left + 1));
             }
             assert_eq!(order.nodes.len(), order.from.len());
         }

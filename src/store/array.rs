@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytemuck::{AnyBitPattern, NoUninit};
 use yoke::Yoke;
 
 /// Bytes that several arrays share.
@@ -17,6 +18,33 @@ pub(crate) enum Array<T: 'static> {
 impl<T> Array<T> {
     pub(crate) const fn new() -> Self {
         Self::Owned(Vec::new())
+    }
+}
+
+/// A cache line.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
+
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
+
+struct Lines(Vec<Line>);
+
+impl AsRef<[u8]> for Lines {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl<T: NoUninit + AnyBitPattern> Array<T> {
+    /// A copy of `values` that starts where a cache line does.
+    pub(crate) fn on_lines(values: &[T]) -> Self {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let mut lines = vec![Line([0; LINE]); bytes.len().div_ceil(LINE)];
+        bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+        let lines: SharedBytes = Arc::new(Lines(lines));
+        Self::Shared(Yoke::attach_to_cart(lines, |lines| bytemuck::cast_slice(&lines.as_ref()[..bytes.len()])))
     }
 }
 
@@ -75,5 +103,14 @@ mod tests {
         assert_eq!((&array[..], array.as_ptr()), (&[2, 3][..], at.wrapping_add(1)));
         array.edit().push(4);
         assert_eq!(&array[..], [2, 3, 4]);
+    }
+
+    #[test]
+    fn values_lie_on_lines() {
+        for length in [0, 1, 16, 17, 1000] {
+            let values: Vec<u32> = (0..length).collect();
+            let array = Array::on_lines(&values);
+            assert_eq!((&array[..], array.as_ptr().align_offset(LINE)), (&values[..], 0));
+        }
     }
 }
