@@ -148,9 +148,18 @@ pub(crate) trait Level: Copy + Send + Sync + 'static {
     /// 0 where the bit of a class is set in `set`, 255 elsewhere: bit `bit[i]` (one of the eight) of byte `byte[i]`.
     #[inline(always)]
     fn outside_set(self, byte: &Chunk, bit: &Chunk, set: &[u8; 32]) -> Chunk {
+        // Nothing that every machine has looks bytes up: rows are compared with each that has bits.
+        let mut of_row = [0; CHUNK];
+        for at in 0..set.len() {
+            if set[at] != 0 {
+                for row in 0..CHUNK {
+                    of_row[row] |= u8::from(byte.0[row] == at as u8).wrapping_neg() & set[at];
+                }
+            }
+        }
         let mut outside = Chunk::ZERO;
-        for ((outside, byte), bit) in outside.0.iter_mut().zip(byte.0).zip(bit.0) {
-            *outside = u8::from(set[usize::from(byte & 31)] & bit == 0).wrapping_neg();
+        for row in 0..CHUNK {
+            outside.0[row] = u8::from(of_row[row] & bit.0[row] == 0).wrapping_neg();
         }
         outside
     }
@@ -302,11 +311,12 @@ fn count_below<T: Copy + PartialOrd>(x: T, cuts: &[T; COUNTED]) -> usize {
 }
 
 #[inline(always)]
-fn add_leaves<S: Copy + std::ops::AddAssign>(sums: &mut [[S; CHUNK]], at: &[Chunk], leaves: &[S]) {
+pub(super) fn add_leaves<S: Copy + std::ops::AddAssign>(sums: &mut [[S; CHUNK]], at: &[Chunk], leaves: &[S]) {
     let mask = leaves.len() - 1;
-    for (sums, at) in sums.iter_mut().zip(at) {
-        for (sum, &at) in sums.iter_mut().zip(&at.0) {
-            *sum += leaves[usize::from(at) & mask];
+    for chunk in 0..sums.len().min(at.len()) {
+        let (sums, at) = (&mut sums[chunk], &at[chunk].0);
+        for row in 0..CHUNK {
+            sums[row] += leaves[usize::from(at[row]) & mask];
         }
     }
 }
@@ -370,8 +380,8 @@ fn transpose<T: Copy>(values: &[T], stride: usize, first: usize, panel: &mut Pan
         let row_start = (row * stride).min(values.len() - stride);
         let values = &values[row_start + first..][..width];
         fetch_ahead(&values[0], stride);
-        for (column, &value) in panel.iter_mut().zip(values) {
-            column[row] = value;
+        for column in 0..width {
+            panel[column][row] = values[column];
         }
     }
 }
