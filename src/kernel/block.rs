@@ -1,5 +1,5 @@
-//! Blocks of rows, for trees that have no circuit: ranks once, then one tree after another, several rows at a time, so
-//! that a tree is read once for all of them.
+//! Blocks of rows, for trees that have no circuit: ranked once; where trees are far then one tree after another, several
+//! rows at a time, so that a tree is read once for all of them.
 #![allow(unsafe_code, reason = "walks index words without checks; the layout bounds them")]
 
 use std::ops::Range;

@@ -11,7 +11,7 @@ use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::levels::AddLevels;
 use super::rank::Rank;
-use super::row::{MaskRow, RankFew, add_row, code_few};
+use super::row::{FAR, MaskRow, RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
 use super::values::{add_values, make_words};
@@ -28,7 +28,7 @@ use crate::layout::tops::Tops;
 use crate::layout::values::ValueLayout;
 use crate::rows::Batch;
 
-/// Fewer rows than this go through ranked trees one by one.
+/// Fewer rows than this are ranked one by one.
 const LEAST_BLOCK: usize = 8;
 
 /// Evaluates a forest on the instruction set `L`.
@@ -190,7 +190,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         }
     }
 
-    /// Margins of rows by their ranks: one by one where there are few, or tests are made at once; else in blocks.
+    /// Margins of rows by their ranks: one by one where trees are near, or tests are made at once; else tree by tree.
     fn row_margins(
         &self,
         layout: &RowLayout<S>,
@@ -273,11 +273,19 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                     AtOnce::Levels(levels) => self.level.run(AddLevels { layout, levels, bytes, sums }),
                 }
             }
-        } else if block.n_rows < LEAST_BLOCK {
-            self.level.run(RankFew { layout, block, words: &mut *words });
-            code_few(layout, profile, &block, words);
-            for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
-                add_row(layout, words, sums);
+        } else if block.n_rows < LEAST_BLOCK || layout.nodes.len() <= FAR {
+            for first in (0..block.n_rows).step_by(CHUNK) {
+                let block = block.rows(first..(first + CHUNK).min(block.n_rows));
+                if block.n_rows < LEAST_BLOCK {
+                    self.level.run(RankFew { layout, block, words: &mut *words });
+                    code_few(layout, profile, &block, words);
+                } else {
+                    self.level.run(RankRows { layout, profile, block, words: &mut *words });
+                }
+                let margins = &mut margins[first * n_outputs..][..block.n_rows * n_outputs];
+                for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
+                    add_row(layout, words, sums);
+                }
             }
         } else {
             self.level.run(RankRows { layout, profile, block, words: &mut *words });

@@ -32,9 +32,11 @@ pub(super) struct FewRows<T, S: 'static> {
     pub(super) tops: Option<Tops<S>>,
     pub(super) levels: Option<Levels>,
     pub(super) values: Option<ValueLayout<T>>,
+    /// What a row is reckoned to take by the quickest of them.
+    pub(super) reckoned: f64,
 }
 
-impl<T, S> FewRows<T, S> {
+impl<T, S: Sum> FewRows<T, S> {
     /// The kernel that is quicker than ranked walks, if one is.
     pub(super) fn quick(&self) -> Option<KernelKind> {
         let tops = self.tops.as_ref().map(|_| KernelKind::Tops);
@@ -42,24 +44,36 @@ impl<T, S> FewRows<T, S> {
         let values = self.values.as_ref().map(|_| KernelKind::Values);
         tops.or(levels).or(values)
     }
+
+    /// Leaves ranked rows out where nothing needs them: neither what is made of them nor, by themselves, a few rows, nor
+    /// `others`: blocks, or trees that have no circuit.
+    pub(super) fn keep_rows(&mut self, plan: &mut Plan, work: &Work, choice: Choice, others: bool) {
+        let Some(layout) = &self.rows else { return };
+        let (row, walk) = (work.row(), work.walk());
+        let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+        let is_quickest = self.quick().is_none();
+        if plan.wants(KernelKind::Row, choice, row <= walk && (others || is_quickest), &reckoned) {
+            plan.add(KernelKind::Row, layout.trees.len(), layout.heap_bytes(), reckoned);
+        } else if is_quickest {
+            self.rows = None;
+        }
+    }
 }
 
-/// Ranked rows and what is made of them: what is possible, and pays or was asked for. Circuits leave `others` to ranked
-/// rows: blocks, or trees.
+/// Ranked rows and what is made of them: what is possible, and pays or was asked for. Ranked rows by themselves are still to
+/// be [kept](FewRows::keep_rows) or not.
 pub(super) fn plan_few_rows<T: Input, S: Sum>(
     plan: &mut Plan,
     forest: &Forest,
     candidate: Candidate<'_, Arc<RowLayout<S>>>,
     choice: Choice,
-    others: bool,
 ) -> FewRows<T, S> {
     let Candidate { trees, work, layout, .. } = candidate;
-    let mut few = FewRows { rows: None, tops: None, levels: None, values: None };
     let (row, walk, input) = (work.row(), work.walk(), forest.profile().input);
-    let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
+    let mut few = FewRows { rows: None, tops: None, levels: None, values: None, reckoned: walk };
     let layout = match KINDS.iter().any(|&kind| choice.wants(kind, work.ranks_may_pay(forest))) {
         true => layout().map_err(|refusal| refusal.to_string()),
-        false => Err(choice.refusal(reckoned.clone())),
+        false => Err(choice.refusal(format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns"))),
     };
     let layout = match layout {
         Ok(layout) => layout,
@@ -110,11 +124,7 @@ pub(super) fn plan_few_rows<T: Input, S: Sum>(
             Err(refusal) => plan.refuse(KernelKind::Values, refusal.to_string()),
         }
     }
-    let is_quickest = few.quick().is_none();
-    let rows = plan.wants(KernelKind::Row, choice, row <= walk && (others || is_quickest), &reckoned);
-    if rows {
-        plan.add(KernelKind::Row, trees, layout.heap_bytes(), reckoned);
-    }
-    few.rows = (rows || !is_quickest).then_some(layout);
+    few.reckoned = if few.quick().is_some() { least } else { row.min(walk) };
+    few.rows = Some(layout);
     few
 }

@@ -376,33 +376,36 @@ fn compile<T: Input, S: Sum>(
 ) -> Result<(Plan, Runner)> {
     let Request { isa, choice, .. } = request;
     let mut plan = Plan::without_kernels(isa);
-    let n_trees = forest.n_trees();
-    let in_circuits = circuits.trees;
-    let (walk, row) = (rows.work.walk(), rows.work.row());
-    let circuit = circuits.work.circuit(isa) + walk - circuits.work.walk();
-    let circuits = plan_circuits(&mut plan, circuits, choice);
-    let others = circuits.is_none() || in_circuits < n_trees;
-    let few_rows = plan_few_rows::<T, S>(&mut plan, forest, rows, choice, others);
+    let (n_trees, in_circuits, work, input) = (forest.n_trees(), circuits.trees, rows.work, forest.profile().input);
+    let mut few_rows = plan_few_rows::<T, S>(&mut plan, forest, rows, choice);
+    // What batches take otherwise: a kernel for a few rows may be the quickest for many, too.
+    let in_blocks = match few_rows.rows.is_some() && work.row() <= work.walk() {
+        true => (KernelKind::Row, work.rows(isa, input)),
+        false => (KernelKind::Walk, work.walk()),
+    };
+    let few = few_rows.quick().unwrap_or(in_blocks.0);
+    let otherwise = if few_rows.reckoned <= in_blocks.1 { (few, few_rows.reckoned) } else { in_blocks };
+    let (circuits, ns_per_row) = plan_circuits(&mut plan, circuits, input, choice, &work, otherwise);
+    let many = if circuits.is_some() { KernelKind::Circuit } else { otherwise.0 };
     let dispatch = match choice {
         Choice::As(dispatch) => dispatch,
-        Choice::Only(kind) => {
-            plan.check_only(kind, n_trees)?;
-            Dispatch::only(kind)
-        }
+        Choice::Only(kind) => Dispatch::only(kind),
         Choice::Reckoned => {
-            let in_blocks = if few_rows.rows.is_some() { KernelKind::Row } else { KernelKind::Walk };
-            let few = few_rows.quick().unwrap_or(in_blocks);
-            let many = if circuits.is_some() { KernelKind::Circuit } else { in_blocks };
-            let many_from = match (circuits.is_some(), few == in_blocks) {
+            let many_from = match (many == KernelKind::Circuit, few == in_blocks.0) {
                 (_, false) => LEAST_BESIDE_QUICK,
                 (true, true) => LEAST_ROWS,
                 (false, true) => 1,
             };
-            Dispatch { single: few, few, many, many_from }
+            Dispatch { single: few, few, many, many_from: if many == few { 1 } else { many_from } }
         }
     };
+    let others = many == KernelKind::Row || circuits.is_some() && in_circuits < n_trees;
+    few_rows.keep_rows(&mut plan, &work, choice, others);
+    if let Choice::Only(kind) = choice {
+        plan.check_only(kind, n_trees)?;
+    }
     // Trees without a circuit are walked by ranks where rows have them.
-    let FewRows { rows, tops, levels, values } = few_rows;
+    let FewRows { rows, tops, levels, values, .. } = few_rows;
     let rest = if circuits.is_some() && rows.is_none() { n_trees - in_circuits } else { 0 };
     let kernel = kernel::<T, S>(forest, request, Layouts { circuits, rows, tops, levels, values }, dispatch)?;
     let name = KernelKind::Walk.name();
@@ -414,11 +417,7 @@ fn compile<T: Input, S: Sum>(
         plan.kernels.push(PlannedKernel { name, trees: rest, bytes, reason });
     }
     plan.dispatch = dispatch;
-    plan.ns_per_row = match dispatch.many {
-        KernelKind::Circuit => circuit,
-        KernelKind::Row | KernelKind::Tops | KernelKind::Levels | KernelKind::Values => row,
-        KernelKind::Walk => walk,
-    };
+    plan.ns_per_row = ns_per_row;
     plan.say_which_rows();
     Ok((plan, runner(kernel)))
 }
@@ -442,8 +441,11 @@ impl Plan {
         Err(Error::option(format!("kernel {name:?} does not fit this model: {reason}")))
     }
 
-    /// Puts before each kernel's reason which rows it takes.
+    /// Puts before each kernel's reason which rows it takes; those for batches come first.
     fn say_which_rows(&mut self) {
+        let place = |name: &str| KernelKind::ALL.iter().position(|kind| kind.name() == name);
+        self.kernels.sort_by_key(|kernel| place(kernel.name));
+        self.refused.sort_by_key(|refused| place(refused.name));
         for kernel in &mut self.kernels {
             let kind = KernelKind::ALL.iter().find(|kind| kind.name() == kernel.name);
             if let Some(rows) = kind.and_then(|&kind| which_rows(self.dispatch, kind)) {
@@ -469,36 +471,37 @@ fn which_rows(dispatch: Dispatch, kind: KernelKind) -> Option<String> {
     })
 }
 
-/// Circuits, if they pay or were asked for.
+/// Circuits, if they pay beside what a row of a batch takes `otherwise`, or were asked for; and what one takes then. Of all
+/// trees, `work` is asked.
 fn plan_circuits<S: Sum>(
     plan: &mut Plan,
     candidate: Candidate<'_, CircuitLayout<S>>,
+    input: Float,
     choice: Choice,
-) -> Option<CircuitLayout<S>> {
-    let name = KernelKind::Circuit.name();
-    let Candidate { trees, refused, work, layout } = candidate;
-    let (circuit, walk) = (work.circuit(plan.isa), work.walk());
-    let plan_refused = &mut plan.refused;
-    let mut refuse = |reason| plan_refused.push(RefusedKernel { name, reason });
+    work: &Work,
+    (other, otherwise): (KernelKind, f64),
+) -> (Option<CircuitLayout<S>>, f64) {
+    let Candidate { trees, refused, work: in_circuits, layout } = candidate;
     if let Some(reason) = refused {
-        refuse(reason);
+        plan.refuse(KernelKind::Circuit, reason);
     }
     if trees == 0 {
-        return None;
+        return (None, otherwise);
     }
-    let reckoned = format!("reckoned to take {circuit:.0} ns a row, walks {walk:.0} ns");
-    if !choice.wants(KernelKind::Circuit, circuit <= walk) {
-        refuse(choice.refusal(reckoned));
-        return None;
+    // Other trees are walked.
+    let circuit = in_circuits.circuit(plan.isa, input) + work.walk() - in_circuits.walk();
+    let reckoned = format!("reckoned to take {circuit:.0} ns a row, {} {otherwise:.0} ns", other.name());
+    if !plan.wants(KernelKind::Circuit, choice, circuit <= otherwise, &reckoned) {
+        return (None, otherwise);
     }
     match layout() {
         Ok(layout) => {
-            plan.kernels.push(PlannedKernel { name, trees, bytes: layout.heap_bytes(), reason: reckoned });
-            Some(layout)
+            plan.add(KernelKind::Circuit, trees, layout.heap_bytes(), reckoned);
+            (Some(layout), circuit)
         }
         Err(refusal) => {
-            refuse(refusal.to_string());
-            None
+            plan.refuse(KernelKind::Circuit, refusal.to_string());
+            (None, otherwise)
         }
     }
 }

@@ -15,11 +15,11 @@ use crate::layout::row::RowLayout;
 use crate::layout::stored::{StoredReal, leaf_ids};
 use crate::store::{Array, Reader, Stored, Writer, stored};
 
-stored!(struct Work { features, splits, trees, visits });
+stored!(struct Work { features, splits, of_categories, trees, visits });
 
 impl Work {
-    fn pays_somewhere(&self) -> bool {
-        Isa::ALL.iter().any(|&isa| self.circuit(isa) <= self.walk())
+    fn pays_somewhere(&self, input: Float) -> bool {
+        Isa::ALL.iter().any(|&isa| self.circuit(isa, input) <= self.walk())
     }
 }
 
@@ -69,7 +69,7 @@ fn put_as<S: Sum + StoredReal>(forest: &Forest, to: &mut Writer) {
     rows_layout.put(to);
 
     let circuits = laid_out.circuits::<S>();
-    let made = circuits.trees > 0 && circuits.work.pays_somewhere();
+    let made = circuits.trees > 0 && circuits.work.pays_somewhere(forest.profile().input);
     let (trees, refused, layout) = match made.then(circuits.layout) {
         None => (circuits.trees, circuits.refused, None),
         Some(Ok(layout)) => (circuits.trees, circuits.refused, Some(layout)),
@@ -144,7 +144,7 @@ fn get_as<S: Sum + StoredReal>(
     let work = Work::get(from)?;
     let layout = bool::get(from)?.then(|| CircuitLayout::get(from, &forest, &rows)).transpose()?;
     let made = layout.as_ref().map_or(0, |layout: &CircuitLayout<S>| layout.trees.len());
-    let expected = if work.pays_somewhere() { trees } else { 0 };
+    let expected = if work.pays_somewhere(forest.profile().input) { trees } else { 0 };
     if made != expected {
         return Err(Error::invalid_model(format!("{made} circuits, of which there should be {expected}")));
     }
