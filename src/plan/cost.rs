@@ -82,7 +82,7 @@ impl Work {
     pub(super) fn values(&self, n_words: f64, input: Float) -> f64 {
         // Nodes of f64 cuts are twice as large.
         let visit = if input == Float::F32 { 1.7 } else { 2.4 };
-        n_words * 0.15 + self.visits * visit
+        n_words * 0.4 + self.visits * visit
     }
 
     /// Whether ranked rows, or what is made of them, may pay.
