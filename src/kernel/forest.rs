@@ -14,7 +14,7 @@ use super::rank::Rank;
 use super::row::{FAR, MaskRow, RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
-use super::values::{add_values, make_words};
+use super::values::{add_values, are_the_row, make_words};
 use super::walk::{WalkKernel, Walks};
 use super::{Buffers, CHUNK, Kernel, OfRow, RankedKernel, Sum};
 use crate::ir::{BasePosition, Forest, Target};
@@ -227,7 +227,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         self.walk.start(margins);
         for (row, sums) in margins.chunks_exact_mut(self.walk.n_outputs()).enumerate() {
             let (planes, profile, row) = (&values.planes, self.walk.profile(), block.row(row));
-            if planes.are_the_row() {
+            if are_the_row(planes, row) {
                 add_values(layout, values, row, sums);
             } else {
                 make_words(layout, planes, profile, row, &mut words);

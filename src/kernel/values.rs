@@ -25,6 +25,23 @@ pub(crate) fn add_values<T: Input, S: Sum>(
     });
 }
 
+/// Whether the words of a row are the row itself: of one plane, for which nothing is to be replaced.
+pub(crate) fn are_the_row<T: Input>(planes: &Planes, row: &[T]) -> bool {
+    let [missing] = planes.missing[..] else { return false };
+    planes.n_words == row.len()
+        && match missing {
+            Missing::Left => true,
+            Missing::Right | Missing::AsZero => !has(row, is_nan),
+            Missing::ZeroLeft | Missing::ZeroRight => !has(row, is_zero_or_nan),
+        }
+}
+
+/// Whether there is a value of that kind. Looks at all, several at a time.
+#[inline(always)]
+fn has<T: Input>(row: &[T], of: impl Fn(T) -> bool) -> bool {
+    row.iter().fold(false, |has, &value| has | of(value))
+}
+
 /// Makes words of a row.
 // Not a work of a level: the widest registers slow clocks down, and walks take most of the time.
 pub(crate) fn make_words<T: Input, S>(

@@ -71,11 +71,6 @@ impl Planes {
     pub(crate) fn first_outcome(&self) -> usize {
         self.missing.len() * self.n_features
     }
-
-    /// Whether the words are the row as it is.
-    pub(crate) fn are_the_row(&self) -> bool {
-        matches!(self.missing[..], [Missing::Left]) && self.n_words == self.n_features
-    }
 }
 
 impl<T: Real> ValueLayout<T> {
