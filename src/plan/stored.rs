@@ -1,7 +1,8 @@
 //! Plans in compiled models: the layouts that pay on some instruction set, and what they are reckoned to cost.
 //!
-//! A forest that has ranked rows, and whose leaves are no vectors, is stored as these: its nodes follow from them, and are made only when something asks
-//! that does not predict. Any other forest is stored as it is, and laid out again when it is loaded.
+//! A forest that has ranked rows, and whose leaves are no vectors, is stored as these: its nodes follow from them, and are
+//! made only when something asks that does not predict. Any other forest is stored as it is, and laid out again when it is
+//! loaded.
 
 use std::sync::Arc;
 
