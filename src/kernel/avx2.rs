@@ -5,9 +5,10 @@ use std::arch::x86_64::*;
 
 use super::CHUNK;
 use super::bytes::Bytes;
-use super::level::{Chunk, Level, PANEL, Terms, Tile, Work, add_leaves};
+use super::level::{Chunk, Level, PANEL, Terms, Tile, Work, add_leaves, rank};
 use crate::layout::bytes::{REGISTER, TESTED, Tests};
 use crate::layout::class_masks::Masks;
+use crate::layout::ranks::CutTable;
 use crate::layout::row_bytes::COUNTED;
 use crate::layout::tops::Block;
 
@@ -38,6 +39,19 @@ impl Level for Avx2 {
     fn run<W: Work>(self, work: W) -> W::Output {
         // SAFETY: a value of this type exists only where the features have been detected.
         unsafe { run(self, work) }
+    }
+
+    #[inline(always)]
+    fn rank_f32(self, values: &[f32; CHUNK], table: CutTable<'_, f32>) -> [u32; CHUNK] {
+        // SAFETY: the features are there (see `run`).
+        unsafe {
+            match table.cuts.len() {
+                16 => rank_among::<16>(values, table.cuts),
+                32 => rank_among::<32>(values, table.cuts),
+                64 => rank_among::<64>(values, table.cuts),
+                _ => rank(self, values, table),
+            }
+        }
     }
 
     #[inline(always)]
@@ -142,6 +156,60 @@ impl Level for Avx2 {
         }
         outside
     }
+}
+
+/// See [`Level::rank_f32`]: a binary search of all values at once. Cuts are in the order of a heap, so that those of three levels are
+/// in the first register, those of the next in the second, and so on.
+// BENEFIT: batches of 50 trees of depth 3 take 0.6 of the time, Bosch 0.8, 1,000 features under 200 trees 0.88.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn rank_among<const N: usize>(values: &[f32; CHUNK], cuts: &[f32]) -> [u32; CHUNK] {
+    let mut heap = [0.0; N];
+    let mut width = 1;
+    while width < N {
+        for at in 0..width {
+            heap[width + at] = cuts[(2 * at + 1) * (N / 2 / width) - 1];
+        }
+        width *= 2;
+    }
+    let mut tables = [_mm256_setzero_ps(); 8];
+    for index in 0..N / 8 {
+        // SAFETY: the slice is as long as the load.
+        tables[index] = unsafe { _mm256_loadu_ps(heap[8 * index..][..8].as_ptr()) };
+    }
+    let mut ranks = [0; CHUNK];
+    for first in (0..CHUNK).step_by(8) {
+        // SAFETY: 8 values of `CHUNK`.
+        let x = unsafe { _mm256_loadu_ps(values.as_ptr().add(first)) };
+        let below = |node, cut| {
+            let above = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(x, cut));
+            _mm256_sub_epi32(_mm256_add_epi32(node, node), above)
+        };
+        // Of two registers, by the bit of the node that is uppermost in `bit`.
+        let of_two = |at: usize, node, bit| {
+            let (low, high) =
+                (_mm256_permutevar8x32_ps(tables[at], node), _mm256_permutevar8x32_ps(tables[at + 1], node));
+            _mm256_blendv_ps(low, high, _mm256_castsi256_ps(bit))
+        };
+        let mut node = _mm256_set1_epi32(1);
+        for table in [tables[0], tables[0], tables[0], tables[1]] {
+            node = below(node, _mm256_permutevar8x32_ps(table, node));
+        }
+        if N > 16 {
+            node = below(node, of_two(2, node, _mm256_slli_epi32::<28>(node)));
+        }
+        if N > 32 {
+            let (third, fourth) = (_mm256_slli_epi32::<28>(node), _mm256_slli_epi32::<27>(node));
+            let (low, high) = (of_two(4, node, third), of_two(6, node, third));
+            node = below(node, _mm256_blendv_ps(low, high, _mm256_castsi256_ps(fourth)));
+        }
+        // SAFETY: 8 ranks of `CHUNK`.
+        unsafe {
+            let of_leaves = _mm256_sub_epi32(node, _mm256_set1_epi32(N as i32));
+            _mm256_storeu_si256(ranks.as_mut_ptr().add(first).cast(), of_leaves);
+        }
+    }
+    ranks
 }
 
 /// See [`Level::add_leaves_f32`]: of so many registers of leaves.

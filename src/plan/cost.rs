@@ -45,7 +45,7 @@ impl Work {
     fn ranks(&self, isa: Isa, input: Float) -> f64 {
         let [of_f32, of_f64] = match isa {
             Isa::Avx512Vbmi | Isa::Avx512 => [1.0, 6.0],
-            Isa::Avx2 => [2.8, 7.4],
+            Isa::Avx2 => [2.0, 7.4],
             Isa::Portable => [5.6, 16.7],
         };
         self.features * if input == Float::F32 { of_f32 } else { of_f64 }
