@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::CHUNK;
-use super::level::{Level, PANEL, Work, prefetch};
+use super::level::{LINE, Level, PANEL, Work, prefetch};
 use super::rank::flush_column;
 use super::row::{FAR, code_value, word_of};
 use super::stage::{Block, Input};
@@ -145,9 +145,6 @@ impl Ahead {
         }
     }
 }
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Where values lie.
 fn bytes<T>(values: &[T]) -> Range<*const u8> {

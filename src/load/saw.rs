@@ -49,21 +49,6 @@ pub(crate) fn map(file: &File) -> Result<SharedBytes> {
     Ok(Arc::new(mapped))
 }
 
-/// A copy of the bytes of a file, at an address that its arrays may have.
-pub(crate) fn copy(file: &[u8]) -> SharedBytes {
-    struct Words(Vec<u64>, usize);
-
-    impl AsRef<[u8]> for Words {
-        fn as_ref(&self) -> &[u8] {
-            &bytemuck::cast_slice(&self.0)[..self.1]
-        }
-    }
-
-    let mut words = vec![0u64; file.len().div_ceil(8)];
-    bytemuck::cast_slice_mut(&mut words)[..file.len()].copy_from_slice(file);
-    Arc::new(Words(words, file.len()))
-}
-
 /// The bytes of a file around `content`.
 pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     let table: Vec<u8> = checksums(content).into_iter().flat_map(u64::to_le_bytes).collect();

@@ -18,6 +18,7 @@ use crate::load::{
 };
 use crate::plan::{self, Choice, Isa, KernelKind, Plan, Request, Runner};
 use crate::schema::{Schema, Task, Unseen};
+use crate::store::on_lines;
 
 /// What a prediction holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -265,7 +266,7 @@ impl ModelOptions {
             return Err(Error::limit("bytes", bytes.len(), self.limits.max_bytes));
         }
         if saw::is_saw(bytes) {
-            return self.open(saw::copy(bytes));
+            return self.open(on_lines(bytes));
         }
         self.compile_loaded(load::load(format, bytes, &self.load_options())?)
     }

@@ -391,12 +391,12 @@ fn compile<T: Input, S: Sum>(
         Choice::As(dispatch) => dispatch,
         Choice::Only(kind) => Dispatch::only(kind),
         Choice::Reckoned => {
-            let many_from = match (many == KernelKind::Circuit, few == in_blocks.0) {
-                (_, false) => LEAST_BESIDE_QUICK,
-                (true, true) => LEAST_ROWS,
-                (false, true) => 1,
+            let many_from = match few_rows.quick() {
+                _ if many == few => 1,
+                Some(_) => LEAST_BESIDE_QUICK,
+                None => LEAST_ROWS,
             };
-            Dispatch { single: few, few, many, many_from: if many == few { 1 } else { many_from } }
+            Dispatch { single: few, few, many, many_from }
         }
     };
     let others = many == KernelKind::Row || circuits.is_some() && in_circuits < n_trees;

@@ -21,31 +21,34 @@ impl<T> Array<T> {
     }
 }
 
-/// A cache line.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; LINE]);
+impl<T: NoUninit + AnyBitPattern> Array<T> {
+    /// A copy of `values` that starts where a cache line does.
+    pub(crate) fn on_lines(values: &[T]) -> Self {
+        let lines = on_lines(bytemuck::cast_slice(values));
+        Self::Shared(Yoke::attach_to_cart(lines, |bytes| bytemuck::cast_slice(bytes.as_ref())))
+    }
+}
 
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
-struct Lines(Vec<Line>);
+/// A copy of `bytes` that starts where a cache line does.
+pub(crate) fn on_lines(bytes: &[u8]) -> SharedBytes {
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C, align(64))]
+    struct Line([u8; LINE]);
 
-impl AsRef<[u8]> for Lines {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-}
+    struct Lines(Vec<Line>, usize);
 
-impl<T: NoUninit + AnyBitPattern> Array<T> {
-    /// A copy of `values` that starts where a cache line does.
-    pub(crate) fn on_lines(values: &[T]) -> Self {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        let mut lines = vec![Line([0; LINE]); bytes.len().div_ceil(LINE)];
-        bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
-        let lines: SharedBytes = Arc::new(Lines(lines));
-        Self::Shared(Yoke::attach_to_cart(lines, |lines| bytemuck::cast_slice(&lines.as_ref()[..bytes.len()])))
+    impl AsRef<[u8]> for Lines {
+        fn as_ref(&self) -> &[u8] {
+            &bytemuck::cast_slice(&self.0)[..self.1]
+        }
     }
+
+    let mut lines = vec![Line([0; LINE]); bytes.len().div_ceil(LINE)];
+    bytemuck::cast_slice_mut(&mut lines)[..bytes.len()].copy_from_slice(bytes);
+    Arc::new(Lines(lines, bytes.len()))
 }
 
 impl<T: Clone> Array<T> {

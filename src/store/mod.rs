@@ -5,6 +5,6 @@ mod array;
 mod seal;
 mod stored;
 
-pub(crate) use array::{Array, LINE, SharedBytes};
+pub(crate) use array::{Array, LINE, SharedBytes, on_lines};
 pub(crate) use seal::{Seal, checksums, n_blocks};
 pub(crate) use stored::{ALIGN, Reader, Stored, Writer, stored, unknown};

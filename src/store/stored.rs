@@ -7,12 +7,12 @@
 use bytemuck::{CheckedBitPattern, NoUninit};
 use yoke::Yoke;
 
-use super::array::{Array, SharedBytes};
+use super::array::{Array, LINE, SharedBytes};
 use super::seal::Seal;
 use crate::error::{Error, Result};
 
 /// Arrays start at multiples of this: a cache line.
-pub(crate) const ALIGN: usize = 64;
+pub(crate) const ALIGN: usize = LINE;
 
 /// Something that a compiled model holds.
 pub(crate) trait Stored: Sized {
@@ -283,26 +283,13 @@ pub(crate) use stored;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::checksums;
+    use super::super::{checksums, on_lines};
     use super::*;
 
-    /// Bytes that start where arrays may.
-    struct Aligned(Vec<u64>);
-
-    impl AsRef<[u8]> for Aligned {
-        fn as_ref(&self) -> &[u8] {
-            bytemuck::cast_slice(&self.0)
-        }
-    }
-
     fn reader(bytes: &[u8]) -> Result<Reader> {
-        let mut words = vec![0u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        let aligned = Aligned(words);
-        let sums = checksums(aligned.as_ref());
-        Reader::new(Seal::new(Arc::new(aligned), 0, sums))
+        let aligned = on_lines(bytes);
+        let sums = checksums((*aligned).as_ref());
+        Reader::new(Seal::new(aligned, 0, sums))
     }
 
     #[test]
