@@ -58,11 +58,12 @@ fn predict(criterion: &mut Criterion) {
 /// Ranking alone, and predicting what was ranked before.
 fn rank(criterion: &mut Criterion) {
     for case in Case::all() {
-        for &isa in Isa::available() {
-            let Ok(model) = Model::options().isa(isa).kernel(KernelKind::Circuit).load(&case.path) else { continue };
+        let kinds = [KernelKind::Circuit, KernelKind::Row];
+        for (&isa, kind) in Isa::available().iter().flat_map(|isa| kinds.map(|kind| (isa, kind))) {
+            let Ok(model) = Model::options().isa(isa).kernel(kind).load(&case.path) else { continue };
             let table = case.rows(&model);
             let batch = RANKED_ROWS.min(table.n_rows());
-            let mut group = criterion.benchmark_group(format!("{}/ranks/{}", case.name, isa.name()));
+            let mut group = criterion.benchmark_group(format!("{}/ranks/{}/{}", case.name, isa.name(), kind.name()));
             group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(1)).sample_size(20);
             group.throughput(Throughput::Elements(batch as u64));
             let mut first = 0;

@@ -170,6 +170,8 @@ struct Shape<'a> {
     n_outputs: usize,
     n_trees: usize,
     n_splits: usize,
+    /// Every so many-th tree is one of so many splits instead.
+    larger: Option<(usize, usize)>,
     vector_leaves: bool,
     /// The open leaf that a split replaces: of so many, this one.
     place: fn(&mut Random, usize) -> usize,
@@ -186,6 +188,7 @@ impl Default for Shape<'_> {
             n_outputs: 1,
             n_trees: 20,
             n_splits: 30,
+            larger: None,
             vector_leaves: false,
             place: Random::below,
             split: &|random, _, _| {
@@ -229,7 +232,8 @@ impl Shape<'_> {
             .base(vec![0.25; self.n_outputs]);
         for tree in 0..self.n_trees {
             let (mut children, mut open) = (vec![None], vec![0]);
-            for split in 0..self.n_splits {
+            let larger = self.larger.filter(|&(every, _)| tree % every == every - 1);
+            for split in 0..larger.map_or(self.n_splits, |(_, n_splits)| n_splits) {
                 let place = (self.place)(&mut random, open.len());
                 let (parent, left) = (open.remove(place), children.len());
                 children[parent] = Some((left, (self.split)(&mut random, tree, split)));
@@ -294,6 +298,23 @@ fn every_kernel_on_chains() {
 #[test]
 fn every_kernel_on_trees_of_a_thousand_leaves() {
     Shape { n_splits: 1000, n_trees: 6, ..Shape::default() }.check("leaves", 1, &MOST[1..]);
+}
+
+#[test]
+fn trees_that_have_a_circuit_beside_trees_that_have_none() {
+    let shape = Shape { n_trees: 100, n_splits: 20, larger: Some((25, 600)), ..Shape::default() };
+    shape.check("some without a circuit", 1, &MOST[1..]);
+    let forest = shape.forest(NumericProfile::LIGHTGBM);
+    for &isa in Isa::available() {
+        let model = Model::options().isa(isa).from_forest(Schema::new(12, 1), forest.clone()).unwrap();
+        let planned: Vec<_> = model.plan().kernels.iter().map(|kernel| (kernel.name, kernel.trees)).collect();
+        assert_eq!(planned, [("circuit", 96), ("row", 100)], "{}", isa.name());
+        let rows = model.sample_rows(700, 5);
+        let ranked = model.rank(&rows).unwrap();
+        let expected = model.predict_reference(&rows).unwrap();
+        assert_eq!(model.predict(&rows).unwrap(), expected, "{}", isa.name());
+        assert_eq!(model.predict_ranked(&ranked).unwrap(), expected, "{}", isa.name());
+    }
 }
 
 #[test]

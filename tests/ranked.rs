@@ -2,12 +2,14 @@
 
 mod common;
 
-use common::{Case, bits};
+use common::Case;
 use ndarray::s;
 use sawmill::{Isa, KernelKind, Model, ModelOptions, Output, Predictions, Rows, Scratch};
 
+/// Every NaN counts as one: kernels that add in another order of operands give another sign.
 fn shape_and_bits(predictions: &Predictions) -> (usize, usize, Vec<u64>) {
-    (predictions.n_rows(), predictions.n_columns(), bits(predictions))
+    let bits = |x: f64| if x.is_nan() { u64::MAX } else { x.to_bits() };
+    (predictions.n_rows(), predictions.n_columns(), predictions.to_f64().into_iter().map(bits).collect())
 }
 
 #[test]
@@ -17,12 +19,18 @@ fn ranked_rows_have_the_bits_of_rows() {
         let rows = case.rows().to_f64();
         let narrow = rows.mapv(|value| value as f32);
         for output in [Output::Value, Output::Margin, Output::Label] {
-            for (&isa, threads) in Isa::available().iter().zip([3, 1, 1]) {
-                let options = Model::options().output(output).isa(isa).threads(threads).kernel(KernelKind::Circuit);
+            let kernels = [Some(KernelKind::Circuit), Some(KernelKind::Row), None];
+            let isas = Isa::available().iter().zip([3, 1, 1, 2]);
+            for ((&isa, threads), kernel) in isas.flat_map(|isa| kernels.map(|kernel| (isa, kernel))) {
+                let options = Model::options().output(output).isa(isa).threads(threads);
+                let options = if let Some(kernel) = kernel { options.kernel(kernel) } else { options };
                 let Ok(model) = case.load(options) else { continue };
+                if kernel.is_none() && model.rank(rows.slice(s![..1, ..])).is_err() {
+                    continue;
+                }
                 compared += 1;
                 for n in [0, 1, 63, 64, 65, 600, rows.nrows()].map(|n| n.min(rows.nrows())) {
-                    let name = format!("{} {output:?} {} {n}", case.name, isa.name());
+                    let name = format!("{} {output:?} {} {kernel:?} {n}", case.name, isa.name());
                     let (rows, narrow) = (rows.slice(s![..n, ..]), narrow.slice(s![..n, ..]));
                     let ranked = model.rank(rows).unwrap();
                     assert_eq!(ranked.n_rows(), n, "{name}");
@@ -35,7 +43,7 @@ fn ranked_rows_have_the_bits_of_rows() {
             }
         }
     }
-    assert!(compared > 300, "{compared} models");
+    assert!(compared > 900, "{compared} models");
 }
 
 #[test]
@@ -59,6 +67,35 @@ fn models_of_the_same_trees_share_ranked_rows() {
         margins.predict_ranked_into(&ranked, &mut predictions, &mut scratch).unwrap();
         assert_eq!(shape_and_bits(&predictions), shape_and_bits(&margins.predict(&rows).unwrap()));
     }
+}
+
+#[test]
+fn rows_are_ranked_for_models_of_other_cut_points() {
+    let case = Case::named("lightgbm/category_sets");
+    let rows = case.rows().to_f64();
+    let kernel = |kind| Model::options().kernel(kind);
+    let models = [
+        case.load(kernel(KernelKind::Circuit)).unwrap(),
+        case.load(kernel(KernelKind::Circuit).iterations(..3)).unwrap(),
+        case.load(kernel(KernelKind::Row).output(Output::Margin)).unwrap(),
+        case.load(kernel(KernelKind::Circuit).missing(-1.0)).unwrap(),
+        case.load(kernel(KernelKind::Row).iterations(2..)).unwrap(),
+    ];
+    let each: Vec<_> = models.iter().map(|model| model.rank(&rows).unwrap()).collect();
+    let all: Vec<&Model> = models.iter().collect();
+    let ranked = Model::rank_for(&all, &rows).unwrap();
+    assert_eq!(ranked.heap_bytes(), each.iter().map(|ranked| ranked.heap_bytes()).sum::<usize>());
+    for model in &models {
+        let expected = shape_and_bits(&model.predict(&rows).unwrap());
+        assert_eq!(shape_and_bits(&model.predict_ranked(&ranked).unwrap()), expected);
+    }
+    // What models ask alike is kept once.
+    let again = Model::rank_for(&[&models[0], &models[0].clone(), &models[0]], &rows).unwrap();
+    assert_eq!(again.heap_bytes(), each[0].heap_bytes());
+
+    assert!(Model::rank_for(&[], &rows).unwrap_err().is_option());
+    let other = Case::named("lightgbm/wine").load(kernel(KernelKind::Circuit)).unwrap();
+    assert!(Model::rank_for(&[&models[0], &other], &rows).unwrap_err().is_shape());
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) struct RankRows<'a, T, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
     pub(crate) profile: NumericProfile,
     pub(crate) block: Block<'a, T>,
-    pub(crate) words: &'a mut Vec<u16>,
+    pub(crate) words: &'a mut [u16],
 }
 
 impl<T: Input, S> Work for RankRows<'_, T, S> {
@@ -31,7 +31,6 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
     fn work<L: Level>(self, level: L) {
         let Self { layout, profile, block, words } = self;
         let (n_words, stride) = (layout.n_words, block.n_features);
-        words.resize((block.n_rows * n_words).max(words.len()), 0);
         let mut panel = [[T::ZERO; CHUNK]; PANEL];
         for first_row in (0..block.n_rows).step_by(CHUNK) {
             let n_rows = CHUNK.min(block.n_rows - first_row);
@@ -59,7 +58,7 @@ impl<T: Input, S> Work for RankRows<'_, T, S> {
                     words[row * n_words + place] = word_of(level, word, values[row], ranks[row] as usize, table);
                 }
             }
-            for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+            for (feature, outcomes) in layout.ranks.coded.iter().zip(&*layout.outcomes) {
                 for row in 0..n_rows {
                     let x = block.value(rows[row * stride + feature.feature as usize]);
                     let words = &mut words[row * n_words..][..n_words];

@@ -11,17 +11,17 @@ use super::dispatch::{Dispatch, KernelKind};
 use super::level::{Chunk, Level};
 use super::levels::AddLevels;
 use super::rank::Rank;
+use super::ranked::{Asked, AskedWords, Ranked, RankedKernel, RankedMut};
 use super::row::{FAR, MaskRow, RankFew, add_row, code_few};
 use super::stage::{Block, Input};
 use super::tops::AddTops;
 use super::values::{add_values, are_the_row, make_words};
 use super::walk::{WalkKernel, Walks};
-use super::{Buffers, CHUNK, Kernel, OfRow, RankedKernel, Sum};
+use super::{Buffers, CHUNK, Kernel, OfRow, Sum};
 use crate::ir::{BasePosition, Forest, Target};
 use crate::layout::bytes::MAX_REGISTERS;
 use crate::layout::circuit::CircuitLayout;
 use crate::layout::levels::Levels;
-use crate::layout::ranks::Ranks;
 use crate::layout::row::RowLayout;
 use crate::layout::row_bytes::RowBytes;
 use crate::layout::tops::Tops;
@@ -144,6 +144,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         match &self.layouts.rows {
             Some(rows) if layout.trees.len() < self.walk.n_trees() => {
                 let profile = self.walk.profile();
+                grow(words, block.n_rows * rows.n_words);
                 self.level.run(RankRows { layout: rows, profile, block, words: &mut *words });
                 Others::Words { layout: rows, words, n_rows: block.n_rows }
             }
@@ -250,10 +251,10 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         if let Some(at_once) = at_once {
             for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
                 let block = block.rows(row..row + 1);
+                grow(words, layout.n_words);
                 if at_once.reads_ranks() {
                     self.level.run(RankFew { layout, block, words: &mut *words });
                 }
-                grow(words, layout.n_words);
                 if at_once.reads_outcomes() {
                     code_few(layout, profile, &block, words);
                 }
@@ -273,9 +274,12 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                     AtOnce::Levels(levels) => self.level.run(AddLevels { layout, levels, bytes, sums }),
                 }
             }
-        } else if block.n_rows < LEAST_BLOCK || layout.nodes.len() <= FAR {
-            for first in (0..block.n_rows).step_by(CHUNK) {
-                let block = block.rows(first..(first + CHUNK).min(block.n_rows));
+        } else {
+            let one_by_one = are_one_by_one(layout, block.n_rows);
+            let at_once = if one_by_one { CHUNK } else { block.n_rows };
+            for first in (0..block.n_rows).step_by(at_once) {
+                let block = block.rows(first..(first + at_once).min(block.n_rows));
+                grow(words, block.n_rows * layout.n_words);
                 if block.n_rows < LEAST_BLOCK {
                     self.level.run(RankFew { layout, block, words: &mut *words });
                     code_few(layout, profile, &block, words);
@@ -283,16 +287,28 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
                     self.level.run(RankRows { layout, profile, block, words: &mut *words });
                 }
                 let margins = &mut margins[first * n_outputs..][..block.n_rows * n_outputs];
-                for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
-                    add_row(layout, words, sums);
-                }
+                add_words(layout, words, n_outputs, one_by_one, margins);
             }
-        } else {
-            self.level.run(RankRows { layout, profile, block, words: &mut *words });
-            walk_rows(layout, 0..layout.trees.len(), block.n_rows, words, |tree, row, leaf| {
-                layout.add_leaf(tree, leaf, |output, value| margins[row * n_outputs + output] += value);
-            });
         }
+    }
+}
+
+/// Whether so many rows are walked row by row, and not tree by tree.
+fn are_one_by_one<S>(layout: &RowLayout<S>, n_rows: usize) -> bool {
+    n_rows < LEAST_BLOCK || layout.nodes.len() <= FAR
+}
+
+/// Adds the leaves of rows, of which `words` has as many at least, to margins.
+#[inline(always)]
+fn add_words<S: Sum>(layout: &RowLayout<S>, words: &[u16], n_outputs: usize, one_by_one: bool, margins: &mut [S]) {
+    if one_by_one {
+        for (words, sums) in words.chunks_exact(layout.n_words).zip(margins.chunks_exact_mut(n_outputs)) {
+            add_row(layout, words, sums);
+        }
+    } else {
+        walk_rows(layout, 0..layout.trees.len(), margins.len() / n_outputs, words, |tree, row, leaf| {
+            layout.add_leaf(tree, leaf, |output, value| margins[row * n_outputs + output] += value);
+        });
     }
 }
 
@@ -403,44 +419,77 @@ impl<L: Level, T: Input, S: Sum> Kernel<S> for ForestKernel<L, T, S> {
     }
 
     fn of_ranked(&self) -> Option<&dyn RankedKernel<S>> {
-        (self.dispatch.many == KernelKind::Circuit && self.whole_circuits().is_some()).then_some(self)
+        (self.layouts.rows.is_some() || self.has_whole_circuits()).then_some(self)
     }
 }
 
 impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
-    /// The circuits, if all trees have one.
-    fn whole_circuits(&self) -> Option<&CircuitLayout<S>> {
-        self.layouts.circuits.as_ref().filter(|layout| layout.trees.len() == self.walk.n_trees())
+    /// The circuits of batches, if they have any.
+    fn batch_circuits(&self) -> Option<&CircuitLayout<S>> {
+        self.layouts.circuits.as_ref().filter(|_| self.dispatch.many == KernelKind::Circuit)
+    }
+
+    /// Whether batches have circuits of all trees.
+    fn has_whole_circuits(&self) -> bool {
+        self.batch_circuits().is_some_and(|layout| layout.trees.len() == self.walk.n_trees())
+    }
+
+    /// The walks of ranked rows, if some trees of batches have no circuit.
+    fn ranked_walks(&self) -> Option<&RowLayout<S>> {
+        self.layouts.rows.as_deref().filter(|_| !self.has_whole_circuits())
+    }
+
+    /// Writes the ranks of a chunk of rows that need no change but for tiny values.
+    fn rank_chunk<V: Input>(&self, block: Block<'_, V>, RankedMut { columns, words }: RankedMut<'_>) {
+        if let Some(layout) = self.batch_circuits() {
+            self.rank_block(layout, block, &mut Columns::of_chunk(columns));
+        }
+        if let Some(layout) = self.ranked_walks() {
+            self.level.run(RankRows { layout, profile: self.walk.profile(), block, words });
+        }
     }
 }
 
 impl<L: Level, T: Input, S: Sum> RankedKernel<S> for ForestKernel<L, T, S> {
-    fn ranks(&self) -> &Arc<Ranks> {
-        &self.whole_circuits().expect("asked for by `of_ranked` alone").ranks
+    fn asked(&self) -> Asked {
+        let words = self.ranked_walks().map(|layout| AskedWords {
+            ranks: layout.ranks.clone(),
+            outcomes: layout.outcomes.clone(),
+            n_words: layout.n_words,
+        });
+        Asked { columns: self.batch_circuits().map(|layout| layout.ranks.clone()), words }
     }
 
-    fn rank(&self, batch: &Batch<'_>, rows: Range<usize>, chunk: &mut [Chunk], buffers: &mut Buffers) {
-        let layout = self.whole_circuits().expect("asked for by `of_ranked` alone");
-        let (input, mut columns) = (self.walk.input(), Columns::of_chunk(chunk));
+    fn rank(&self, batch: &Batch<'_>, rows: Range<usize>, ranked: RankedMut<'_>, buffers: &mut Buffers) {
+        let input = self.walk.input();
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.rank_block(layout, block, &mut columns),
-            None => self.rank_block(layout, input.stage_to_rank(batch, rows, T::buffer(buffers)), &mut columns),
+            Some(block) => self.rank_chunk(block, ranked),
+            None => self.rank_chunk(input.stage_to_rank(batch, rows, T::buffer(buffers)), ranked),
         }
     }
 
-    fn margins_of_ranked(&self, chunks: &[Chunk], margins: &mut [S], buffers: &mut Buffers) {
-        let layout = self.whole_circuits().expect("asked for by `of_ranked` alone");
-        let n_columns = layout.ranks.n_columns;
+    fn margins_of_ranked(&self, ranked: Ranked<'_>, margins: &mut [S], buffers: &mut Buffers) {
+        let (n_outputs, words) = (self.walk.n_outputs(), ranked.words);
+        let n_rows = margins.len() / n_outputs;
+        let Some(circuits) = self.batch_circuits() else {
+            self.walk.start(margins);
+            if let Some(layout) = self.ranked_walks() {
+                add_words(layout, words, n_outputs, are_one_by_one(layout, n_rows), margins);
+            }
+            return;
+        };
+        let n_columns = circuits.ranks.n_columns;
         let copy = |columns: &mut Columns<'_>| {
             for chunk in 0..columns.n_chunks() {
                 for column in 0..n_columns {
-                    columns.set(chunk, column, chunks[chunk * n_columns + column]);
+                    columns.set(chunk, column, ranked.columns[chunk * n_columns + column]);
                 }
             }
         };
+        let others = self.ranked_walks().map_or(Others::None, |layout| Others::Words { layout, words, n_rows });
         let mut sums = std::mem::take(S::chunks(buffers));
         let work = Workspace { columns: &mut buffers.columns, slots: &mut buffers.slots, sums: &mut sums };
-        self.block_margins(layout, copy, Others::None, margins, work);
+        self.block_margins(circuits, copy, others, margins, work);
         *S::chunks(buffers) = sums;
     }
 }

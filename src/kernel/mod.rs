@@ -22,6 +22,7 @@ pub(crate) mod level;
 mod levels;
 mod product;
 mod rank;
+mod ranked;
 mod row;
 pub(crate) mod stage;
 mod steps;
@@ -31,14 +32,13 @@ mod values;
 pub(crate) mod walk;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 pub(crate) use self::calculate::Calculate;
 use self::level::{Chunk, Level};
+pub(crate) use self::ranked::{Asked, Ranked, RankedKernel, RankedMut};
 use crate::ir::real::Real;
 use crate::layout::bytes::REGISTER;
 use crate::layout::class_masks::Masks;
-pub(crate) use crate::layout::ranks::Ranks;
 use crate::rows::Batch;
 
 /// Rows of a byte column that are worked on at once: one register of the widest instruction set.
@@ -61,22 +61,10 @@ pub(crate) trait Kernel<S>: Send + Sync {
     /// Bytes of what it walks, which is laid out now if it has not been.
     fn heap_bytes(&self) -> usize;
 
-    /// The part of it that rows can be ranked for beforehand, if their ranks tell all there is to know of them.
+    /// The part of it that rows can be ranked for beforehand, if ranks tell all there is to know of them.
     fn of_ranked(&self) -> Option<&dyn RankedKernel<S>> {
         None
     }
-}
-
-/// Evaluates a forest on rows whose ranks are known. They come in chunks of [`CHUNK`] rows, a byte for each row of every
-/// column: [`Ranks::n_columns`] arrays a chunk.
-pub(crate) trait RankedKernel<S>: Send + Sync {
-    fn ranks(&self) -> &Arc<Ranks>;
-
-    /// Writes the ranks of up to [`CHUNK`] rows, one of them at least, to `chunk`.
-    fn rank(&self, batch: &Batch<'_>, rows: Range<usize>, chunk: &mut [Chunk], buffers: &mut Buffers);
-
-    /// As [`Kernel::margins`], of rows whose first is the first of a chunk.
-    fn margins_of_ranked(&self, chunks: &[Chunk], margins: &mut [S], buffers: &mut Buffers);
 }
 
 /// Working memory of one thread.

@@ -100,7 +100,7 @@ fn add_some<S: Sum, const N: usize>(sums: &mut [S], first: usize, values: &[S], 
 pub(crate) struct RankFew<'a, T, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
     pub(crate) block: Block<'a, T>,
-    pub(crate) words: &'a mut Vec<u16>,
+    pub(crate) words: &'a mut [u16],
 }
 
 impl<T: Input, S> Work for RankFew<'_, T, S> {
@@ -109,7 +109,6 @@ impl<T: Input, S> Work for RankFew<'_, T, S> {
     #[inline(always)]
     fn work<L: Level>(self, level: L) {
         let Self { layout, block, words } = self;
-        words.resize((block.n_rows * layout.n_words).max(words.len()), 0);
         for row in 0..block.n_rows {
             rank_row(level, layout, &block, row, &mut words[row * layout.n_words..][..layout.n_words]);
         }
@@ -158,7 +157,7 @@ pub(crate) fn code_few<T: Input, S>(
     block: &Block<'_, T>,
     words: &mut [u16],
 ) {
-    for (feature, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+    for (feature, outcomes) in layout.ranks.coded.iter().zip(&*layout.outcomes) {
         for (row, words) in words.chunks_exact_mut(layout.n_words).take(block.n_rows).enumerate() {
             let x = block.value(block.row(row)[feature.feature as usize]);
             code_value(feature, outcomes, profile, x, &mut words[outcomes.first_word..]);

@@ -56,7 +56,7 @@ pub(crate) fn make_words<T: Input, S>(
         fill(&mut words[plane * row.len()..][..row.len()], row, missing);
     }
     let outcomes = &mut words[planes.first_outcome()..planes.n_words];
-    for (feature, of_feature) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+    for (feature, of_feature) in layout.ranks.coded.iter().zip(&*layout.outcomes) {
         let first = of_feature.first_word - layout.words.len();
         code_value(feature, of_feature, profile, row[feature.feature as usize], &mut outcomes[first..]);
     }

@@ -41,7 +41,7 @@ impl ClassMasks {
         let mut first_classes = Vec::with_capacity(layout.outcomes.len());
         let mut masks = vec![[0; 3]; Self::n_masks(layout, n_blocks)];
         let mut n_classes = 0;
-        for (coded, outcomes) in layout.ranks.coded.iter().zip(&layout.outcomes) {
+        for (coded, outcomes) in layout.ranks.coded.iter().zip(&*layout.outcomes) {
             let of_feature = &mut masks[n_classes * n_blocks..][..coded.n_classes * n_blocks];
             first_classes.push(n_classes);
             n_classes += coded.n_classes;

@@ -41,7 +41,7 @@ pub(crate) struct RowLayout<S: 'static> {
     /// Words that are ranks; those of outcomes follow.
     pub(crate) words: Vec<Word>,
     /// For every coded feature of the ranks, the outcomes of its tests.
-    pub(crate) outcomes: Vec<Outcomes>,
+    pub(crate) outcomes: Arc<[Outcomes]>,
     pub(crate) nodes: Array<RowNode>,
     /// Of a leaf its weighted values; by node, [`width`](Self::width) of each.
     pub(crate) values: Array<S>,
@@ -92,7 +92,7 @@ pub(crate) struct Group {
 }
 
 /// What the category tests of a feature say of each class: `n_tests` bytes a class, 0 for left and 1 for right.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcomes {
     pub(crate) n_tests: usize,
     pub(crate) by_class: Vec<u8>,

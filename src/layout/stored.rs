@@ -42,7 +42,7 @@ impl<S: StoredReal> RowLayout<S> {
     /// Writes the layout of a forest whose leaves are no vectors.
     pub(crate) fn put(&self, to: &mut Writer) {
         self.ranks.put(to);
-        for outcomes in &self.outcomes {
+        for outcomes in &*self.outcomes {
             outcomes.n_tests.put(to);
             Array::from(outcomes.by_class.clone()).put(to);
         }
@@ -85,7 +85,7 @@ impl<S: StoredReal> RowLayout<S> {
         }
         let trees = shapes.finish(&outputs)?;
         let groups = groups(&trees);
-        Ok(Self { ranks, words, outcomes: all_outcomes, nodes, values, width: 1, trees, groups, n_words })
+        Ok(Self { ranks, words, outcomes: all_outcomes.into(), nodes, values, width: 1, trees, groups, n_words })
     }
 }
 
@@ -226,7 +226,7 @@ impl<S: StoredReal> RowLayout<S> {
             let (feature, missing, cuts) = (feature.feature, word.missing, of_segment.to_vec());
             asked.push(Asked::Threshold { feature, missing, cuts });
         }
-        for (coded, outcomes) in self.ranks.coded.iter().zip(&self.outcomes) {
+        for (coded, outcomes) in self.ranks.coded.iter().zip(&*self.outcomes) {
             for test in 0..outcomes.n_tests {
                 let goes_left = |class: u16| outcomes.by_class[usize::from(class) * outcomes.n_tests + test] == 0;
                 let codes = coded.classes.iter().filter(|of| goes_left(of.1)).map(|of| of.0);

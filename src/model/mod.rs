@@ -158,7 +158,7 @@ impl Model {
     /// nothing is allocated (on one thread).
     ///
     /// The same rows have the same bits whatever the batch they are part of, its memory order and the number of
-    /// threads.
+    /// threads; of a NaN, which sums of infinite leaves may be, the sign may differ.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
@@ -180,8 +180,9 @@ impl Model {
     }
 
     /// Compares rows with the model's cut points, which is a part of predicting them that can be done once for many
-    /// predictions: with this model, its clones, and models of the same trees loaded with another output, instruction
-    /// set or number of threads. Worth it where ranking takes long, for models of many features and few trees.
+    /// predictions: with this model, its clones, and models of the same trees loaded with another output or number of
+    /// threads. Worth it where ranking takes long, for models of many features and few trees. For several models, see
+    /// [`rank_for`](Self::rank_for).
     ///
     /// ```
     /// use sawmill::{Model, Output};
@@ -199,19 +200,50 @@ impl Model {
     /// its `heap_bytes` says.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); an option error that says why for a model some of whose trees are no circuit (see
-    /// [`plan`](Self::plan)). [`ModelOptions::kernel`] makes circuits where they fit, but are reckoned not to pay.
+    /// As [`predict`](Self::predict); an option error that says why for a model whose kernels compare no ranks (see
+    /// [`plan`](Self::plan)). [`ModelOptions::kernel`] makes circuits or ranked walks where they fit, but are reckoned not
+    /// to pay.
     pub fn rank<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<RankedRows> {
-        let inner = self.inner("ranked rows")?;
-        let table = rows.into().table(inner.schema.n_features())?;
-        run::with_batch(&table, &mut Vec::new(), |batch| RankedRows::new(inner, batch))
+        Self::rank_for(&[self], rows)
+    }
+
+    /// Compares rows with the cut points of each of `models`, which then all predict them: candidates beside the model
+    /// they may replace, or models of several targets. What several of them ask alike is found and kept once.
+    ///
+    /// ```
+    /// use sawmill::Model;
+    ///
+    /// let model = |name: &str| Model::load(format!("models/lightgbm/{name}/model.txt"));
+    /// let (median, quantile) = (model("absolute_error")?, model("quantile")?);
+    /// let rows = median.sample_rows(200, 1);
+    /// let ranked = Model::rank_for(&[&median, &quantile], &rows)?;
+    /// assert_eq!(median.predict_ranked(&ranked)?, median.predict(&rows)?);
+    /// assert_eq!(quantile.predict_ranked(&ranked)?, quantile.predict(&rows)?);
+    /// # Ok::<(), sawmill::Error>(())
+    /// ```
+    ///
+    /// Cost: that of [`rank`](Self::rank) for every model that asks something else.
+    ///
+    /// # Errors
+    /// As [`rank`](Self::rank), for each of the models; a shape error where they have different numbers of features, and
+    /// an option error for no models.
+    pub fn rank_for<'a>(models: &[&Self], rows: impl Into<Rows<'a>>) -> Result<RankedRows> {
+        let inners = models.iter().map(|model| model.inner("ranked rows")).collect::<Result<Vec<_>>>()?;
+        let first = inners.first().ok_or_else(|| Error::option("ranked rows asked for no model"))?;
+        let n_features = first.schema.n_features();
+        if let Some(other) = inners.iter().find(|inner| inner.schema.n_features() != n_features) {
+            let others = other.schema.n_features();
+            return Err(Error::shape(format!("rows ranked for models of {n_features} and of {others} features")));
+        }
+        let table = rows.into().table(n_features)?;
+        run::with_batch(&table, &mut Vec::new(), |batch| RankedRows::new(inners.iter().copied(), batch))
     }
 
     /// Predicts rows that were ranked before: the bits of [`predict`](Self::predict) on the rows themselves.
     ///
     /// # Errors
-    /// An option error for rows ranked for a model of other cut points, and for a model that predicts leaves or what trees
-    /// add.
+    /// An option error for rows that were not ranked for this model, nor for one that asks the same of them, and for a
+    /// model that predicts leaves or what trees add.
     pub fn predict_ranked(&self, rows: &RankedRows) -> Result<Predictions> {
         let mut predictions = Predictions::default();
         self.predict_ranked_into(rows, &mut predictions, &mut Scratch::default())?;

@@ -52,7 +52,9 @@ impl<T, S: Sum> FewRows<T, S> {
         let (row, walk) = (work.row(), work.walk());
         let reckoned = format!("reckoned to take {row:.0} ns a row, walks {walk:.0} ns");
         let is_quickest = self.quick().is_none();
-        if plan.wants(KernelKind::Row, choice, row <= walk && (others || is_quickest), &reckoned) {
+        // Of measured plans it is known which kernel takes which rows, but not what takes trees without a circuit.
+        let for_others = others && row <= walk && matches!(choice, Choice::As(_));
+        if for_others || plan.wants(KernelKind::Row, choice, row <= walk && (others || is_quickest), &reckoned) {
             plan.add(KernelKind::Row, layout.trees.len(), layout.heap_bytes(), reckoned);
         } else if is_quickest {
             self.rows = None;

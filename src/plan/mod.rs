@@ -399,7 +399,7 @@ fn compile<T: Input, S: Sum>(
             Dispatch { single: few, few, many, many_from }
         }
     };
-    let others = many == KernelKind::Row || circuits.is_some() && in_circuits < n_trees;
+    let others = dispatch.many == KernelKind::Row || circuits.is_some() && in_circuits < n_trees;
     few_rows.keep_rows(&mut plan, &work, choice, others);
     if let Choice::Only(kind) = choice {
         plan.check_only(kind, n_trees)?;

@@ -7,6 +7,9 @@ use sawmill::{Forest, Isa, KernelKind, Model, ModelOptions, Predictions, Rows, S
 /// None, one, those around the numbers of rows that kernels work on at once, and many.
 const BATCHES: [usize; 14] = [0, 1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 513, 1000];
 
+/// Batches that are ranked first, too.
+const RANKED: [usize; 4] = [0, 1, 65, 1000];
+
 /// Checks `forest` on `rows` with `options`, which say nothing of kernels; the names of the kernels that fit.
 pub fn check(name: &str, options: &ModelOptions, forest: &Forest, rows: &Array2<f64>) -> Vec<&'static str> {
     let schema = sawmill::Schema::new(forest.n_features(), forest.n_outputs());
@@ -69,6 +72,21 @@ fn compare<'a>(
         let (width, found) = (predictions.n_columns(), bits(&predictions));
         assert_eq!(predictions.n_rows(), batch, "{way}");
         assert!(found == expected[first * width..][..batch * width], "{way}, from row {first}");
+        if RANKED.contains(&batch) {
+            compare_ranked(way, model, rows(first, first + batch), &found);
+        }
+    }
+}
+
+/// Compares rows that are ranked first, if the kernel has ranks.
+fn compare_ranked(way: &str, model: &Model, rows: Rows<'_>, expected: &[u64]) {
+    match model.rank(rows) {
+        Ok(ranked) => assert!(bits(&model.predict_ranked(&ranked).unwrap()) == expected, "{way}, ranked"),
+        Err(error) => {
+            let (kernels, n_trees) = (&model.plan().kernels, model.facts().trees);
+            let compares_values = |name: &str, trees: usize| name == "walk" || name == "circuit" && trees < n_trees;
+            assert!(kernels.iter().all(|planned| compares_values(planned.name, planned.trees)), "{way}: {error}");
+        }
     }
 }
 
