@@ -25,9 +25,7 @@ pub struct Rows<'a>(pub(crate) Layout<'a>);
 pub(crate) enum Layout<'a> {
     /// Row-major values whose width the model supplies.
     Flat(Flat<'a>),
-    Dense(Dense<'a>),
-    Sparse(Csr<'a>),
-    Columns(Cow<'a, [Column<'a>]>),
+    Table(Table<'a>),
 }
 
 /// A column of values of one type.
@@ -111,6 +109,13 @@ impl Table<'_> {
             Self::Columns(columns) => columns.first().map_or(0, Column::len),
         }
     }
+
+    fn n_columns(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.n_columns(),
+            Self::Columns(columns) => columns.len(),
+        }
+    }
 }
 
 /// Rows of a known shape: what a [`Rows`] becomes once it has met a model.
@@ -125,6 +130,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// A shape error when the length is not a multiple of `n_columns`.
+    #[inline]
     pub fn row_major<T: Value>(values: &'a [T], n_columns: usize) -> Result<Self> {
         let n_rows = whole_rows(values.len(), n_columns)?;
         Ok(T::dense(view((n_rows, n_columns), values)?))
@@ -170,7 +176,7 @@ impl<'a> Rows<'a> {
             let row = indptr.partition_point(|&start| start <= entry) - 1;
             return Err(Error::shape(format!("csr: row {row}: column {}, but there are {n_columns}", indices[entry])));
         }
-        Ok(Self(Layout::Sparse(Csr { n_columns, indptr, indices, values: T::flat(values) })))
+        Ok(Csr { n_columns, indptr, indices, values: T::flat(values) }.into())
     }
 
     /// Columns of several types, one for every feature of the model, in order.
@@ -184,38 +190,52 @@ impl<'a> Rows<'a> {
             Some(at) => {
                 Err(Error::shape(format!("column {at} has {} rows, but the first has {n_rows}", columns[at].len())))
             }
-            None => Ok(Self(Layout::Columns(columns))),
+            None => Ok(Self(Layout::Table(Table::Columns(columns)))),
         }
     }
 
-    /// The rows as a table of `n_features` columns.
-    pub(crate) fn table(self, n_features: usize) -> Result<Table<'a>> {
-        match self.0 {
-            Layout::Columns(columns) if columns.len() == n_features => Ok(Table::Columns(columns)),
-            layout => Self(layout).batch(n_features).map(Table::Batch),
+    /// Hands the rows to `use_them` as a table of `n_features` columns.
+    ///
+    /// Always inlined, and a table stays where it is: a lone row would wait for it to be copied.
+    #[inline(always)]
+    pub(crate) fn with_table<T>(&self, n_features: usize, use_them: impl FnOnce(&Table<'a>) -> Result<T>) -> Result<T> {
+        let of_flat;
+        let table = match &self.0 {
+            Layout::Table(table) => table,
+            Layout::Flat(flat) => {
+                of_flat = Table::Batch(flat.batch(n_features)?);
+                &of_flat
+            }
+        };
+        match table.n_columns() {
+            n if n == n_features => use_them(table),
+            n => Err(Error::shape(format!("rows have {n} columns, but the model has {n_features} features"))),
         }
     }
 
     /// The rows as a batch of `n_features` columns.
-    pub(crate) fn batch(self, n_features: usize) -> Result<Batch<'a>> {
-        let batch = match self.0 {
-            Layout::Flat(Flat::F32(values)) => {
-                Batch::Dense(Dense::F32(view((whole_rows(values.len(), n_features)?, n_features), values)?))
-            }
-            Layout::Flat(Flat::F64(values)) => {
-                Batch::Dense(Dense::F64(view((whole_rows(values.len(), n_features)?, n_features), values)?))
-            }
-            Layout::Dense(dense) => Batch::Dense(dense),
-            Layout::Sparse(csr) => Batch::Sparse(csr),
-            Layout::Columns(columns) => {
-                let n = columns.len();
-                return Err(Error::shape(format!("rows have {n} columns, but the model has {n_features} features")));
-            }
-        };
-        match batch.n_columns() {
-            n if n == n_features => Ok(batch),
-            n => Err(Error::shape(format!("rows have {n} columns, but the model has {n_features} features"))),
-        }
+    pub(crate) fn batch(&self, n_features: usize) -> Result<Batch<'a>> {
+        self.with_table(n_features, |table| match table {
+            Table::Batch(batch) => Ok(*batch),
+            Table::Columns(_) => Err(Error::shape("rows are columns of several types, but the model takes numbers")),
+        })
+    }
+}
+
+impl<'a> Flat<'a> {
+    /// The values as rows of `n_columns`.
+    #[inline(always)]
+    fn batch(self, n_columns: usize) -> Result<Batch<'a>> {
+        Ok(Batch::Dense(match self {
+            Self::F32(values) => Dense::F32(view((whole_rows(values.len(), n_columns)?, n_columns), values)?),
+            Self::F64(values) => Dense::F64(view((whole_rows(values.len(), n_columns)?, n_columns), values)?),
+        }))
+    }
+}
+
+impl<'a> From<Csr<'a>> for Rows<'a> {
+    fn from(csr: Csr<'a>) -> Self {
+        Self(Layout::Table(Table::Batch(Batch::Sparse(csr))))
     }
 }
 
@@ -231,18 +251,12 @@ impl<'a> Batch<'a> {
 
     /// A range of the rows, as rows.
     pub(crate) fn rows(&self, range: Range<usize>) -> Rows<'a> {
-        Rows(match self.slice(range) {
-            Self::Dense(dense) => Layout::Dense(dense),
-            Self::Sparse(csr) => Layout::Sparse(csr),
-        })
+        self.slice(range).all()
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Rows<'a> {
-        Rows(match *self {
-            Self::Dense(dense) => Layout::Dense(dense),
-            Self::Sparse(csr) => Layout::Sparse(csr),
-        })
+        Rows(Layout::Table(Table::Batch(*self)))
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -262,6 +276,7 @@ impl<'a> Batch<'a> {
     }
 }
 
+#[inline(always)]
 fn whole_rows(len: usize, n_columns: usize) -> Result<usize> {
     if len == n_columns && len > 0 {
         // A lone row is not worth a division.
@@ -274,6 +289,7 @@ fn whole_rows(len: usize, n_columns: usize) -> Result<usize> {
     }
 }
 
+#[inline(always)]
 fn view<T>(shape: (usize, usize), values: &[T]) -> Result<ArrayView2<'_, T>> {
     ArrayView2::from_shape(shape, values).map_err(|cause| Error::shape(format!("rows of shape {shape:?}: {cause}")))
 }
@@ -284,7 +300,7 @@ impl Value for f32 {}
 impl Value for f64 {}
 
 mod sealed {
-    use super::{ArrayView2, Dense, Flat, Layout, Rows};
+    use super::{ArrayView2, Batch, Dense, Flat, Layout, Rows, Table};
 
     pub trait Sealed: Sized {
         fn dense(view: ArrayView2<'_, Self>) -> Rows<'_>;
@@ -292,8 +308,9 @@ mod sealed {
     }
 
     impl Sealed for f32 {
+        #[inline]
         fn dense(view: ArrayView2<'_, f32>) -> Rows<'_> {
-            Rows(Layout::Dense(Dense::F32(view)))
+            Rows(Layout::Table(Table::Batch(Batch::Dense(Dense::F32(view)))))
         }
         fn flat(values: &[f32]) -> Flat<'_> {
             Flat::F32(values)
@@ -301,8 +318,9 @@ mod sealed {
     }
 
     impl Sealed for f64 {
+        #[inline]
         fn dense(view: ArrayView2<'_, f64>) -> Rows<'_> {
-            Rows(Layout::Dense(Dense::F64(view)))
+            Rows(Layout::Table(Table::Batch(Batch::Dense(Dense::F64(view)))))
         }
         fn flat(values: &[f64]) -> Flat<'_> {
             Flat::F64(values)

@@ -233,7 +233,7 @@ impl Engine {
     pub fn predict_request(&self, request: Request<'_>) -> Result<Prediction> {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
-        let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
+        let batch = request.rows.batch(loaded.model.schema().n_features())?;
         let mut found = match self.find(loaded, &request, &batch, || self.core.clock.now()) {
             Ok(answer) => return answer,
             Err(found) => found,
@@ -314,7 +314,7 @@ impl Engine {
     ) -> Result<Accepted<S>> {
         let models = self.core.registry.current();
         let loaded = models.find(request.model)?;
-        let batch = request.rows.clone().batch(loaded.model.schema().n_features())?;
+        let batch = request.rows.batch(loaded.model.schema().n_features())?;
         let arrival = self.core.clock.now();
         let mut found = match self.find(loaded, &request, &batch, || arrival) {
             Ok(answer) => return Accepted::answered(answer),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::ArrayView2;
 
 use super::buffers::{Element, MemoryPool, PoolVec};
-use crate::rows::{Batch, Csr, Dense, Flat, Layout, Rows, Value};
+use crate::rows::{Batch, Csr, Dense, Flat, Rows, Value};
 
 /// Owned rows: dense and row-major, or compressed sparse rows.
 #[derive(Debug)]
@@ -208,12 +208,8 @@ impl<T: Value + Element> SparseRows<T> {
     }
 
     fn view(&self, range: Range<usize>, n_columns: usize) -> Rows<'_> {
-        Rows(Layout::Sparse(Csr {
-            n_columns,
-            indptr: &self.indptr[range.start..=range.end],
-            indices: &self.indices,
-            values: T::flat(&self.values),
-        }))
+        let indptr = &self.indptr[range.start..=range.end];
+        Csr { n_columns, indptr, indices: &self.indices, values: T::flat(&self.values) }.into()
     }
 
     fn clear(&mut self) {

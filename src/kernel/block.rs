@@ -20,7 +20,7 @@ const LANES: usize = 16;
 pub(crate) struct RankRows<'a, T, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
     pub(crate) profile: NumericProfile,
-    pub(crate) block: Block<'a, T>,
+    pub(crate) block: &'a Block<'a, T>,
     pub(crate) words: &'a mut [u16],
 }
 

@@ -12,7 +12,7 @@ pub(super) type Bytes = [[u8; REGISTER]];
 /// Writes the columns of a lone row that are ranks, and those that are among its words.
 pub(super) struct MakeBytes<'a, T> {
     pub(super) columns: &'a RowBytes,
-    pub(super) block: Block<'a, T>,
+    pub(super) block: &'a Block<'a, T>,
     pub(super) words: &'a [u16],
     pub(super) bytes: &'a mut Bytes,
 }
@@ -26,9 +26,9 @@ impl<T: Input> Work for MakeBytes<'_, T> {
         let bytes = bytes.as_flattened_mut();
         let (row, cuts) = (block.row(0), T::cuts(columns));
         let [one, two, pivots] = columns.ends;
-        rank::<L, T, { Search::One as u8 }>(level, &columns.ranked[..one], cuts, &block, row, bytes);
-        rank::<L, T, { Search::Two as u8 }>(level, &columns.ranked[one..two], cuts, &block, row, bytes);
-        rank::<L, T, { Search::Pivots as u8 }>(level, &columns.ranked[two..pivots], cuts, &block, row, bytes);
+        rank::<L, T, { Search::One as u8 }>(level, &columns.ranked[..one], cuts, block, row, bytes);
+        rank::<L, T, { Search::Two as u8 }>(level, &columns.ranked[one..two], cuts, block, row, bytes);
+        rank::<L, T, { Search::Pivots as u8 }>(level, &columns.ranked[two..pivots], cuts, block, row, bytes);
         for outcome in &columns.outcomes {
             bytes[usize::from(outcome.column)] = words[usize::from(outcome.word)] as u8;
         }

@@ -145,7 +145,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             Some(rows) if layout.trees.len() < self.walk.n_trees() => {
                 let profile = self.walk.profile();
                 grow(words, block.n_rows * rows.n_words);
-                self.level.run(RankRows { layout: rows, profile, block, words: &mut *words });
+                self.level.run(RankRows { layout: rows, profile, block: &block, words: &mut *words });
                 Others::Words { layout: rows, words, n_rows: block.n_rows }
             }
             _ => Others::None,
@@ -202,15 +202,15 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         buffers: &mut Buffers,
     ) {
         let input = self.walk.input();
-        let mut of_row = std::mem::take(&mut buffers.of_row);
         match input.in_place::<f32>(batch, &rows) {
-            Some(block) => self.add_rows(layout, at_once, block, margins, &mut of_row),
+            Some(block) => self.add_rows(layout, at_once, &block, margins, &mut buffers.of_row),
             None => {
+                let mut of_row = std::mem::take(&mut buffers.of_row);
                 let block = input.stage_to_rank(batch, rows, T::buffer(buffers));
-                self.add_rows(layout, at_once, block, margins, &mut of_row);
+                self.add_rows(layout, at_once, &block, margins, &mut of_row);
+                buffers.of_row = of_row;
             }
         }
-        buffers.of_row = of_row;
     }
 
     /// Margins of rows by their values, one by one.
@@ -238,11 +238,14 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         *T::words(buffers) = words;
     }
 
+    /// Works are handed what they share by reference, and buffers are not taken out of where they are: what has just been
+    /// written in parts takes its time to be copied whole, which a lone row waits for.
+    #[inline(always)]
     fn add_rows<V: Input>(
         &self,
         layout: &RowLayout<S>,
         at_once: Option<AtOnce<'_, S>>,
-        block: Block<'_, V>,
+        block: &Block<'_, V>,
         margins: &mut [S],
         OfRow { words, bytes, masks, exits }: &mut OfRow,
     ) {
@@ -250,24 +253,26 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         self.walk.start(margins);
         if let Some(at_once) = at_once {
             for (row, sums) in margins.chunks_exact_mut(n_outputs).enumerate() {
-                let block = block.rows(row..row + 1);
+                let block = &block.rows(row..row + 1);
                 grow(words, layout.n_words);
                 if at_once.reads_ranks() {
                     self.level.run(RankFew { layout, block, words: &mut *words });
                 }
                 if at_once.reads_outcomes() {
-                    code_few(layout, profile, &block, words);
+                    code_few(layout, profile, block, words);
                 }
                 grow(bytes, MAX_REGISTERS);
                 self.level.run(MakeBytes { columns: at_once.columns(), block, words, bytes });
                 match at_once {
                     AtOnce::Tops(tops) => {
-                        // Of another model there may be some.
-                        masks.clear();
-                        if !tops.masks.is_empty() {
-                            let (ranks, masks, of_row) = (&layout.ranks, &tops.masks, &mut *masks);
-                            self.level.run(MaskRow { ranks, masks, profile, block, of_row });
-                        }
+                        let masks = if tops.masks.is_empty() {
+                            &[][..]
+                        } else {
+                            masks.clear();
+                            let (ranks, of_row) = (&layout.ranks, &mut *masks);
+                            self.level.run(MaskRow { ranks, masks: &tops.masks, profile, block, of_row });
+                            &**masks
+                        };
                         grow(exits, tops.n_arrivals());
                         self.level.run(AddTops { layout, tops, bytes, words, masks, exits, sums });
                     }
@@ -278,11 +283,11 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             let one_by_one = are_one_by_one(layout, block.n_rows);
             let at_once = if one_by_one { CHUNK } else { block.n_rows };
             for first in (0..block.n_rows).step_by(at_once) {
-                let block = block.rows(first..(first + at_once).min(block.n_rows));
+                let block = &block.rows(first..(first + at_once).min(block.n_rows));
                 grow(words, block.n_rows * layout.n_words);
                 if block.n_rows < LEAST_BLOCK {
                     self.level.run(RankFew { layout, block, words: &mut *words });
-                    code_few(layout, profile, &block, words);
+                    code_few(layout, profile, block, words);
                 } else {
                     self.level.run(RankRows { layout, profile, block, words: &mut *words });
                 }
@@ -445,7 +450,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
             self.rank_block(layout, block, &mut Columns::of_chunk(columns));
         }
         if let Some(layout) = self.ranked_walks() {
-            self.level.run(RankRows { layout, profile: self.walk.profile(), block, words });
+            self.level.run(RankRows { layout, profile: self.walk.profile(), block: &block, words });
         }
     }
 }

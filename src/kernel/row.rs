@@ -99,7 +99,7 @@ fn add_some<S: Sum, const N: usize>(sums: &mut [S], first: usize, values: &[S], 
 /// Writes the ranks among the words of a few rows, row after row.
 pub(crate) struct RankFew<'a, T, S: 'static> {
     pub(crate) layout: &'a RowLayout<S>,
-    pub(crate) block: Block<'a, T>,
+    pub(crate) block: &'a Block<'a, T>,
     pub(crate) words: &'a mut [u16],
 }
 
@@ -110,7 +110,7 @@ impl<T: Input, S> Work for RankFew<'_, T, S> {
     fn work<L: Level>(self, level: L) {
         let Self { layout, block, words } = self;
         for row in 0..block.n_rows {
-            rank_row(level, layout, &block, row, &mut words[row * layout.n_words..][..layout.n_words]);
+            rank_row(level, layout, block, row, &mut words[row * layout.n_words..][..layout.n_words]);
         }
     }
 }
@@ -192,7 +192,7 @@ pub(crate) struct MaskRow<'a, T> {
     pub(crate) ranks: &'a Ranks,
     pub(crate) masks: &'a ClassMasks,
     pub(crate) profile: NumericProfile,
-    pub(crate) block: Block<'a, T>,
+    pub(crate) block: &'a Block<'a, T>,
     pub(crate) of_row: &'a mut Vec<Masks>,
 }
 

@@ -53,6 +53,7 @@ impl<'a, T> Block<'a, T> {
     }
 
     /// Some of its rows.
+    #[inline(always)]
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
         let values = &self.values[rows.start * self.n_features..rows.end * self.n_features];
         Self { values, n_rows: rows.len(), ..*self }
@@ -85,6 +86,7 @@ pub(crate) trait Input: Real + Counted + From<u8> {
 }
 
 impl Input for f32 {
+    #[inline(always)]
     fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]> {
         match dense {
             Dense::F32(view) => view.to_slice(),
@@ -122,6 +124,7 @@ impl Input for f32 {
 }
 
 impl Input for f64 {
+    #[inline(always)]
     fn in_place<'a>(dense: &Dense<'a>) -> Option<&'a [Self]> {
         match dense {
             Dense::F64(view) => view.to_slice(),
@@ -212,6 +215,9 @@ impl<T: Input> InputRule<T> {
     }
 
     /// Rows of values of type `V` where they lie, if they need no change but perhaps for tiny values.
+    ///
+    /// Always inlined, so that the block is not copied: a lone row would wait for that.
+    #[inline(always)]
     pub(crate) fn in_place<'b, V: Input>(&self, batch: &Batch<'b>, rows: &Range<usize>) -> Option<Block<'b, V>> {
         let Batch::Dense(dense) = batch else { return None };
         if self.sentinel.is_some() {

@@ -168,11 +168,14 @@ impl Model {
         predictions: &mut Predictions,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let table = rows.into().table(self.schema().n_features())?;
-        let predicted = match &self.kind {
-            Kind::Forest(inner) => run::predict_table(inner, &table, predictions, scratch),
-            Kind::Graph(piped) => piped.predict(&table, predictions, scratch),
-        };
+        self.predict_rows(&rows.into(), predictions, scratch)
+    }
+
+    fn predict_rows(&self, rows: &Rows<'_>, predictions: &mut Predictions, scratch: &mut Scratch) -> Result<()> {
+        let predicted = rows.with_table(self.schema().n_features(), |table| match &self.kind {
+            Kind::Forest(inner) => run::predict_table(inner, table, predictions, scratch),
+            Kind::Graph(piped) => piped.predict(table, predictions, scratch),
+        });
         if predicted.is_err() {
             *predictions = Predictions::default();
         }
@@ -235,8 +238,9 @@ impl Model {
             let others = other.schema.n_features();
             return Err(Error::shape(format!("rows ranked for models of {n_features} and of {others} features")));
         }
-        let table = rows.into().table(n_features)?;
-        run::with_batch(&table, &mut Vec::new(), |batch| RankedRows::new(inners.iter().copied(), batch))
+        rows.into().with_table(n_features, |table| {
+            run::with_batch(table, &mut Vec::new(), |batch| RankedRows::new(inners.iter().copied(), batch))
+        })
     }
 
     /// Predicts rows that were ranked before: the bits of [`predict`](Self::predict) on the rows themselves.
@@ -349,9 +353,8 @@ impl Model {
     /// # Errors
     /// As [`predict`](Self::predict).
     pub fn predict_reference<'a>(&self, rows: impl Into<Rows<'a>>) -> Result<Predictions> {
-        let table = rows.into().table(self.schema().n_features())?;
-        match &self.kind {
-            Kind::Forest(inner) => run::with_batch(&table, &mut Vec::new(), |batch| {
+        rows.into().with_table(self.schema().n_features(), |table| match &self.kind {
+            Kind::Forest(inner) => run::with_batch(table, &mut Vec::new(), |batch| {
                 inner.check_forest("a reference answer")?;
                 let mut predictions = reference::predict(inner, inner.output, batch);
                 if let (Output::Label, Some(classes)) = (inner.output, &inner.schema.classes) {
@@ -359,8 +362,8 @@ impl Model {
                 }
                 Ok(predictions)
             }),
-            Kind::Graph(piped) => piped.predict_by_reference(&table),
-        }
+            Kind::Graph(piped) => piped.predict_by_reference(table),
+        })
     }
 
     /// Rows to try the model with when there is no data at hand: values spread evenly over the gaps between the
