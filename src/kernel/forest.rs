@@ -174,7 +174,7 @@ impl<L: Level, T: Input, S: Sum> ForestKernel<L, T, S> {
         for (sums, &base) in sums.chunks_exact_mut(chunks).zip(walk.base()) {
             sums.fill([if profile.base == BasePosition::First { base } else { S::ZERO }; CHUNK]);
         }
-        let mut columns = Columns::new(layout, chunks, work.columns, work.slots);
+        let mut columns = Columns::new(level, layout, chunks, work.columns, work.slots);
         rank(&mut columns);
         let mut next = 0;
         for groups in layout.groups.chunk_by(|a, b| a.in_forest.end == b.in_forest.start) {

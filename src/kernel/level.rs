@@ -23,6 +23,14 @@ pub(crate) struct Chunk(pub(crate) [u8; CHUNK]);
 
 impl Chunk {
     pub(crate) const ZERO: Self = Self([0; CHUNK]);
+
+    /// Turns the bits of `by` over, in each byte.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self, by: u8) {
+        for row in 0..CHUNK {
+            self.0[row] ^= by;
+        }
+    }
 }
 
 /// Columns that are turned from rows at a time: as many f32 as a cache line or the widest register holds.
