@@ -87,7 +87,7 @@ impl Level for Avx2 {
         // SAFETY: the features are there (see `run`).
         unsafe {
             match leaves.len() {
-                16 => add_tables::<2>(sums, at, leaves),
+                16 => add_planes::<1>(sums, at, leaves),
                 32 => add_planes::<2>(sums, at, leaves),
                 64 => add_planes::<4>(sums, at, leaves),
                 _ => add_leaves(sums, at, leaves),
@@ -317,8 +317,7 @@ fn planes_of(values: &[f32; 16]) -> [__m128i; 4] {
 }
 
 /// See [`Level::add_leaves_f32`]: of so many times 16 leaves, whose bytes are looked up one by one.
-// BENEFIT: beside registers of eight values, and blends, batches of the gym forest take 0.87 of the time, 1,000 trees of up
-// to 59 leaves 0.91. Of 128 leaves it is no gain on loads.
+// BENEFIT: rows of trees of up to 16 leaves take 0.5 to 0.7 of the time, of up to 64 leaves 0.8. Of 128 it is no gain.
 #[inline]
 #[target_feature(enable = "avx2,fma,bmi2,popcnt")]
 fn add_planes<const N: usize>(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
@@ -367,43 +366,6 @@ fn add_planes<const N: usize>(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &
                     let sum = _mm256_add_ps(_mm256_loadu_ps(sums), _mm256_castsi256_ps(values[index]));
                     _mm256_storeu_ps(sums, sum);
                 }
-            }
-        }
-    }
-}
-
-/// See [`Level::add_leaves_f32`]: of so many registers of leaves.
-// BENEFIT: rows of trees of up to 16 leaves take 0.5 to 0.7 of the time, of up to 64 leaves 0.9.
-#[inline]
-#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
-fn add_tables<const N: usize>(sums: &mut [[f32; CHUNK]], at: &[Chunk], leaves: &[f32]) {
-    let mut tables = [_mm256_setzero_ps(); N];
-    for index in 0..N {
-        // SAFETY: the slice is as long as the load.
-        tables[index] = unsafe { _mm256_loadu_ps(leaves[8 * index..][..8].as_ptr()) };
-    }
-    for chunk in 0..sums.len().min(at.len()) {
-        let (sums, at) = (&mut sums[chunk], &at[chunk].0);
-        for first in (0..CHUNK).step_by(8) {
-            // SAFETY: eight places, and eight sums, of `CHUNK`.
-            unsafe {
-                let at = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.as_ptr().add(first).cast()));
-                // The lowest three bits say which of a register; a blend looks at the uppermost of those moved there.
-                let mut found = [_mm256_setzero_ps(); N];
-                for index in 0..N {
-                    found[index] = _mm256_permutevar8x32_ps(tables[index], at);
-                }
-                let bits = [_mm256_slli_epi32::<28>(at), _mm256_slli_epi32::<27>(at), _mm256_slli_epi32::<26>(at)];
-                let mut left = N;
-                for bit in bits {
-                    left /= 2;
-                    for index in 0..left {
-                        let (low, high) = (found[2 * index], found[2 * index + 1]);
-                        found[index] = _mm256_blendv_ps(low, high, _mm256_castsi256_ps(bit));
-                    }
-                }
-                let sums = sums.as_mut_ptr().add(first);
-                _mm256_storeu_ps(sums, _mm256_add_ps(_mm256_loadu_ps(sums), found[0]));
             }
         }
     }
