@@ -213,9 +213,7 @@ fn rank_f64(values: &[f64; CHUNK], cuts: &[f64], narrow: Narrow<'_>) -> [u32; CH
         unsafe {
             let x = _mm256_loadu_pd(values.as_ptr().add(first));
             let nearest = _mm256_cvtpd_ps(x);
-            let is_above = _mm256_castpd_ps(_mm256_cmp_pd::<_CMP_GT_OQ>(_mm256_cvtps_pd(nearest), x));
-            let (low, high) = (_mm256_castps256_ps128(is_above), _mm256_extractf128_ps::<1>(is_above));
-            let is_above = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(low, high));
+            let is_above = greater(_mm256_cvtps_pd(nearest), x);
             // The next below: of smaller magnitude, or of greater if it is negative.
             let bits = _mm_castps_si128(nearest);
             let step = _mm_or_si128(_mm_srai_epi32::<31>(bits), _mm_set1_epi32(1));
@@ -231,13 +229,19 @@ fn rank_f64(values: &[f64; CHUNK], cuts: &[f64], narrow: Narrow<'_>) -> [u32; CH
             let at = _mm_loadu_si128(ranks);
             let cut = _mm256_i32gather_pd::<8>(cuts.as_ptr(), at);
             let x = _mm256_loadu_pd(values.as_ptr().add(first));
-            let is_above = _mm256_castpd_ps(_mm256_cmp_pd::<_CMP_GT_OQ>(x, cut));
-            let (low, high) = (_mm256_castps256_ps128(is_above), _mm256_extractf128_ps::<1>(is_above));
-            let is_above = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(low, high));
-            _mm_storeu_si128(ranks, _mm_sub_epi32(at, is_above));
+            _mm_storeu_si128(ranks, _mm_sub_epi32(at, greater(x, cut)));
         }
     }
     ranks
+}
+
+/// -1 where `a` is greater than `b`, else 0.
+#[inline]
+#[target_feature(enable = "avx2,fma,bmi2,popcnt")]
+fn greater(a: __m256d, b: __m256d) -> __m128i {
+    let is_greater = _mm256_castpd_ps(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b));
+    let (low, high) = (_mm256_castps256_ps128(is_greater), _mm256_extractf128_ps::<1>(is_greater));
+    _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(low, high))
 }
 
 /// See [`Level::rank_f32`]: a binary search of all values at once. Cuts are in the order of a heap, so that those of three levels are
