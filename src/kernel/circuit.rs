@@ -21,9 +21,8 @@ pub(crate) struct Columns<'a> {
     bytes: &'a mut [Chunk],
     n_columns: usize,
     n_chunks: usize,
-    /// Columns that are tested: what they are [turned](turned) by, and how many there are. Those of categories follow.
-    turned: u8,
-    n_tested: usize,
+    /// Columns that are [turned](turned): all that are tested, on levels that compare signed numbers. Others follow.
+    n_turned: usize,
     /// The slots of a group.
     slots: &'a mut [Chunk],
     /// The leaf numbers of a group's trees, tree after tree.
@@ -46,14 +45,14 @@ impl<'a> Columns<'a> {
         bytes.resize(n_bytes.max(bytes.len()), Chunk::ZERO);
         slots.resize((n_slots + n_leaves).max(slots.len()), Chunk::ZERO);
         let (slots, leaves) = slots[..n_slots + n_leaves].split_at_mut(n_slots);
-        let (turned, n_tested) = (turned(L::BYTES), layout.ranks.n_numeric());
-        Self { bytes: &mut bytes[..n_bytes], n_columns, n_chunks, turned, n_tested, slots, leaves }
+        let n_turned = if compares_signed(L::BYTES) { layout.ranks.n_numeric() } else { 0 };
+        Self { bytes: &mut bytes[..n_bytes], n_columns, n_chunks, n_turned, slots, leaves }
     }
 
     /// Columns of ranks alone, of one chunk: it stands by itself, and is what it is on every level.
     pub(super) fn of_chunk(bytes: &'a mut [Chunk]) -> Self {
         let n_columns = bytes.len();
-        Self { bytes, n_columns, n_chunks: 1, turned: 0, n_tested: 0, slots: &mut [], leaves: &mut [] }
+        Self { bytes, n_columns, n_chunks: 1, n_turned: 0, slots: &mut [], leaves: &mut [] }
     }
 
     pub(crate) fn n_chunks(&self) -> usize {
@@ -71,8 +70,8 @@ impl<'a> Columns<'a> {
     #[inline(always)]
     pub(crate) fn set(&mut self, chunk: usize, column: usize, mut bytes: Chunk) {
         let (first, span) = self.span(chunk);
-        if column < self.n_tested {
-            bytes.turn(self.turned);
+        if column < self.n_turned {
+            bytes.turn(SIGN);
         }
         self.bytes[first * self.n_columns + column * span + chunk - first] = bytes;
     }
@@ -192,9 +191,12 @@ const fn compares_signed(register: usize) -> bool {
 /// What bytes that are tested are combined with, so that they sort as signed numbers.
 #[inline(always)]
 const fn turned(register: usize) -> u8 {
-    if compares_signed(register) { 1 << 7 } else { 0 }
+    if compares_signed(register) { SIGN } else { 0 }
 }
 
+const SIGN: u8 = 1 << 7;
+
+/// A byte of 1, as often as tests have theirs.
 const ONES: u32 = u32::from_ne_bytes([1; 4]);
 
 /// As many bytes as a register holds.

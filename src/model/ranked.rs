@@ -55,6 +55,12 @@ impl Reading {
     }
 }
 
+impl OfModel {
+    fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.columns) + size_of_val(&*self.words)
+    }
+}
+
 impl RankedRows {
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
@@ -66,7 +72,7 @@ impl RankedRows {
     /// for every 256 that the model tells apart. Ranked walks ask for two bytes of each row for every feature and way of
     /// missing values, and for every test of categories.
     pub fn heap_bytes(&self) -> usize {
-        self.of_models.iter().map(|of| size_of_val(&*of.columns) + size_of_val(&*of.words)).sum()
+        self.of_models.iter().map(OfModel::heap_bytes).sum()
     }
 
     /// Ranks the rows of `batch` for `models`.
@@ -182,6 +188,6 @@ impl<S: run::Sum> Kernel<S> for OfRanked<'_, S> {
     }
 
     fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.of_model.columns) + size_of_val(&*self.of_model.words)
+        self.of_model.heap_bytes()
     }
 }
